@@ -1,0 +1,1 @@
+//! Help-desk JWT claims: payload, signer, verifier, token lookup, matching

@@ -1,0 +1,1 @@
+//! Help-desk events: names, payloads and the validated emit command

@@ -1,0 +1,1 @@
+//! Room registry and audience resolution, without I/O and without a protocol

@@ -1,0 +1,3 @@
+//! Help-desk WebSocket service: real-time notifications for browsers
+
+fn main() {}

@@ -1,0 +1,33 @@
+// The behaviour of `examples/echo.rs` on the socket.io npm package: the oracle of the conformance
+// suites and of the transcripts. Prints the port that it listens on; `PORT=0` lets the system choose.
+
+import { createServer } from "node:http";
+import { Server } from "socket.io";
+
+const httpServer = createServer((_request, response) => {
+  response.writeHead(404).end();
+});
+
+const io = new Server(httpServer, {
+  pingInterval: 300,
+  pingTimeout: 200,
+  maxHttpBufferSize: 1e6,
+  connectTimeout: 1000,
+  cors: { origin: "*" },
+  serveClient: false,
+});
+
+for (const namespace of ["/", "/custom"]) {
+  io.of(namespace).on("connection", (socket) => {
+    socket.emit("auth", socket.handshake.auth);
+    socket.on("message", (...args) => socket.emit("message-back", ...args));
+    socket.on("message-with-ack", (...args) => {
+      const ack = args.pop();
+      ack(...args);
+    });
+  });
+}
+
+httpServer.listen(Number(process.env.PORT ?? 3000), "127.0.0.1", () => {
+  console.log(httpServer.address().port);
+});

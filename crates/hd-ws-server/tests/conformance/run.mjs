@@ -1,0 +1,56 @@
+// Runs every suite of this project and exits non-zero when one fails.
+//
+//   SERVER_URL=http://127.0.0.1:3000 ENGINE_URL=http://127.0.0.1:3002 node run.mjs
+//   node run.mjs --reference        against Node's socket.io and engine.io instead
+//   node run.mjs raw transcripts    only these of: raw, clients, python, transcripts
+
+import { PYTHON, installDependencies, run } from "./support/dependencies.mjs";
+import { spawnReference } from "./support/spawned-server.mjs";
+
+const SUITES = {
+  // One file after the other: the heartbeat allows 200 ms for a pong, which a crowded machine takes.
+  raw: (env) => nodeTests(["raw/engine.test.mjs", "raw/socket.test.mjs"], env),
+  clients: (env) => nodeTests(["clients/echo.test.mjs"], env),
+  python: (env) => run(PYTHON, ["python/test_echo.py"], env),
+  transcripts: (env) => run(process.execPath, ["transcripts/diff.mjs"], env),
+};
+
+const args = process.argv.slice(2);
+const reference = args.includes("--reference");
+const wanted = args.filter((arg) => arg !== "--reference");
+const unknown = wanted.filter((name) => !(name in SUITES));
+if (unknown.length > 0) {
+  console.error(`unknown suite ${unknown.join(", ")}; there are ${Object.keys(SUITES).join(", ")}`);
+  process.exit(64);
+}
+if (!reference && !(process.env.SERVER_URL && process.env.ENGINE_URL)) {
+  console.error("set SERVER_URL and ENGINE_URL to the servers to test, or pass --reference");
+  process.exit(64);
+}
+
+await installDependencies();
+const servers = reference
+  ? [await spawnReference("reference/echo-server.mjs"), await spawnReference("reference/engine-echo-server.mjs")]
+  : [];
+const env = reference
+  ? { REFERENCE: "1", SERVER_URL: servers[0].url, ENGINE_URL: servers[1].url, OURS_URL: servers[0].url }
+  : { OURS_URL: process.env.SERVER_URL };
+
+const failed = [];
+try {
+  for (const name of wanted.length > 0 ? wanted : Object.keys(SUITES)) {
+    console.log(`\n=== ${name}`);
+    const code = await SUITES[name](env);
+    if (code !== 0) {
+      failed.push(name);
+    }
+  }
+} finally {
+  await Promise.all(servers.map((server) => server.stop()));
+}
+console.log(failed.length > 0 ? `\nfailed: ${failed.join(", ")}` : "\nall suites passed");
+process.exitCode = failed.length > 0 ? 1 : 0;
+
+function nodeTests(files, env) {
+  return run(process.execPath, ["--test", "--test-concurrency=1", "--test-reporter=spec", ...files], env);
+}

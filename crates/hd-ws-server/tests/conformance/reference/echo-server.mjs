@@ -20,10 +20,15 @@ const io = new Server(httpServer, {
 for (const namespace of ["/", "/custom"]) {
   io.of(namespace).on("connection", (socket) => {
     socket.emit("auth", socket.handshake.auth);
-    socket.on("message", (...args) => socket.emit("message-back", ...args));
+    // A packet with an id brings a function as its last argument.
+    socket.on("message", (...args) => {
+      socket.emit("message-back", ...args.filter((arg) => typeof arg !== "function"));
+    });
     socket.on("message-with-ack", (...args) => {
       const ack = args.pop();
-      ack(...args);
+      if (typeof ack === "function") {
+        ack(...args);
+      }
     });
   });
 }

@@ -1,1 +1,7 @@
-//! Engine.IO protocol: packets, payloads, requests and the session machine, without I/O
+//! Engine.IO protocol.
+
+mod frame;
+pub use frame::Frame;
+
+mod packet;
+pub use packet::{DecodeError, EncodedPacket, Message, Packet, PacketType};

@@ -1,0 +1,234 @@
+//! Packets, as the peer sends them and as we send them.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use crate::Frame;
+
+/// The type of a packet: the digit that an encoded packet begins with.
+///
+/// [Engine.IO protocol, "Packet encoding"](https://socket.io/docs/v4/engine-io-protocol/#packet-encoding)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PacketType {
+    /// `0`: the handshake, from the server.
+    Open,
+    /// `1`: this transport can be closed.
+    Close,
+    /// `2`: heartbeat, from the server since revision 4; with `probe`, the
+    /// client's test of a new transport.
+    Ping,
+    /// `3`: the answer to a ping.
+    Pong,
+    /// `4`: data.
+    Message,
+    /// `5`: the client moves to the new transport.
+    Upgrade,
+    /// `6`: releases a waiting poll.
+    Noop,
+}
+
+impl PacketType {
+    /// The digit on the wire.
+    #[must_use]
+    pub const fn digit(self) -> char {
+        match self {
+            Self::Open => '0',
+            Self::Close => '1',
+            Self::Ping => '2',
+            Self::Pong => '3',
+            Self::Message => '4',
+            Self::Upgrade => '5',
+            Self::Noop => '6',
+        }
+    }
+}
+
+/// A received packet. It borrows from the bytes that it was decoded from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Packet<'a> {
+    /// The handshake, as JSON; see [`Handshake`](crate::Handshake).
+    Open(&'a str),
+    /// Close this transport.
+    Close,
+    /// Heartbeat or probe, with its data.
+    Ping(&'a str),
+    /// Answer to a ping, with its data.
+    Pong(&'a str),
+    /// Data.
+    Message(Message<'a>),
+    /// Move to this transport.
+    Upgrade,
+    /// Nothing.
+    Noop,
+}
+
+/// The data of a message packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// Text.
+    Text(&'a str),
+    /// Bytes; owned when they came as base64.
+    Binary(Cow<'a, [u8]>),
+}
+
+impl<'a> Packet<'a> {
+    /// Decodes one packet from text: a text frame of a WebSocket, or one
+    /// element of a polling payload. Text that begins with `b` is a binary
+    /// message in base64, on every transport.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when the text is empty, begins with something that is
+    /// not a packet type, or holds base64 that is none.
+    pub fn decode(text: &'a str) -> Result<Self, DecodeError> {
+        let mut characters = text.chars();
+        let first = characters.next().ok_or(DecodeError::Empty)?;
+        let data = characters.as_str();
+        Ok(match first {
+            '0' => Self::Open(data),
+            '1' => Self::Close,
+            '2' => Self::Ping(data),
+            '3' => Self::Pong(data),
+            '4' => Self::Message(Message::Text(data)),
+            '5' => Self::Upgrade,
+            '6' => Self::Noop,
+            'b' => Self::Message(Message::Binary(Cow::Owned(
+                BASE64
+                    .decode(data)
+                    .map_err(|_| DecodeError::InvalidBase64)?,
+            ))),
+            _ => return Err(DecodeError::UnknownType),
+        })
+    }
+
+    /// The packet that a binary WebSocket frame is: a binary message, all of
+    /// it data.
+    #[must_use]
+    pub const fn from_binary(data: &'a [u8]) -> Self {
+        Self::Message(Message::Binary(Cow::Borrowed(data)))
+    }
+
+    /// This packet's type.
+    #[must_use]
+    pub const fn packet_type(&self) -> PacketType {
+        match self {
+            Self::Open(_) => PacketType::Open,
+            Self::Close => PacketType::Close,
+            Self::Ping(_) => PacketType::Ping,
+            Self::Pong(_) => PacketType::Pong,
+            Self::Message(_) => PacketType::Message,
+            Self::Upgrade => PacketType::Upgrade,
+            Self::Noop => PacketType::Noop,
+        }
+    }
+}
+
+/// The peer's bytes are not a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// A packet without a type.
+    #[error("the packet is empty")]
+    Empty,
+    /// The first character is no packet type.
+    #[error("the packet type is unknown")]
+    UnknownType,
+    /// A `b…` packet whose rest is not base64.
+    #[error("the binary packet is not base64")]
+    InvalidBase64,
+    /// A polling body that is not UTF-8.
+    #[error("the payload is not UTF-8")]
+    InvalidUtf8,
+    /// A polling body with more packets than the setting allows.
+    #[error("the payload holds more than {limit} packets")]
+    TooManyPackets {
+        /// The setting in force.
+        limit: usize,
+    },
+}
+
+/// A packet to send, in its bytes on the wire, the WebSocket header included.
+///
+/// One buffer serves both transports: a WebSocket gets the whole
+/// [`Frame`], a poll gets the frame's payload (in base64 when it is binary).
+/// A clone is a reference count, so a packet for a thousand recipients is
+/// encoded once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedPacket(Frame);
+
+impl EncodedPacket {
+    /// A text message packet whose data `write` appends; see
+    /// [`Frame::text_with`] for `capacity`.
+    #[must_use]
+    pub fn message_with(capacity: usize, write: impl FnOnce(&mut String)) -> Self {
+        Self(Frame::text_with(capacity + 1, |text| {
+            text.push(PacketType::Message.digit());
+            write(text);
+        }))
+    }
+
+    /// A text message packet.
+    #[must_use]
+    pub fn message(data: &str) -> Self {
+        Self::message_with(data.len(), |text| text.push_str(data))
+    }
+
+    /// A binary message packet.
+    #[must_use]
+    pub fn binary_message(data: &[u8]) -> Self {
+        Self(Frame::binary(data))
+    }
+
+    /// A packet of another type with its data, such as `3` with `probe`.
+    #[must_use]
+    pub fn control(packet_type: PacketType, data: &str) -> Self {
+        match (packet_type, data) {
+            (PacketType::Ping, "") => Self(PING),
+            (PacketType::Noop, "") => Self(NOOP),
+            _ => Self(Frame::text_with(data.len() + 1, |text| {
+                text.push(packet_type.digit());
+                text.push_str(data);
+            })),
+        }
+    }
+
+    /// The packet as one WebSocket frame.
+    #[must_use]
+    pub const fn frame(&self) -> &Frame {
+        &self.0
+    }
+
+    /// The packet as one WebSocket frame.
+    #[must_use]
+    pub fn into_frame(self) -> Frame {
+        self.0
+    }
+
+    /// The same packet for a client that cannot take binary data: a binary
+    /// message as text, `b` and base64. Other packets stay as they are.
+    #[must_use]
+    pub fn without_binary(self) -> Self {
+        if !self.0.is_binary() {
+            return self;
+        }
+        let data = self.0.payload();
+        Self(Frame::text_with(1 + data.len().div_ceil(3) * 4, |text| {
+            text.push('b');
+            BASE64.encode_string(data, text);
+        }))
+    }
+}
+
+const PING: Frame = Frame::from_static_text(b"\x81\x012");
+const NOOP: Frame = Frame::from_static_text(b"\x81\x016");
+
+/// Node encodes with padding and decodes without asking for it.
+pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);

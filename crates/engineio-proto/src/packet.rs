@@ -195,6 +195,10 @@ impl EncodedPacket {
         }
     }
 
+    pub(crate) const fn from_frame(frame: Frame) -> Self {
+        Self(frame)
+    }
+
     /// The packet as one WebSocket frame.
     #[must_use]
     pub const fn frame(&self) -> &Frame {

@@ -1,0 +1,96 @@
+//! Settings of a server's sessions.
+
+use std::time::Duration;
+
+/// Settings that all sessions of a server share. The defaults are those of
+/// engine.io 6, unless a field says otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// From a pong to the next ping. Engine.IO's `pingInterval`, 25 s.
+    pub ping_interval: Duration,
+    /// From a ping until its pong is given up. Engine.IO's `pingTimeout`, 20 s.
+    pub ping_timeout: Duration,
+    /// How long an upgrade may take before the new transport is closed.
+    /// Engine.IO's `upgradeTimeout`, 10 s.
+    pub upgrade_timeout: Duration,
+    /// How long a closing session waits for its queue to be fetched or written.
+    /// engine.io's polling `closeTimeout`, 30 s.
+    pub close_timeout: Duration,
+    /// Largest message or polling body from a client, in bytes. Engine.IO's
+    /// `maxHttpBufferSize`, 1 MB.
+    pub max_payload: usize,
+    /// Most packets in one polling body. engine.io has no such limit; 16,384
+    /// is the number of fragments that the `ws` package allows in one message.
+    pub max_packets_per_payload: usize,
+    /// Most bytes queued for one client, frame headers included. engine.io has
+    /// no such limit; 1 MiB holds any message that a client may send itself.
+    pub send_queue_bytes: usize,
+    /// Transports that a handshake may ask for. Both.
+    pub transports: Transports,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            ping_interval: Duration::from_millis(25_000),
+            ping_timeout: Duration::from_millis(20_000),
+            upgrade_timeout: Duration::from_millis(10_000),
+            close_timeout: Duration::from_millis(30_000),
+            max_payload: 1_000_000,
+            max_packets_per_payload: 16_384,
+            send_queue_bytes: 1024 * 1024,
+            transports: Transports::Both,
+        }
+    }
+}
+
+/// How packets travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// HTTP long-polling: GET to receive, POST to send.
+    Polling,
+    /// A WebSocket connection.
+    WebSocket,
+}
+
+impl Transport {
+    /// The value of the query parameter `transport`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Polling => "polling",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
+/// The transports that a server offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transports {
+    /// Polling, WebSocket, and the upgrade from one to the other.
+    Both,
+    /// Polling only.
+    Polling,
+    /// WebSocket only.
+    WebSocket,
+}
+
+impl Transports {
+    /// Whether `transport` is offered.
+    #[must_use]
+    pub const fn contains(self, transport: Transport) -> bool {
+        match self {
+            Self::Both => true,
+            Self::Polling => matches!(transport, Transport::Polling),
+            Self::WebSocket => matches!(transport, Transport::WebSocket),
+        }
+    }
+}
+
+/// Revision of the Engine.IO protocol: the query parameter `EIO`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Revision {
+    /// `EIO=4`: the server pings.
+    V4,
+}

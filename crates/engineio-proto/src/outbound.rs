@@ -1,0 +1,98 @@
+//! The frames that wait for a transport.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use crate::Frame;
+
+/// A queue of frames, bounded in bytes, that a WebSocket is written from.
+///
+/// A session has one. It holds no memory while it is empty.
+#[derive(Debug, Default)]
+pub struct Outbound {
+    frames: VecDeque<Frame>,
+    /// Bytes of the first frame that are written already.
+    written: usize,
+    /// Bytes of all frames, the written ones included.
+    bytes: usize,
+}
+
+impl Outbound {
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Bytes that wait, in whole frames.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The bytes to write next, for one vectored write. Returns how many of
+    /// `slices` are filled.
+    pub fn fill_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut filled = 0;
+        let mut skip = self.written;
+        for (slice, frame) in slices.iter_mut().zip(&self.frames) {
+            *slice = IoSlice::new(&frame.bytes()[skip..]);
+            skip = 0;
+            filled += 1;
+        }
+        filled
+    }
+
+    /// Takes note that `count` bytes of what [`fill_slices`](Self::fill_slices)
+    /// gave are written.
+    pub fn advance(&mut self, count: usize) {
+        let mut written = self.written + count;
+        while let Some(first) = self.frames.front() {
+            if written < first.len() {
+                break;
+            }
+            written -= first.len();
+            self.bytes -= first.len();
+            self.frames.pop_front();
+        }
+        self.written = written;
+        if self.frames.is_empty() {
+            debug_assert_eq!(self.written, 0, "no more can be written than was queued");
+            *self = Self::default();
+        }
+    }
+
+    pub(crate) fn push(&mut self, frame: Frame) {
+        if self.frames.capacity() == 0 {
+            // VecDeque would begin with room for four.
+            self.frames.reserve_exact(1);
+        }
+        self.bytes += frame.len();
+        self.frames.push_back(frame);
+    }
+
+    /// Queues a frame of which the first `written` bytes are out already.
+    pub(crate) fn push_partial(&mut self, frame: Frame, written: usize) {
+        debug_assert!(self.is_empty() && written < frame.len());
+        self.written = written;
+        self.push(frame);
+    }
+
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Frame> {
+        debug_assert_eq!(self.written, 0, "a poll takes whole packets");
+        std::mem::take(self).frames.into_iter()
+    }
+
+    /// Drops all but a frame that is partly written, since the peer could make
+    /// nothing of what follows half a frame.
+    pub(crate) fn discard(&mut self) {
+        let partial = (self.written > 0)
+            .then(|| self.frames.pop_front())
+            .flatten();
+        let written = self.written;
+        *self = Self::default();
+        if let Some(frame) = partial {
+            self.push_partial(frame, written);
+        }
+    }
+}

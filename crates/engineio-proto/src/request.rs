@@ -1,0 +1,249 @@
+//! What a request asks for, and the refusals in engine.io's order.
+//!
+//! The order decides which of several faults a client is told; it is that of
+//! `verify` in engine.io's `server.ts`.
+
+use std::str::FromStr as _;
+
+use crate::{Revision, Sid, Transport, Transports};
+
+/// The query parameters of a request that the protocol knows.
+///
+/// When a key occurs twice the last one counts, as in Node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    transport: Option<Transport>,
+    sid: SidParameter,
+    revision: Option<Revision>,
+    supports_binary: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum SidParameter {
+    Absent,
+    /// Present, but no id that this server can have made.
+    Unknown,
+    Sid(Sid),
+}
+
+impl Query {
+    /// Parses a raw query string. The values that the protocol knows need no
+    /// percent-decoding, so an encoded one is an unknown one.
+    #[must_use]
+    pub fn parse(query: &str) -> Self {
+        let mut parsed = Self {
+            transport: None,
+            sid: SidParameter::Absent,
+            revision: None,
+            supports_binary: true,
+        };
+        for pair in query.split('&') {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            match key {
+                "transport" => {
+                    parsed.transport = match value {
+                        "polling" => Some(Transport::Polling),
+                        "websocket" => Some(Transport::WebSocket),
+                        _ => None,
+                    };
+                }
+                "sid" => {
+                    parsed.sid = if value.is_empty() {
+                        SidParameter::Absent
+                    } else {
+                        Sid::from_str(value).map_or(SidParameter::Unknown, SidParameter::Sid)
+                    };
+                }
+                "EIO" => parsed.revision = (value == "4").then_some(Revision::V4),
+                "b64" => parsed.supports_binary = value.is_empty(),
+                _ => {}
+            }
+        }
+        parsed
+    }
+
+    /// Verifies a request. `find` looks a session up by its id.
+    ///
+    /// # Errors
+    ///
+    /// The first [`RequestError`] in engine.io's order. One step is ours: a
+    /// request for a known session from an origin that is not allowed is
+    /// refused, where engine.io asks only at the handshake.
+    pub fn verify<S>(
+        &self,
+        request: RequestFacts,
+        transports: Transports,
+        find: impl FnOnce(&Sid) -> Option<S>,
+        transport_of: impl FnOnce(&S) -> Transport,
+    ) -> Result<Verified<S>, RequestError> {
+        let transport = self
+            .transport
+            .filter(|&transport| transports.contains(transport))
+            .ok_or(RequestError::TransportUnknown)?;
+        let is_upgrade = request.upgrade == UpgradeHeader::WebSocket;
+        let sid = match &self.sid {
+            SidParameter::Absent => None,
+            SidParameter::Unknown => return Err(RequestError::SessionIdUnknown),
+            SidParameter::Sid(sid) => Some(sid),
+        };
+        if let Some(sid) = sid {
+            let session = find(sid).ok_or(RequestError::SessionIdUnknown)?;
+            let is_websocket = transport == Transport::WebSocket;
+            if is_upgrade != is_websocket
+                || (!is_upgrade && transport_of(&session) != transport)
+                || self.revision.is_none()
+            {
+                return Err(RequestError::BadRequest);
+            }
+            if request.origin == OriginVerdict::Refused {
+                return Err(RequestError::Forbidden);
+            }
+            return Ok(Verified::Session { session, transport });
+        }
+        if request.method != Method::Get {
+            return Err(RequestError::BadHandshakeMethod);
+        }
+        if is_upgrade != (transport == Transport::WebSocket) {
+            return Err(RequestError::BadRequest);
+        }
+        if request.origin == OriginVerdict::Refused {
+            return Err(RequestError::Forbidden);
+        }
+        let revision = self
+            .revision
+            .ok_or(RequestError::UnsupportedProtocolVersion)?;
+        Ok(Verified::Handshake {
+            transport,
+            revision,
+            supports_binary: self.supports_binary,
+        })
+    }
+}
+
+/// What [`Query::verify`] needs to know of a request beside its query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestFacts {
+    /// The HTTP method.
+    pub method: Method,
+    /// Whether the request asks for a WebSocket.
+    pub upgrade: UpgradeHeader,
+    /// What the server's policy says of the request's origin.
+    pub origin: OriginVerdict,
+}
+
+/// The HTTP methods that the protocol tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`.
+    Get,
+    /// `POST`.
+    Post,
+    /// Any other.
+    Other,
+}
+
+/// The request's `Upgrade` header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpgradeHeader {
+    /// None, or not to a WebSocket.
+    Absent,
+    /// `Upgrade: websocket`.
+    WebSocket,
+}
+
+/// Whether the request may come from where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OriginVerdict {
+    /// It may.
+    Allowed,
+    /// It may not.
+    Refused,
+}
+
+/// A request that the protocol allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verified<S> {
+    /// A new session.
+    Handshake {
+        /// Where it begins.
+        transport: Transport,
+        /// The client's revision.
+        revision: Revision,
+        /// Whether the client takes binary data (`b64` was not set).
+        supports_binary: bool,
+    },
+    /// A request for a session that exists: a poll, a POST, or with
+    /// [`Transport::WebSocket`] an upgrade.
+    Session {
+        /// What `find` returned.
+        session: S,
+        /// The transport of this request.
+        transport: Transport,
+    },
+}
+
+/// A request that is refused, with engine.io's code, status and words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// Code 0.
+    #[error("Transport unknown")]
+    TransportUnknown,
+    /// Code 1.
+    #[error("Session ID unknown")]
+    SessionIdUnknown,
+    /// Code 2.
+    #[error("Bad handshake method")]
+    BadHandshakeMethod,
+    /// Code 3.
+    #[error("Bad request")]
+    BadRequest,
+    /// Code 4.
+    #[error("Forbidden")]
+    Forbidden,
+    /// Code 5.
+    #[error("Unsupported protocol version")]
+    UnsupportedProtocolVersion,
+}
+
+impl RequestError {
+    /// engine.io's number for this error.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::TransportUnknown => 0,
+            Self::SessionIdUnknown => 1,
+            Self::BadHandshakeMethod => 2,
+            Self::BadRequest => 3,
+            Self::Forbidden => 4,
+            Self::UnsupportedProtocolVersion => 5,
+        }
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Forbidden => 403,
+            Self::TransportUnknown
+            | Self::SessionIdUnknown
+            | Self::BadHandshakeMethod
+            | Self::BadRequest
+            | Self::UnsupportedProtocolVersion => 400,
+        }
+    }
+
+    /// The body of the HTTP response, `application/json`.
+    #[must_use]
+    pub const fn body(self) -> &'static str {
+        match self {
+            Self::TransportUnknown => r#"{"code":0,"message":"Transport unknown"}"#,
+            Self::SessionIdUnknown => r#"{"code":1,"message":"Session ID unknown"}"#,
+            Self::BadHandshakeMethod => r#"{"code":2,"message":"Bad handshake method"}"#,
+            Self::BadRequest => r#"{"code":3,"message":"Bad request"}"#,
+            Self::Forbidden => r#"{"code":4,"message":"Forbidden"}"#,
+            Self::UnsupportedProtocolVersion => {
+                r#"{"code":5,"message":"Unsupported protocol version"}"#
+            }
+        }
+    }
+}

@@ -1,0 +1,729 @@
+//! The server's side of one session, as a machine without I/O.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::{
+    Config, EncodedPacket, Frame, Handshake, Message, Outbound, Packet, PacketType, Revision, Sid,
+    Transport, payload,
+};
+
+/// One session on a server, from its handshake to its end.
+///
+/// Transports are pumps around it: they hand in what arrives and carry out
+/// what waits. After **any** `handle_*` call, [`send`](Self::send) or
+/// [`close`](Self::close), ask again for:
+///
+/// - [`poll_response`](Self::poll_response), when a poll waits;
+/// - [`poll_transmit`](Self::poll_transmit), when there is a WebSocket;
+/// - [`poll_event`](Self::poll_event);
+/// - [`poll_timeout`](Self::poll_timeout).
+///
+/// Input to a closed session does nothing.
+#[derive(Debug)]
+pub struct Session {
+    config: Arc<Config>,
+    state: State,
+    requests: Requests,
+    heartbeat: Heartbeat,
+    outbound: Outbound,
+    event: Option<Event>,
+    sid: Sid,
+    revision: Revision,
+    supports_binary: bool,
+}
+
+/// ```text
+///           handshake                        handshake
+///               │                                │
+///               ▼     WebSocket with this sid    │
+///   ┌──────► Polling ───────────────► Upgrading  │
+///   │           │                      │  │  │   │
+///   │ new transport closed, timed out, │  │  │`5`│
+///   └───────── or spoke out of turn ───┘  │  ▼   ▼
+///               │                         │ WebSocket
+///               │ close()                 │     │ close()
+///               ▼                         ▼     ▼
+///            Closing ◄──────────────────────────┘
+///               │ queue carried out, or closeTimeout
+///               ▼
+///            Closed ◄── from any state: peer gone, violation, ping timeout
+/// ```
+#[derive(Debug)]
+enum State {
+    Polling,
+    Upgrading {
+        probe: Probe,
+        deadline: Instant,
+    },
+    WebSocket,
+    Closing {
+        transport: Transport,
+        deadline: Instant,
+    },
+    Closed(CloseReason),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Probe {
+    Awaited,
+    Answered,
+}
+
+/// The HTTP requests under way; a POST may outlive the upgrade.
+#[derive(Debug)]
+struct Requests {
+    get: Get,
+    post: Post,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Get {
+    Idle,
+    Waiting,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Post {
+    Idle,
+    Reading,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Heartbeat {
+    PingAt(Instant),
+    PongBy(Instant),
+}
+
+/// Something that the owner of a session wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The session moved from polling to its WebSocket.
+    Upgraded,
+    /// The session has ended. Nothing follows.
+    Closed(CloseReason),
+}
+
+/// What a packet on the new transport of an upgrade leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpgradeStep {
+    /// Write this packet to the new transport and go on reading from it.
+    Answer(EncodedPacket),
+    /// The new transport is the session's transport now.
+    Complete,
+    /// Close the new transport; the session goes on by polling.
+    Refused,
+}
+
+/// Why a deadline was set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerReason {
+    /// The next ping is due.
+    PingInterval,
+    /// The pong is overdue.
+    PingTimeout,
+    /// The upgrade takes too long.
+    UpgradeTimeout,
+    /// The closing session was not fetched or written out.
+    CloseTimeout,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The transport broke, or the peer broke the protocol.
+    TransportError,
+    /// The peer closed.
+    TransportClose,
+    /// This side closed.
+    ForcedClose,
+    /// No pong came in time.
+    PingTimeout,
+    /// The peer sent something that is not a packet.
+    ParseError,
+    /// The server stops.
+    ServerShuttingDown,
+    /// The peer reads too slowly: its queue is full.
+    SendQueueFull,
+}
+
+impl CloseReason {
+    /// The reason in engine.io's words, where it has some.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TransportError => "transport error",
+            Self::TransportClose => "transport close",
+            Self::ForcedClose => "forced close",
+            Self::PingTimeout => "ping timeout",
+            Self::ParseError => "parse error",
+            Self::ServerShuttingDown => "server shutting down",
+            Self::SendQueueFull => "send queue full",
+        }
+    }
+
+    /// Status of the WebSocket close frame that ends such a session. engine.io
+    /// gives none; these are of RFC 6455 §7.4.1 and its registry, and clients
+    /// reconnect after each of them.
+    const fn close_code(self) -> Option<u16> {
+        match self {
+            Self::ServerShuttingDown => Some(1012),
+            Self::SendQueueFull => Some(1008),
+            Self::TransportError | Self::ParseError => Some(1002),
+            Self::TransportClose | Self::ForcedClose | Self::PingTimeout => None,
+        }
+    }
+}
+
+/// The peer sent a packet, or a request, that has no place here. The session is
+/// closed when this is returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProtocolViolation {
+    /// A ping from a client of revision 4, in which servers ping.
+    #[error("invalid heartbeat direction")]
+    HeartbeatDirection,
+    /// A second poll while one waits.
+    #[error("overlapping polls")]
+    OverlappingPoll,
+    /// A second POST while one is being read.
+    #[error("overlapping posts")]
+    OverlappingPost,
+    /// A request by polling for a session that is not polling.
+    #[error("the session has another transport")]
+    TransportMismatch,
+}
+
+/// A message was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The session is closing or closed.
+    #[error("the session is closed")]
+    Closed,
+    /// The queue would pass [`Config::send_queue_bytes`]. The session is
+    /// closed when this is returned.
+    #[error("the send queue is full")]
+    QueueFull,
+}
+
+impl Session {
+    /// A session that begins on `transport`. Its open packet waits already.
+    #[must_use]
+    pub fn new(
+        config: Arc<Config>,
+        sid: Sid,
+        transport: Transport,
+        revision: Revision,
+        supports_binary: bool,
+        now: Instant,
+    ) -> Self {
+        let mut outbound = Outbound::default();
+        outbound.push(
+            Handshake::new(sid, transport, &config)
+                .encode()
+                .into_frame(),
+        );
+        Self {
+            state: match transport {
+                Transport::Polling => State::Polling,
+                Transport::WebSocket => State::WebSocket,
+            },
+            requests: Requests {
+                get: Get::Idle,
+                post: Post::Idle,
+            },
+            heartbeat: Heartbeat::PingAt(now + config.ping_interval),
+            outbound,
+            event: None,
+            sid,
+            revision,
+            supports_binary,
+            config,
+        }
+    }
+
+    /// The session id.
+    #[must_use]
+    pub const fn sid(&self) -> &Sid {
+        &self.sid
+    }
+
+    /// The client's protocol revision.
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The transport that carries messages now; `None` once closed.
+    #[must_use]
+    pub const fn transport(&self) -> Option<Transport> {
+        match self.state {
+            State::Polling | State::Upgrading { .. } => Some(Transport::Polling),
+            State::WebSocket => Some(Transport::WebSocket),
+            State::Closing { transport, .. } => Some(transport),
+            State::Closed(_) => None,
+        }
+    }
+
+    /// Whether messages can be sent.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        match self.state {
+            State::Polling | State::Upgrading { .. } | State::WebSocket => true,
+            State::Closing { .. } | State::Closed(_) => false,
+        }
+    }
+
+    /// Whether a frame may be written to the WebSocket right away: nothing
+    /// waits before it. What could not be written whole goes to
+    /// [`queue_rest`](Self::queue_rest).
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        matches!(self.state, State::WebSocket) && self.outbound.is_empty()
+    }
+
+    /// Whether a message would leave at once: over a WebSocket with nothing
+    /// before it, or in the answer to a poll that waits. Volatile messages are
+    /// dropped otherwise.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        match self.state {
+            State::WebSocket => self.outbound.is_empty(),
+            State::Polling | State::Upgrading { .. } => {
+                self.requests.get == Get::Waiting && self.outbound.is_empty()
+            }
+            State::Closing { .. } | State::Closed(_) => false,
+        }
+    }
+
+    // ===== Sending =====
+
+    /// Queues a message.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]; with [`SendError::QueueFull`] the session is closed.
+    pub fn send(&mut self, packet: EncodedPacket) -> Result<(), SendError> {
+        if !self.is_open() {
+            return Err(SendError::Closed);
+        }
+        let packet = if self.supports_binary {
+            packet
+        } else {
+            packet.without_binary()
+        };
+        let frame = packet.into_frame();
+        if self.outbound.bytes().saturating_add(frame.len()) > self.config.send_queue_bytes {
+            self.end(CloseReason::SendQueueFull);
+            return Err(SendError::QueueFull);
+        }
+        self.outbound.push(frame);
+        Ok(())
+    }
+
+    /// Whether this packet's frame is what this client gets as it is. It is
+    /// not when the packet is binary and the client cannot take binary data.
+    #[must_use]
+    pub fn takes_frame(&self, packet: &EncodedPacket) -> bool {
+        self.supports_binary || !packet.frame().is_binary()
+    }
+
+    /// Queues the rest of a frame of which `written` bytes went out while
+    /// [`is_writable`](Self::is_writable) held. A frame that is out whole
+    /// leaves nothing to queue.
+    pub fn queue_rest(&mut self, frame: Frame, written: usize) {
+        debug_assert!(self.is_writable());
+        if written < frame.len() {
+            self.outbound.push_partial(frame, written);
+        }
+    }
+
+    /// Closes the session once what waits is carried out.
+    pub fn close(&mut self, now: Instant) {
+        match self.state {
+            State::Polling | State::Upgrading { .. } => {
+                self.outbound
+                    .push(EncodedPacket::control(PacketType::Close, "").into_frame());
+                self.start_closing(Transport::Polling, now);
+            }
+            State::WebSocket => {
+                self.outbound
+                    .push(Frame::close(CloseReason::ForcedClose.close_code()));
+                self.start_closing(Transport::WebSocket, now);
+            }
+            State::Closing { .. } | State::Closed(_) => {}
+        }
+    }
+
+    /// Ends the session at once. What waits is dropped, but for a frame that is
+    /// partly written and the close frame after it.
+    pub fn abort(&mut self, reason: CloseReason) {
+        self.end(reason);
+    }
+
+    // ===== Polling =====
+
+    /// A poll (GET) has arrived.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolViolation::OverlappingPoll`] closes the session and is
+    /// answered with 400. [`ProtocolViolation::TransportMismatch`] leaves it as
+    /// it is.
+    pub fn handle_poll(&mut self) -> Result<(), ProtocolViolation> {
+        match self.state {
+            State::Polling
+            | State::Upgrading { .. }
+            | State::Closing {
+                transport: Transport::Polling,
+                ..
+            } => match self.requests.get {
+                Get::Idle => {
+                    self.requests.get = Get::Waiting;
+                    Ok(())
+                }
+                Get::Waiting => {
+                    self.end(CloseReason::TransportError);
+                    Err(ProtocolViolation::OverlappingPoll)
+                }
+            },
+            State::WebSocket | State::Closing { .. } | State::Closed(_) => {
+                Err(ProtocolViolation::TransportMismatch)
+            }
+        }
+    }
+
+    /// The client went away while its poll waited.
+    pub fn handle_poll_aborted(&mut self) {
+        if self.requests.get == Get::Waiting {
+            self.requests.get = Get::Idle;
+            match self.state {
+                State::Polling | State::Upgrading { .. } | State::Closing { .. } => {
+                    self.end(CloseReason::TransportError);
+                }
+                State::WebSocket | State::Closed(_) => {}
+            }
+        }
+    }
+
+    /// The body for the poll that waits, once there is one. The poll waits no
+    /// more then.
+    #[must_use]
+    pub fn poll_response(&mut self) -> Option<Bytes> {
+        if self.requests.get == Get::Idle {
+            return None;
+        }
+        let body = match self.state {
+            State::Polling if self.outbound.is_empty() => return None,
+            State::Upgrading { probe, .. } if self.outbound.is_empty() => match probe {
+                Probe::Awaited => return None,
+                Probe::Answered => Bytes::from_static(b"6"),
+            },
+            State::Closing {
+                transport: Transport::Polling,
+                ..
+            } => {
+                let body = self.take_payload();
+                self.end(CloseReason::ForcedClose);
+                body
+            }
+            State::Polling | State::Upgrading { .. } => self.take_payload(),
+            // The client polls on after its `5`, which it should not.
+            State::WebSocket | State::Closing { .. } => Bytes::from_static(b"6"),
+            // engine.io lets go of the poll of a client that said `1` with a
+            // noop, and of any other with a close packet.
+            State::Closed(CloseReason::TransportClose) => Bytes::from_static(b"6"),
+            State::Closed(_) => Bytes::from_static(b"1"),
+        };
+        self.requests.get = Get::Idle;
+        Some(body)
+    }
+
+    /// A POST has begun; its packets go to [`handle_packet`](Self::handle_packet).
+    ///
+    /// # Errors
+    ///
+    /// As [`handle_poll`](Self::handle_poll).
+    pub fn handle_post(&mut self) -> Result<(), ProtocolViolation> {
+        match self.state {
+            State::Polling | State::Upgrading { .. } => match self.requests.post {
+                Post::Idle => {
+                    self.requests.post = Post::Reading;
+                    Ok(())
+                }
+                Post::Reading => {
+                    self.end(CloseReason::TransportError);
+                    Err(ProtocolViolation::OverlappingPost)
+                }
+            },
+            State::WebSocket | State::Closing { .. } | State::Closed(_) => {
+                Err(ProtocolViolation::TransportMismatch)
+            }
+        }
+    }
+
+    /// The POST has been read and handled, or refused for its size.
+    pub fn handle_post_end(&mut self) {
+        self.requests.post = Post::Idle;
+    }
+
+    /// The client went away in the middle of its POST.
+    pub fn handle_post_aborted(&mut self) {
+        if self.requests.post == Post::Reading {
+            self.requests.post = Post::Idle;
+            match self.state {
+                State::Polling | State::Upgrading { .. } => self.end(CloseReason::TransportError),
+                State::WebSocket | State::Closing { .. } | State::Closed(_) => {}
+            }
+        }
+    }
+
+    // ===== Upgrade =====
+
+    /// A WebSocket for this session has been opened. Returns whether it may go
+    /// on; if not, close it. One upgrade runs at a time.
+    #[must_use]
+    pub fn handle_upgrade(&mut self, now: Instant) -> bool {
+        match self.state {
+            State::Polling => {
+                self.state = State::Upgrading {
+                    probe: Probe::Awaited,
+                    deadline: now + self.config.upgrade_timeout,
+                };
+                true
+            }
+            State::Upgrading { .. }
+            | State::WebSocket
+            | State::Closing { .. }
+            | State::Closed(_) => false,
+        }
+    }
+
+    /// A packet has arrived on the new transport.
+    #[must_use]
+    pub fn handle_upgrade_packet(&mut self, packet: &Packet<'_>, now: Instant) -> UpgradeStep {
+        let State::Upgrading { deadline, .. } = self.state else {
+            return UpgradeStep::Refused;
+        };
+        match packet {
+            Packet::Ping("probe") => {
+                self.state = State::Upgrading {
+                    probe: Probe::Answered,
+                    deadline,
+                };
+                UpgradeStep::Answer(EncodedPacket::control(PacketType::Pong, "probe"))
+            }
+            // engine.io takes it without a probe before it, too.
+            Packet::Upgrade if now < deadline => {
+                self.state = State::WebSocket;
+                self.event = Some(Event::Upgraded);
+                UpgradeStep::Complete
+            }
+            Packet::Open(_)
+            | Packet::Close
+            | Packet::Ping(_)
+            | Packet::Pong(_)
+            | Packet::Message(_)
+            | Packet::Upgrade
+            | Packet::Noop => {
+                self.state = State::Polling;
+                UpgradeStep::Refused
+            }
+        }
+    }
+
+    /// The new transport has closed, or sent something that is no packet.
+    pub fn handle_upgrade_aborted(&mut self) {
+        if matches!(self.state, State::Upgrading { .. }) {
+            self.state = State::Polling;
+        }
+    }
+
+    // ===== Packets =====
+
+    /// A packet has arrived by `transport`. Returns the message in it.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolViolation`]; the session is closed then.
+    pub fn handle_packet<'a>(
+        &mut self,
+        transport: Transport,
+        packet: Packet<'a>,
+        now: Instant,
+    ) -> Result<Option<Message<'a>>, ProtocolViolation> {
+        match (&self.state, transport) {
+            (State::Polling | State::Upgrading { .. }, Transport::Polling)
+            | (State::WebSocket, Transport::WebSocket) => {}
+            // A POST that was under way when the upgrade completed.
+            (State::WebSocket, Transport::Polling) if self.requests.post == Post::Reading => {}
+            (
+                State::Polling
+                | State::Upgrading { .. }
+                | State::WebSocket
+                | State::Closing { .. }
+                | State::Closed(_),
+                _,
+            ) => return Ok(None),
+        }
+        match packet {
+            Packet::Message(message) => Ok(Some(message)),
+            Packet::Pong(_) => {
+                self.heartbeat = Heartbeat::PingAt(now + self.config.ping_interval);
+                Ok(None)
+            }
+            Packet::Ping(_) => {
+                self.end(CloseReason::TransportError);
+                Err(ProtocolViolation::HeartbeatDirection)
+            }
+            Packet::Close => {
+                // engine.io ignores it on a WebSocket, whose close frame says it.
+                if transport == Transport::Polling {
+                    self.end(CloseReason::TransportClose);
+                }
+                Ok(None)
+            }
+            Packet::Open(_) | Packet::Upgrade | Packet::Noop => Ok(None),
+        }
+    }
+
+    // ===== WebSocket =====
+
+    /// The queue to write to the WebSocket, while there is something in it.
+    /// Take what was written off it with [`Outbound::advance`], then call
+    /// [`handle_written`](Self::handle_written).
+    #[must_use]
+    pub fn poll_transmit(&mut self) -> Option<&mut Outbound> {
+        if self.outbound.is_empty() {
+            return None;
+        }
+        match self.state {
+            State::WebSocket
+            | State::Closing {
+                transport: Transport::WebSocket,
+                ..
+            }
+            | State::Closed(_) => Some(&mut self.outbound),
+            State::Polling | State::Upgrading { .. } | State::Closing { .. } => None,
+        }
+    }
+
+    /// Bytes of the queue have been written. A session that was closing ends
+    /// with its last byte.
+    pub fn handle_written(&mut self) {
+        if let State::Closing {
+            transport: Transport::WebSocket,
+            ..
+        } = self.state
+            && self.outbound.is_empty()
+        {
+            self.end_silently(CloseReason::ForcedClose);
+        }
+    }
+
+    /// The WebSocket has closed: by a close frame, by the end of the stream, or
+    /// by an error.
+    pub fn handle_transport_closed(&mut self, reason: CloseReason) {
+        match self.state {
+            State::WebSocket
+            | State::Closing {
+                transport: Transport::WebSocket,
+                ..
+            } => self.end_silently(reason),
+            State::Polling | State::Upgrading { .. } | State::Closing { .. } | State::Closed(_) => {
+            }
+        }
+    }
+
+    // ===== Time, events =====
+
+    /// Does what is due at `now`. Call it at or after the time that
+    /// [`poll_timeout`](Self::poll_timeout) gave; an early call does nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match self.state {
+            State::Upgrading { deadline, .. } if deadline <= now => self.state = State::Polling,
+            State::Closing { deadline, .. } if deadline <= now => {
+                self.end(CloseReason::ForcedClose);
+            }
+            State::Polling
+            | State::Upgrading { .. }
+            | State::WebSocket
+            | State::Closing { .. }
+            | State::Closed(_) => {}
+        }
+        if !self.is_open() {
+            return;
+        }
+        match self.heartbeat {
+            Heartbeat::PingAt(at) if at <= now => {
+                // One byte over a full queue is no reason to close.
+                self.outbound
+                    .push(EncodedPacket::control(PacketType::Ping, "").into_frame());
+                self.heartbeat = Heartbeat::PongBy(now + self.config.ping_timeout);
+            }
+            Heartbeat::PongBy(by) if by <= now => self.end(CloseReason::PingTimeout),
+            Heartbeat::PingAt(_) | Heartbeat::PongBy(_) => {}
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due, and what for.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Instant, TimerReason)> {
+        let heartbeat = match self.heartbeat {
+            Heartbeat::PingAt(at) => (at, TimerReason::PingInterval),
+            Heartbeat::PongBy(by) => (by, TimerReason::PingTimeout),
+        };
+        match self.state {
+            State::Polling | State::WebSocket => Some(heartbeat),
+            State::Upgrading { deadline, .. } if deadline < heartbeat.0 => {
+                Some((deadline, TimerReason::UpgradeTimeout))
+            }
+            State::Upgrading { .. } => Some(heartbeat),
+            State::Closing { deadline, .. } => Some((deadline, TimerReason::CloseTimeout)),
+            State::Closed(_) => None,
+        }
+    }
+
+    /// The next thing that the owner of the session wants to know.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.event.take()
+    }
+
+    // ===== Transitions =====
+
+    fn start_closing(&mut self, transport: Transport, now: Instant) {
+        self.state = State::Closing {
+            transport,
+            deadline: now + self.config.close_timeout,
+        };
+    }
+
+    /// Ends the session; a WebSocket still gets a close frame.
+    fn end(&mut self, reason: CloseReason) {
+        let transport = self.transport();
+        self.end_silently(reason);
+        if transport == Some(Transport::WebSocket) {
+            self.outbound.push(Frame::close(reason.close_code()));
+        }
+    }
+
+    fn end_silently(&mut self, reason: CloseReason) {
+        if matches!(self.state, State::Closed(_)) {
+            return;
+        }
+        self.outbound.discard();
+        self.state = State::Closed(reason);
+        self.event = Some(Event::Closed(reason));
+    }
+
+    fn take_payload(&mut self) -> Bytes {
+        let mut body = Vec::with_capacity(self.outbound.bytes());
+        for frame in self.outbound.drain() {
+            payload::append(&mut body, &frame);
+        }
+        body.into()
+    }
+}

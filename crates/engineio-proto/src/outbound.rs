@@ -62,7 +62,8 @@ impl Outbound {
         }
     }
 
-    pub(crate) fn push(&mut self, frame: Frame) {
+    /// Queues a frame. The caller keeps the bound; see [`bytes`](Self::bytes).
+    pub fn push(&mut self, frame: Frame) {
         if self.frames.capacity() == 0 {
             // VecDeque would begin with room for four.
             self.frames.reserve_exact(1);
@@ -71,8 +72,9 @@ impl Outbound {
         self.frames.push_back(frame);
     }
 
-    /// Queues a frame of which the first `written` bytes are out already.
-    pub(crate) fn push_partial(&mut self, frame: Frame, written: usize) {
+    /// Queues a frame of which the first `written` bytes are out already, and
+    /// before which nothing waits.
+    pub fn push_partial(&mut self, frame: Frame, written: usize) {
         debug_assert!(self.is_empty() && written < frame.len());
         self.written = written;
         self.push(frame);
@@ -85,7 +87,7 @@ impl Outbound {
 
     /// Drops all but a frame that is partly written, since the peer could make
     /// nothing of what follows half a frame.
-    pub(crate) fn discard(&mut self) {
+    pub fn discard(&mut self) {
         let partial = (self.written > 0)
             .then(|| self.frames.pop_front())
             .flatten();

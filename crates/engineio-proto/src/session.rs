@@ -61,6 +61,7 @@ enum State {
     WebSocket,
     Closing {
         transport: Transport,
+        reason: CloseReason,
         deadline: Instant,
     },
     Closed(CloseReason),
@@ -340,18 +341,18 @@ impl Session {
         }
     }
 
-    /// Closes the session once what waits is carried out.
-    pub fn close(&mut self, now: Instant) {
+    /// Closes the session once what waits is carried out. The reason decides
+    /// the status of the WebSocket close frame.
+    pub fn close(&mut self, reason: CloseReason, now: Instant) {
         match self.state {
             State::Polling | State::Upgrading { .. } => {
                 self.outbound
                     .push(EncodedPacket::control(PacketType::Close, "").into_frame());
-                self.start_closing(Transport::Polling, now);
+                self.start_closing(Transport::Polling, reason, now);
             }
             State::WebSocket => {
-                self.outbound
-                    .push(Frame::close(CloseReason::ForcedClose.close_code()));
-                self.start_closing(Transport::WebSocket, now);
+                self.outbound.push(Frame::close(reason.close_code()));
+                self.start_closing(Transport::WebSocket, reason, now);
             }
             State::Closing { .. } | State::Closed(_) => {}
         }
@@ -423,10 +424,11 @@ impl Session {
             },
             State::Closing {
                 transport: Transport::Polling,
+                reason,
                 ..
             } => {
                 let body = self.take_payload();
-                self.end(CloseReason::ForcedClose);
+                self.end(reason);
                 body
             }
             State::Polling | State::Upgrading { .. } => self.take_payload(),
@@ -615,11 +617,12 @@ impl Session {
     pub fn handle_written(&mut self) {
         if let State::Closing {
             transport: Transport::WebSocket,
+            reason,
             ..
         } = self.state
             && self.outbound.is_empty()
         {
-            self.end_silently(CloseReason::ForcedClose);
+            self.end_silently(reason);
         }
     }
 
@@ -644,9 +647,9 @@ impl Session {
     pub fn handle_timeout(&mut self, now: Instant) {
         match self.state {
             State::Upgrading { deadline, .. } if deadline <= now => self.state = State::Polling,
-            State::Closing { deadline, .. } if deadline <= now => {
-                self.end(CloseReason::ForcedClose);
-            }
+            State::Closing {
+                reason, deadline, ..
+            } if deadline <= now => self.end(reason),
             State::Polling
             | State::Upgrading { .. }
             | State::WebSocket
@@ -694,9 +697,10 @@ impl Session {
 
     // ===== Transitions =====
 
-    fn start_closing(&mut self, transport: Transport, now: Instant) {
+    fn start_closing(&mut self, transport: Transport, reason: CloseReason, now: Instant) {
         self.state = State::Closing {
             transport,
+            reason,
             deadline: now + self.config.close_timeout,
         };
     }

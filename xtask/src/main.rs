@@ -1,3 +1,125 @@
-//! Developer commands.
+//! Developer commands: `cargo xtask --help` lists them.
+//!
+//! One module per command. Every command runs at the repository's root, wherever it was called from.
 
-fn main() {}
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool talks on its standard streams"
+)]
+
+mod ci;
+mod conformance;
+mod deps;
+mod dev;
+mod executables;
+mod image;
+mod metadata;
+mod node_modules;
+mod process;
+mod server;
+mod steps;
+mod test;
+mod tidy;
+
+use std::{env, path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use crate::steps::Steps;
+
+/// Developer commands of help-desk-ws.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run every test: `cargo test --workspace`, then the conformance suites.
+    ///
+    /// Needs Node.js 20 with npm, and Python 3.11 with venv. What the tests need of npm and PyPI is installed
+    /// into the work tree on the first run, and again when a lock file changes.
+    Test,
+    /// Run what continuous integration runs, stopping at the first failure.
+    ///
+    /// The steps: formatting, tidy, clippy with warnings as errors, documentation with warnings as errors,
+    /// dependencies, and everything that `cargo xtask test` runs. Each is printed with its duration.
+    Ci,
+    /// Run real socket.io clients against the built servers.
+    ///
+    /// Builds the binary and the examples of hd-ws-server, starts them on free ports of this machine, runs the
+    /// Node.js and Python suites against them and stops them. The servers' logs are in `target/conformance`.
+    #[command(after_help = "Examples:\n  \
+        cargo xtask conformance\n  \
+        cargo xtask conformance hd-ws-server\n  \
+        cargo xtask conformance hd-ws-server -- raw transcripts")]
+    Conformance(conformance::Args),
+    /// Check licences, banned crates and sources of every dependency against deny.toml.
+    ///
+    /// Uses cargo-deny when it is installed, which also knows security advisories and yanked releases.
+    /// Otherwise checks the rest by itself, in a second, and says what it left out.
+    Deps,
+    /// Check the rules of this repository that no compiler knows.
+    ///
+    /// Which crate may depend on what, what a lib.rs holds, that no file names a path of one machine, and that
+    /// the commands which the documentation shows exist. Warns of files over 600 lines.
+    Tidy,
+    /// Rebuild and restart the service whenever a source file changes.
+    ///
+    /// A build that fails leaves the running service alone. Ctrl-C stops both. The service reads its settings
+    /// from the environment and from `.env`, as always.
+    #[command(after_help = "Examples:\n  \
+        cargo xtask dev\n  \
+        PORT=4000 cargo xtask dev\n  \
+        cargo xtask dev -- serve --help")]
+    Dev(dev::Args),
+    /// Build the container image and print its size.
+    ///
+    /// Uses the first of docker, podman and buildah that works here.
+    Image(image::Args),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    let root = root();
+    env::set_current_dir(&root).with_context(|| format!("cannot enter {}", root.display()))?;
+    match command {
+        Command::Test => {
+            let mut steps = Steps::default();
+            test::run(&mut steps)?;
+            steps.print_summary();
+            Ok(())
+        }
+        Command::Ci => ci::run(),
+        Command::Conformance(args) => conformance::run(&args),
+        Command::Deps => deps::run(),
+        Command::Tidy => tidy::run(),
+        Command::Dev(args) => dev::run(&args),
+        Command::Image(args) => image::run(&args),
+    }
+}
+
+/// The repository's root: the parent of this package. Cargo names the package at run time; a binary that is
+/// started without cargo falls back to where it was built.
+fn root() -> PathBuf {
+    let built_in = env!("CARGO_MANIFEST_DIR");
+    let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| built_in.into());
+    PathBuf::from(package).join("..")
+}

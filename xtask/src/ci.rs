@@ -1,0 +1,43 @@
+//! `cargo xtask ci`: the steps of continuous integration, the quick ones first.
+
+use anyhow::Result;
+
+use crate::{
+    deps,
+    process::{cargo, run as run_command},
+    steps::Steps,
+    test, tidy,
+};
+
+/// Runs every step and prints how long each took.
+pub(crate) fn run() -> Result<()> {
+    let mut steps = Steps::default();
+    steps.run("fmt", || {
+        run_command(cargo().args(["fmt", "--all", "--check"]))
+    })?;
+    steps.run("tidy", tidy::run)?;
+    steps.run("deps", deps::run)?;
+    // `-D warnings` as an argument of clippy: in RUSTFLAGS it would rebuild every dependency.
+    steps.run("clippy", || {
+        run_command(cargo().args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    })?;
+    steps.run("doc", || {
+        run_command(
+            cargo()
+                .args(["doc", "--workspace", "--no-deps", "--locked"])
+                .env("RUSTDOCFLAGS", "-D warnings"),
+        )
+    })?;
+    println!("\nnow what `cargo xtask test` runs");
+    test::run(&mut steps)?;
+    steps.print_summary();
+    Ok(())
+}

@@ -24,6 +24,12 @@ impl Outbound {
         self.frames.is_empty()
     }
 
+    /// Whether a part of the first frame is written already.
+    #[must_use]
+    pub const fn is_partly_written(&self) -> bool {
+        self.written > 0
+    }
+
     /// Bytes that wait, in whole frames.
     #[must_use]
     pub const fn bytes(&self) -> usize {

@@ -315,13 +315,7 @@ impl Session {
         } else {
             packet.without_binary()
         };
-        let frame = packet.into_frame();
-        if self.outbound.bytes().saturating_add(frame.len()) > self.config.send_queue_bytes {
-            self.end(CloseReason::SendQueueFull);
-            return Err(SendError::QueueFull);
-        }
-        self.outbound.push(frame);
-        Ok(())
+        self.enqueue(packet.into_frame())
     }
 
     /// Whether this packet's frame is what this client gets as it is. It is
@@ -640,6 +634,16 @@ impl Session {
         }
     }
 
+    /// The WebSocket has received a ping frame, which is answered with a pong
+    /// (RFC 6455 §5.5.2). Pongs count against the bound of the queue: a peer
+    /// that pings and does not read must not fill the memory.
+    pub fn handle_ping_frame(&mut self, data: &[u8]) {
+        if matches!(self.state, State::WebSocket) {
+            // A full queue closes the session, and that is all there is to do.
+            let _closed = self.enqueue(Frame::pong(data));
+        }
+    }
+
     // ===== Time, events =====
 
     /// Does what is due at `now`. Call it at or after the time that
@@ -696,6 +700,15 @@ impl Session {
     }
 
     // ===== Transitions =====
+
+    fn enqueue(&mut self, frame: Frame) -> Result<(), SendError> {
+        if self.outbound.bytes().saturating_add(frame.len()) > self.config.send_queue_bytes {
+            self.end(CloseReason::SendQueueFull);
+            return Err(SendError::QueueFull);
+        }
+        self.outbound.push(frame);
+        Ok(())
+    }
 
     fn start_closing(&mut self, transport: Transport, reason: CloseReason, now: Instant) {
         self.state = State::Closing {

@@ -428,6 +428,7 @@ impl Session {
             State::Polling | State::Upgrading { .. } => self.take_payload(),
             // The client polls on after its `5`, which it should not.
             State::WebSocket | State::Closing { .. } => Bytes::from_static(b"6"),
+            State::Closed(_) if !self.outbound.is_empty() => self.take_payload(),
             // engine.io lets go of the poll of a client that said `1` with a
             // noop, and of any other with a close packet.
             State::Closed(CloseReason::TransportClose) => Bytes::from_static(b"6"),
@@ -731,7 +732,11 @@ impl Session {
         if matches!(self.state, State::Closed(_)) {
             return;
         }
-        self.outbound.discard();
+        // A poll that waits still gets what was meant for it.
+        let is_polling = self.transport() == Some(Transport::Polling);
+        if !(is_polling && self.requests.get == Get::Waiting) {
+            self.outbound.discard();
+        }
         self.state = State::Closed(reason);
         self.event = Some(Event::Closed(reason));
     }

@@ -1,0 +1,62 @@
+//! Plain Engine.IO: every message is echoed. Serves `/engine.io/` on `PORT`
+//! (3000), with the short intervals that conformance tests use.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use engineio_proto::{CloseReason, EncodedPacket, Message};
+use hd_ws_server::{
+    Application, ClientHandshake, Connection, Engine, NotFound, OriginPolicy, Server, ServerConfig,
+};
+use tokio_util::sync::CancellationToken;
+
+struct Echo;
+
+impl Application for Echo {
+    type Client = ();
+
+    fn opened(&self, _handshake: ClientHandshake, _now: Instant) {}
+
+    fn message(&self, connection: &Arc<Connection<Self>>, message: Message<'_>) {
+        let packet = match message {
+            Message::Text(text) => EncodedPacket::message(text),
+            Message::Binary(data) => EncodedPacket::binary_message(&data),
+        };
+        // A client that is gone, or that does not read, gets no echo.
+        let _gone = connection.send(&[packet]);
+    }
+
+    fn closed(&self, _connection: &Arc<Connection<Self>>, _reason: CloseReason) {}
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let config = ServerConfig {
+        path: "/engine.io/".into(),
+        origins: OriginPolicy::any(),
+        engine: engineio_proto::Config {
+            ping_interval: Duration::from_millis(300),
+            ping_timeout: Duration::from_millis(200),
+            max_payload: 1_000_000,
+            ..engineio_proto::Config::default()
+        },
+        ..ServerConfig::default()
+    };
+    let port = std::env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
+    let server = Server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    let address = server.local_addr()?;
+    #[expect(
+        clippy::print_stdout,
+        reason = "whoever starts the example reads the port here"
+    )]
+    {
+        println!("listening on http://{address}/engine.io/");
+    }
+    let stop = CancellationToken::new();
+    let engine = Arc::new(Engine::new(config, Echo));
+    server
+        .serve(engine, Arc::new(NotFound), stop, Duration::from_secs(1))
+        .await;
+    Ok(())
+}

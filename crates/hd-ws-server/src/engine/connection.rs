@@ -1,0 +1,253 @@
+//! One client's connection, whatever carries it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
+use std::time::Instant;
+
+use engineio_proto::{CloseReason, EncodedPacket, Event, SendError, Sid};
+use tokio::net::TcpStream;
+
+use super::counts::Kind;
+use super::sweep::Tick;
+use super::wire::Wire;
+use super::{Application, Engine};
+
+/// A connected client: a session machine behind a short lock, and the
+/// WebSocket that it is written to, once there is one.
+///
+/// Lock order: whatever lock the application has for the client, then this
+/// one, then the wheel's and the application's registries.
+pub struct Connection<A: Application> {
+    pub(super) engine: Arc<Engine<A>>,
+    sid: Sid,
+    /// Set when the session is on a WebSocket.
+    pub(super) stream: OnceLock<TcpStream>,
+    state: Mutex<State>,
+    client: A::Client,
+}
+
+pub(super) struct State {
+    pub(super) wire: Wire,
+    /// The task that reads and writes the WebSocket.
+    pub(super) pump: Option<Waker>,
+    /// The request that waits for packets.
+    pub(super) poll: Option<Waker>,
+    pub(super) kind: Kind,
+    armed: Option<Tick>,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// Written to the client's WebSocket.
+    Written,
+    /// Queued; it leaves with the next poll or when the WebSocket takes more.
+    Queued,
+}
+
+impl<A: Application> Connection<A> {
+    pub(super) fn new(
+        engine: Arc<Engine<A>>,
+        sid: Sid,
+        wire: Wire,
+        kind: Kind,
+        client: A::Client,
+    ) -> Self {
+        Self {
+            engine,
+            sid,
+            stream: OnceLock::new(),
+            state: Mutex::new(State {
+                wire,
+                pump: None,
+                poll: None,
+                kind,
+                armed: None,
+            }),
+            client,
+        }
+    }
+
+    /// The Engine.IO session id. It is a secret of the client's.
+    #[must_use]
+    pub const fn sid(&self) -> &Sid {
+        &self.sid
+    }
+
+    /// What the application keeps for this client.
+    #[must_use]
+    pub const fn client(&self) -> &A::Client {
+        &self.client
+    }
+
+    /// Sends packets, together and in order.
+    ///
+    /// A single packet for a WebSocket on which nothing waits is written right
+    /// here, without waking the connection's task.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] when the session is not open;
+    /// [`SendError::QueueFull`] when the client reads too slowly, and then the
+    /// session is closed.
+    pub fn send(self: &Arc<Self>, packets: &[EncodedPacket]) -> Result<Sent, SendError> {
+        self.send_then(packets, || ())
+    }
+
+    /// As [`send`](Self::send), but only when the packets would leave at once.
+    /// Returns whether they did.
+    pub fn send_volatile(self: &Arc<Self>, packets: &[EncodedPacket]) -> bool {
+        let state = self.lock();
+        state.wire.is_ready() && self.send_locked(state, packets, || ()).is_ok()
+    }
+
+    /// As [`send`](Self::send); once the packets have their place, and before
+    /// any that are sent later get theirs, runs `then`.
+    pub(crate) fn send_then(
+        self: &Arc<Self>,
+        packets: &[EncodedPacket],
+        then: impl FnOnce(),
+    ) -> Result<Sent, SendError> {
+        self.send_locked(self.lock(), packets, then)
+    }
+
+    fn send_locked(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        packets: &[EncodedPacket],
+        then: impl FnOnce(),
+    ) -> Result<Sent, SendError> {
+        if let [packet] = packets
+            && state.wire.is_writable()
+            && state.wire.takes_frame(packet)
+            && let Some(stream) = self.stream.get()
+        {
+            // An error is the reading side's to find.
+            let written = stream.try_write(packet.frame().bytes()).unwrap_or(0);
+            if written == packet.frame().len() {
+                then();
+                return Ok(Sent::Written);
+            }
+            state.wire.queue_rest(packet.frame().clone(), written);
+            then();
+            self.settle_later(state);
+            return Ok(Sent::Queued);
+        }
+        let result = packets
+            .iter()
+            .try_for_each(|packet| state.wire.send(packet.clone()));
+        if result.is_ok() {
+            then();
+        }
+        self.settle_later(state);
+        result.map(|()| Sent::Queued)
+    }
+
+    /// Closes the session once what waits has left.
+    pub fn close(self: &Arc<Self>, reason: CloseReason) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.wire.close(reason, &self.engine.config.engine, now);
+        self.settle_later(state);
+    }
+
+    /// Ends the session at once.
+    pub fn abort(self: &Arc<Self>, reason: CloseReason) {
+        let mut state = self.lock();
+        state.wire.abort(reason);
+        self.settle_later(state);
+    }
+
+    /// Has the session looked at again by the application's next deadline.
+    pub(crate) fn arm(&self, deadline: Instant) {
+        let mut state = self.lock();
+        let sweep = &self.engine.sweep;
+        sweep.arm(self.sid, &mut state.armed, deadline);
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends a change of the state: wakes whoever has something to do now, and
+    /// tells the application what happened. Only where the application holds
+    /// no lock of this client.
+    pub(super) fn settle(self: &Arc<Self>, state: MutexGuard<'_, State>) {
+        if let Some(event) = self.wake(state) {
+            self.dispatch(event);
+        }
+    }
+
+    /// As [`settle`](Self::settle), for calls that the application makes: what
+    /// happened is told from a task of its own, so that no callback runs
+    /// inside a call.
+    fn settle_later(self: &Arc<Self>, state: MutexGuard<'_, State>) {
+        if let Some(event) = self.wake(state) {
+            let connection = Arc::clone(self);
+            self.engine.runtime.spawn(async move {
+                connection.dispatch(event);
+            });
+        }
+    }
+
+    fn wake(&self, mut state: MutexGuard<'_, State>) -> Option<Event> {
+        let event = state.wire.poll_event();
+        if let Some(deadline) = state.wire.poll_timeout() {
+            self.engine.sweep.arm(self.sid, &mut state.armed, deadline);
+        }
+        let is_closed = state.wire.is_closed();
+        let pump = if is_closed || state.wire.poll_transmit().is_some() {
+            state.pump.take()
+        } else {
+            None
+        };
+        // The waiting request looks for itself whether there is anything for it.
+        let poll = state.poll.take();
+        drop(state);
+        if let Some(pump) = pump {
+            pump.wake();
+        }
+        if let Some(poll) = poll {
+            poll.wake();
+        }
+        event
+    }
+
+    fn dispatch(self: &Arc<Self>, event: Event) {
+        match event {
+            Event::Upgraded => {}
+            Event::Closed(reason) => {
+                self.engine.remove(self);
+                self.engine.application.closed(self, reason);
+            }
+        }
+    }
+
+    /// The wheel has come to `tick`.
+    pub(super) fn handle_tick(self: &Arc<Self>, tick: Tick, now: Instant) {
+        {
+            let mut state = self.lock();
+            if state.armed != Some(tick) {
+                return;
+            }
+            state.armed = None;
+        }
+        self.engine.application.handle_timeout(self, now);
+        let deadline = self.engine.application.poll_timeout(self);
+        let mut state = self.lock();
+        state.wire.handle_timeout(now);
+        if let Some(deadline) = deadline
+            && !state.wire.is_closed()
+        {
+            self.engine.sweep.arm(self.sid, &mut state.armed, deadline);
+        }
+        self.settle(state);
+    }
+}
+
+impl<A: Application> fmt::Debug for Connection<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").finish_non_exhaustive()
+    }
+}

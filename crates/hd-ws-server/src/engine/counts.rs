@@ -1,0 +1,88 @@
+//! Numbers of sessions and transports.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use engineio_proto::Transport;
+
+/// Sessions by their transport, now and in all.
+#[derive(Debug, Default)]
+pub struct Counts {
+    polling: AtomicUsize,
+    websocket: AtomicUsize,
+    plain: AtomicUsize,
+    opened: AtomicU64,
+    upgraded: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Counts {
+    /// Sessions on HTTP long-polling now.
+    #[must_use]
+    pub fn polling(&self) -> usize {
+        self.polling.load(Ordering::Relaxed)
+    }
+
+    /// Engine.IO sessions on a WebSocket now.
+    #[must_use]
+    pub fn websocket(&self) -> usize {
+        self.websocket.load(Ordering::Relaxed)
+    }
+
+    /// Plain WebSocket clients now.
+    #[must_use]
+    pub fn plain(&self) -> usize {
+        self.plain.load(Ordering::Relaxed)
+    }
+
+    /// Sessions opened since the start.
+    #[must_use]
+    pub fn opened_total(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
+    }
+
+    /// Sessions that moved from polling to a WebSocket since the start.
+    #[must_use]
+    pub fn upgraded_total(&self) -> u64 {
+        self.upgraded.load(Ordering::Relaxed)
+    }
+
+    /// Engine.IO requests refused since the start.
+    #[must_use]
+    pub fn refused_total(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn opened(&self, kind: Kind) {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        self.now(kind).fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn upgraded(&self) {
+        self.upgraded.fetch_add(1, Ordering::Relaxed);
+        self.polling.fetch_sub(1, Ordering::Relaxed);
+        self.websocket.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn closed(&self, kind: Kind) {
+        self.now(kind).fetch_sub(1, Ordering::Relaxed);
+    }
+
+    const fn now(&self, kind: Kind) -> &AtomicUsize {
+        match kind {
+            Kind::EngineIo(Transport::Polling) => &self.polling,
+            Kind::EngineIo(Transport::WebSocket) => &self.websocket,
+            Kind::Plain => &self.plain,
+        }
+    }
+
+    pub(super) fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// As what a connection is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    EngineIo(Transport),
+    Plain,
+}

@@ -1,0 +1,269 @@
+//! Engine.IO sessions, their transports, and what an application sees of them.
+
+mod connection;
+mod counts;
+mod frame_reader;
+mod plain;
+mod polling;
+mod pump;
+mod service;
+mod sweep;
+mod upgrade;
+mod wire;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use dashmap::DashMap;
+use engineio_proto::{CloseReason, Message, Revision, Session, Sid, Transport};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+pub use connection::{Connection, Sent};
+pub use counts::Counts;
+pub(crate) use service::HttpService;
+pub(crate) use upgrade::{abandon_upgrade, serve_upgrade};
+
+use self::counts::Kind;
+use self::plain::PlainSession;
+use self::sweep::Sweep;
+use self::wire::Wire;
+use crate::{ClientHandshake, ServerConfig};
+
+/// What runs on top of Engine.IO: Socket.IO, or an application of its own.
+///
+/// The calls for one client come one after the other, but for
+/// [`handle_timeout`](Self::handle_timeout), which may come at any time.
+pub trait Application: Send + Sync + Sized + 'static {
+    /// What the application keeps for each client.
+    type Client: Send + Sync + 'static;
+
+    /// A client has been let in; its session begins.
+    fn opened(&self, handshake: ClientHandshake, now: Instant) -> Self::Client;
+
+    /// A message has arrived.
+    fn message(&self, connection: &Arc<Connection<Self>>, message: Message<'_>);
+
+    /// The session has ended. Nothing follows.
+    fn closed(&self, connection: &Arc<Connection<Self>>, reason: CloseReason);
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due for this client.
+    /// Asked for at the beginning and after each call of it.
+    fn poll_timeout(&self, connection: &Arc<Connection<Self>>) -> Option<Instant> {
+        let _ = connection;
+        None
+    }
+
+    /// Time for what is due at `now`. Early calls are to do nothing.
+    fn handle_timeout(&self, connection: &Arc<Connection<Self>>, now: Instant) {
+        let _ = (connection, now);
+    }
+}
+
+/// All sessions of a server.
+pub struct Engine<A: Application> {
+    pub(crate) config: ServerConfig,
+    /// `config.engine`, as every session shares it.
+    session_config: Arc<engineio_proto::Config>,
+    pub(crate) application: A,
+    connections: DashMap<Sid, Arc<Connection<A>>>,
+    sweep: Sweep,
+    counts: Counts,
+    runtime: Handle,
+    is_draining: AtomicBool,
+    /// Told whenever a connection ends.
+    connection_ended: Notify,
+}
+
+impl<A: Application> Engine<A> {
+    /// An engine without sessions.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    #[must_use]
+    pub fn new(config: ServerConfig, application: A) -> Self {
+        let shortest = config.engine.ping_interval.min(config.engine.ping_timeout);
+        Self {
+            session_config: Arc::new(config.engine.clone()),
+            sweep: Sweep::new(shortest, Instant::now()),
+            config,
+            application,
+            connections: DashMap::new(),
+            counts: Counts::default(),
+            runtime: Handle::current(),
+            is_draining: AtomicBool::new(false),
+            connection_ended: Notify::new(),
+        }
+    }
+
+    /// The application.
+    #[must_use]
+    pub const fn application(&self) -> &A {
+        &self.application
+    }
+
+    /// Numbers of sessions and transports.
+    #[must_use]
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Sessions that are connected now.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Whether no session is connected.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    /// Whether new clients are turned away with 503.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Acquire)
+    }
+
+    /// Turns new clients away from now on, so that a load balancer and the
+    /// clients themselves look for another server. Connected ones stay.
+    pub fn start_draining(&self) {
+        self.is_draining.store(true, Ordering::Release);
+    }
+
+    /// Closes every session: what waits is flushed, then the transport closes.
+    /// No packet tells the client to stay away, so it reconnects.
+    pub fn close_all(&self) {
+        // Collected first: closing may remove an entry of the map.
+        let connections: Vec<_> = self
+            .connections
+            .iter()
+            .map(|entry| Arc::clone(entry.value()))
+            .collect();
+        for connection in connections {
+            connection.close(CloseReason::ServerShuttingDown);
+        }
+    }
+
+    /// Waits until no session is left.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to cancel.
+    pub async fn emptied(&self) {
+        loop {
+            let ended = self.connection_ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            if self.is_empty() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// Runs the heartbeats and all other deadlines, for ever.
+    pub(crate) async fn run_sweep(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(self.sweep.tick());
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let now = Instant::now();
+            for (index, (sid, tick)) in self.sweep.take_due(now).into_iter().enumerate() {
+                if let Some(connection) = self.find(&sid) {
+                    connection.handle_tick(tick, now);
+                }
+                if index % SWEEP_BATCH == SWEEP_BATCH - 1 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+
+    fn find(&self, sid: &Sid) -> Option<Arc<Connection<A>>> {
+        self.connections
+            .get(sid)
+            .map(|entry| Arc::clone(entry.value()))
+    }
+
+    fn open(
+        self: &Arc<Self>,
+        transport: Transport,
+        revision: Revision,
+        supports_binary: bool,
+        handshake: ClientHandshake,
+    ) -> Arc<Connection<A>> {
+        let now = Instant::now();
+        let sid = new_sid();
+        let session = Session::new(
+            Arc::clone(&self.session_config),
+            sid,
+            transport,
+            revision,
+            supports_binary,
+            now,
+        );
+        let kind = Kind::EngineIo(transport);
+        self.insert(sid, Wire::EngineIo(session), kind, handshake, now)
+    }
+
+    fn open_plain(self: &Arc<Self>, handshake: ClientHandshake) -> Arc<Connection<A>> {
+        let now = Instant::now();
+        let session = PlainSession::new(&self.session_config, now);
+        self.insert(new_sid(), Wire::Plain(session), Kind::Plain, handshake, now)
+    }
+
+    fn insert(
+        self: &Arc<Self>,
+        sid: Sid,
+        wire: Wire,
+        kind: Kind,
+        handshake: ClientHandshake,
+        now: Instant,
+    ) -> Arc<Connection<A>> {
+        let client = self.application.opened(handshake, now);
+        self.counts.opened(kind);
+        let connection = Arc::new(Connection::new(Arc::clone(self), sid, wire, kind, client));
+        self.connections.insert(sid, Arc::clone(&connection));
+        let deadline = self.application.poll_timeout(&connection);
+        if let Some(deadline) = deadline {
+            connection.arm(deadline);
+        }
+        connection.settle(connection.lock());
+        connection
+    }
+
+    fn remove(&self, connection: &Connection<A>) {
+        if self.connections.remove(connection.sid()).is_some() {
+            self.counts.closed(connection.lock().kind);
+            self.connection_ended.notify_waiters();
+        }
+    }
+}
+
+impl<A: Application> fmt::Debug for Engine<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("connections", &self.connections.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A session id from the operating system's generator.
+///
+/// # Panics
+///
+/// When the system has no randomness to give: no id that can be guessed may
+/// ever be handed out.
+pub(crate) fn new_sid() -> Sid {
+    let mut bytes = [0; Sid::RANDOM_BYTES];
+    getrandom::fill(&mut bytes).expect("invariant: the operating system gives random bytes");
+    Sid::from_random(bytes)
+}
+
+/// Sessions looked after before the task lets others run.
+const SWEEP_BATCH: usize = 256;

@@ -1,0 +1,221 @@
+//! HTTP long-polling: GET takes packets, POST brings them.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use engineio_proto::{
+    CloseReason, Message, ProtocolViolation, RequestError, Session, Transport, payload,
+};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+
+use super::service::empty;
+use super::wire::Wire;
+use super::{Application, Connection};
+
+/// Answers a GET once there is something to answer.
+pub(super) async fn serve_poll<A: Application>(
+    connection: Arc<Connection<A>>,
+) -> Response<Full<Bytes>> {
+    if let Err(violation) = connection.with_session(MISMATCH, Session::handle_poll) {
+        return reject(violation);
+    }
+    let body = PollResponse {
+        connection,
+        is_done: false,
+    }
+    .await;
+    let mut response = Response::new(Full::new(body));
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=UTF-8"),
+    );
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Takes the packets of a POST.
+pub(super) async fn serve_post<A: Application>(
+    connection: Arc<Connection<A>>,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    if let Err(violation) = connection.with_session(MISMATCH, Session::handle_post) {
+        return reject(violation);
+    }
+    let reading = ReadingPost(Some(connection));
+    let is_binary = is_octet_stream(request.headers());
+    let config = &reading.connection().engine.config;
+    let body = Limited::new(request.into_body(), config.engine.max_payload).collect();
+    // What drops out of here without a body drops `reading`, which ends the
+    // session: what the client sent is lost, and it must know.
+    let body = match tokio::time::timeout(config.body_timeout, body).await {
+        Err(_) => return empty(StatusCode::REQUEST_TIMEOUT),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            reading.finish();
+            return empty(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        Ok(Err(_)) => return empty(StatusCode::BAD_REQUEST),
+        Ok(Ok(body)) => body.to_bytes(),
+    };
+    if is_binary {
+        // Revision 3 only.
+        return empty(StatusCode::BAD_REQUEST);
+    }
+    let is_accepted = handle_payload(reading.connection(), &body);
+    reading.finish();
+    if !is_accepted {
+        return empty(StatusCode::BAD_REQUEST);
+    }
+    let mut response = Response::new(Full::new(Bytes::from_static(b"ok")));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    response
+}
+
+/// Hands the packets to the session and their messages to the application, in
+/// order. Returns whether all of it was understood; if not, the session is
+/// closed.
+fn handle_payload<A: Application>(connection: &Arc<Connection<A>>, body: &[u8]) -> bool {
+    let limit = connection.engine.config.engine.max_packets_per_payload;
+    let Ok(packets) = payload::decode(body, limit) else {
+        connection.end(CloseReason::ParseError);
+        return false;
+    };
+    for packet in packets {
+        let Ok(packet) = packet else {
+            connection.end(CloseReason::ParseError);
+            return false;
+        };
+        let now = Instant::now();
+        let handled: Result<Option<Message<'_>>, ProtocolViolation> = connection
+            .with_session(Ok(None), |session| {
+                session.handle_packet(Transport::Polling, packet, now)
+            });
+        match handled {
+            Ok(Some(message)) => connection.engine.application.message(connection, message),
+            Ok(None) => {}
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+fn reject(violation: ProtocolViolation) -> Response<Full<Bytes>> {
+    if violation != ProtocolViolation::TransportMismatch {
+        return empty(StatusCode::BAD_REQUEST);
+    }
+    let mut response = Response::new(Full::from(RequestError::BadRequest.body()));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn is_octet_stream(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| value == "application/octet-stream")
+}
+
+/// The body for a poll, once the session has one. Dropped before that, the
+/// client has gone away.
+struct PollResponse<A: Application> {
+    connection: Arc<Connection<A>>,
+    is_done: bool,
+}
+
+impl<A: Application> Future for PollResponse<A> {
+    type Output = Bytes;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Bytes> {
+        let connection = Arc::clone(&self.connection);
+        let mut state = connection.lock();
+        let body = match &mut state.wire {
+            Wire::EngineIo(session) => session.poll_response(),
+            Wire::Plain(_) => Some(Bytes::new()),
+        };
+        let Some(body) = body else {
+            state.poll = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        self.is_done = true;
+        connection.settle(state);
+        Poll::Ready(body)
+    }
+}
+
+impl<A: Application> Drop for PollResponse<A> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.connection
+                .with_session((), Session::handle_poll_aborted);
+        }
+    }
+}
+
+/// A POST whose body is being read.
+struct ReadingPost<A: Application>(Option<Arc<Connection<A>>>);
+
+impl<A: Application> ReadingPost<A> {
+    fn connection(&self) -> &Arc<Connection<A>> {
+        self.0
+            .as_ref()
+            .expect("invariant: only `finish` takes it, and consumes self")
+    }
+
+    fn finish(mut self) {
+        if let Some(connection) = self.0.take() {
+            connection.with_session((), Session::handle_post_end);
+        }
+    }
+}
+
+impl<A: Application> Drop for ReadingPost<A> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            connection.with_session((), Session::handle_post_aborted);
+        }
+    }
+}
+
+impl<A: Application> Connection<A> {
+    /// What the session's transport is, for the verdict on a request.
+    pub(super) fn transport(&self) -> Transport {
+        match &self.lock().wire {
+            Wire::EngineIo(session) => session.transport().unwrap_or(Transport::Polling),
+            // Refuses every request by polling.
+            Wire::Plain(_) => Transport::WebSocket,
+        }
+    }
+
+    /// Runs one input of the session machine, from where the application holds
+    /// no lock. A plain WebSocket client has no such machine, and `otherwise`
+    /// is the result.
+    fn with_session<R>(self: &Arc<Self>, otherwise: R, input: impl FnOnce(&mut Session) -> R) -> R {
+        let mut state = self.lock();
+        let result = match &mut state.wire {
+            Wire::EngineIo(session) => input(session),
+            Wire::Plain(_) => otherwise,
+        };
+        self.settle(state);
+        result
+    }
+
+    /// Ends the session from where the application holds no lock.
+    pub(super) fn end(self: &Arc<Self>, reason: CloseReason) {
+        let mut state = self.lock();
+        state.wire.abort(reason);
+        self.settle(state);
+    }
+}
+
+const MISMATCH: Result<(), ProtocolViolation> = Err(ProtocolViolation::TransportMismatch);

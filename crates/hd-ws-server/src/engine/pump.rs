@@ -1,0 +1,323 @@
+//! The task of one WebSocket: reads it, and writes what could not be written
+//! at once.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use engineio_proto::{CloseReason, Frame, Message, Packet, Transport};
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+use super::frame_reader::{FrameReader, Incoming};
+use super::wire::Wire;
+use super::{Application, Connection};
+
+/// One WebSocket's task.
+pub(super) struct Pump<A: Application> {
+    connection: Arc<Connection<A>>,
+    reader: FrameReader,
+    /// Read while the connection still spoke HTTP.
+    read_ahead: Bytes,
+}
+
+/// How the pump ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// The peer is gone or has said goodbye.
+    ByPeer,
+    /// We have said goodbye; the peer may have something to say still.
+    ByUs,
+}
+
+impl<A: Application> Pump<A> {
+    pub(super) fn new(
+        connection: Arc<Connection<A>>,
+        reader: FrameReader,
+        read_ahead: Bytes,
+    ) -> Self {
+        Self {
+            connection,
+            reader,
+            read_ahead,
+        }
+    }
+
+    pub(super) fn spawn(self) {
+        let runtime = self.connection.engine.runtime.clone();
+        runtime.spawn(run(self));
+    }
+
+    fn stream(&self) -> &TcpStream {
+        self.connection
+            .stream
+            .get()
+            .expect("invariant: a pump is made for a connection with a stream")
+    }
+
+    /// Ready when the WebSocket is at its end.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        if let Poll::Ready(ended) = self.poll_read(cx) {
+            return Poll::Ready(ended);
+        }
+        self.poll_write(cx)
+    }
+
+    /// Reads until the socket is empty, in turns. Ready when the WebSocket is
+    /// at its end.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        let mut scratch = SCRATCH
+            .take()
+            .unwrap_or_else(|| vec![0; SCRATCH_LEN].into_boxed_slice());
+        let mut turns = 0;
+        let result = loop {
+            if !self.read_ahead.is_empty() {
+                let bytes = std::mem::take(&mut self.read_ahead);
+                if let ControlFlow::Break(ended) = self.handle_bytes(&bytes) {
+                    break Poll::Ready(ended);
+                }
+            }
+            match self.stream().poll_read_ready(cx) {
+                Poll::Pending => break Poll::Pending,
+                Poll::Ready(Err(_)) => {
+                    break Poll::Ready(self.handle_end(CloseReason::TransportError));
+                }
+                Poll::Ready(Ok(())) => {}
+            }
+            match self.stream().try_read(&mut scratch) {
+                Ok(0) => break Poll::Ready(self.handle_end(CloseReason::TransportClose)),
+                Ok(count) => {
+                    if let ControlFlow::Break(ended) = self.handle_bytes(&scratch[..count]) {
+                        break Poll::Ready(ended);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => break Poll::Ready(self.handle_end(CloseReason::TransportError)),
+            }
+            turns += 1;
+            if turns == READ_TURNS {
+                cx.waker().wake_by_ref();
+                break Poll::Pending;
+            }
+        };
+        SCRATCH.set(Some(scratch));
+        result
+    }
+
+    /// Handles what was read.
+    fn handle_bytes(&mut self, bytes: &[u8]) -> ControlFlow<Ended> {
+        let connection = &self.connection;
+        let max_payload = connection.engine.config.engine.max_payload;
+        let mut goodbye = None;
+        let read = self.reader.read(bytes, max_payload, |incoming| {
+            if let Incoming::Close(code) = incoming {
+                goodbye = Some(code);
+                return ControlFlow::Break(());
+            }
+            connection.handle_incoming(incoming)
+        });
+        match read {
+            Ok(_) => match goodbye {
+                None => ControlFlow::Continue(()),
+                // Its status is echoed (RFC 6455 §5.5.1).
+                Some(code) => {
+                    self.say_goodbye(CloseReason::TransportClose, code);
+                    ControlFlow::Break(Ended::ByPeer)
+                }
+            },
+            Err(error) => {
+                tracing::debug!(%error, "closing a websocket");
+                self.say_goodbye(CloseReason::TransportError, Some(error.close_code()));
+                ControlFlow::Break(Ended::ByUs)
+            }
+        }
+    }
+
+    fn handle_end(&self, reason: CloseReason) -> Ended {
+        let mut state = self.connection.lock();
+        state.wire.handle_transport_closed(reason);
+        self.connection.settle(state);
+        Ended::ByPeer
+    }
+
+    /// Ends the session, and the WebSocket with a close frame if one still fits
+    /// in: the peer could make nothing of it after half a frame.
+    fn say_goodbye(&self, reason: CloseReason, code: Option<u16>) {
+        let mut state = self.connection.lock();
+        let is_between_frames = !state.wire.is_closed() && {
+            // Nothing waits, or only whole frames do.
+            state
+                .wire
+                .poll_transmit()
+                .is_none_or(|outbound| !outbound.is_partly_written())
+        };
+        state.wire.handle_transport_closed(reason);
+        if is_between_frames {
+            let _best_effort = self.stream().try_write(Frame::close(code).bytes());
+        }
+        self.connection.settle(state);
+    }
+
+    /// Writes what waits. Ready when the session is closed and its last frame
+    /// is out, or cannot be.
+    fn poll_write(&self, cx: &mut Context<'_>) -> Poll<Ended> {
+        let connection = &self.connection;
+        let stream = self.stream();
+        let mut state = connection.lock();
+        if !state
+            .pump
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
+            state.pump = Some(cx.waker().clone());
+        }
+        let mut failed = false;
+        while let Some(outbound) = state.wire.poll_transmit() {
+            match stream.poll_write_ready(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => {
+                    failed = true;
+                    break;
+                }
+                Poll::Pending => break,
+            }
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let filled = outbound.fill_slices(&mut slices);
+            match stream.try_write_vectored(&slices[..filled]) {
+                Ok(count) => {
+                    outbound.advance(count);
+                    state.wire.handle_written();
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => {
+                    failed = true;
+                    break;
+                }
+            }
+        }
+        if failed {
+            state
+                .wire
+                .handle_transport_closed(CloseReason::TransportError);
+        }
+        let is_over = state.wire.is_closed();
+        if is_over {
+            connection.settle(state);
+        } else {
+            drop(state);
+        }
+        match (is_over, failed) {
+            (false, _) => Poll::Pending,
+            (true, false) => Poll::Ready(Ended::ByUs),
+            (true, true) => Poll::Ready(Ended::ByPeer),
+        }
+    }
+}
+
+/// Drives a pump to its end, and the WebSocket to its own.
+async fn run<A: Application>(mut pump: Pump<A>) {
+    let ended = std::future::poll_fn(|cx| pump.poll(cx)).await;
+    if ended == Ended::ByUs {
+        Box::pin(linger(&pump.connection, pump.stream())).await;
+    }
+}
+
+/// Waits for the peer's close frame, or for the end of the stream. Closing at
+/// once could reset the connection and take our last frames from the peer.
+async fn linger<A: Application>(connection: &Connection<A>, stream: &TcpStream) {
+    if SockRef::from(stream)
+        .shutdown(std::net::Shutdown::Write)
+        .is_err()
+    {
+        return;
+    }
+    let drain = async {
+        let mut buffer = [0; 512];
+        while stream.readable().await.is_ok() {
+            match stream.try_read(&mut buffer) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+    };
+    let _timed_out = tokio::time::timeout(connection.engine.config.close_linger, drain).await;
+}
+
+impl<A: Application> Connection<A> {
+    /// Handles one message of the WebSocket.
+    fn handle_incoming(self: &Arc<Self>, incoming: Incoming<'_>) -> ControlFlow<()> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let message = match (&mut state.wire, incoming) {
+            (Wire::EngineIo(session), Incoming::Text(text)) => match Packet::decode(text) {
+                Ok(packet) => session.handle_packet(Transport::WebSocket, packet, now),
+                Err(_) => {
+                    session.abort(CloseReason::ParseError);
+                    Ok(None)
+                }
+            },
+            (Wire::EngineIo(session), Incoming::Binary(data)) => {
+                session.handle_packet(Transport::WebSocket, Packet::from_binary(data), now)
+            }
+            // Text from a plain client has no meaning; it proves life.
+            (Wire::Plain(session), Incoming::Text(_) | Incoming::Binary(_) | Incoming::Pong) => {
+                session.handle_pong(now);
+                Ok(None)
+            }
+            (Wire::EngineIo(session), Incoming::Ping(data)) => {
+                session.handle_ping_frame(data);
+                Ok(None)
+            }
+            (Wire::Plain(session), Incoming::Ping(data)) => {
+                session.handle_ping(data);
+                Ok(None)
+            }
+            (_, Incoming::Pong | Incoming::Close(_)) => Ok(None),
+        };
+        let is_closed = state.wire.is_closed();
+        match message {
+            Ok(Some(message)) => {
+                drop(state);
+                self.deliver(message);
+            }
+            Ok(None) | Err(_) if is_closed => self.settle(state),
+            Ok(None) | Err(_) => {}
+        }
+        if is_closed {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    fn deliver(self: &Arc<Self>, message: Message<'_>) {
+        self.engine.application.message(self, message);
+    }
+}
+
+impl<A: Application> fmt::Debug for Pump<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pump").finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    /// Where the connections of a thread read into. Taken while in use, so that
+    /// nothing depends on what a callback does.
+    static SCRATCH: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+}
+
+/// What one read may take: the receive window of a fast sender, and small
+/// enough for a core's cache.
+const SCRATCH_LEN: usize = 64 * 1024;
+/// Reads before other tasks get their turn.
+const READ_TURNS: u32 = 8;
+/// hyper's limit on the slices of one write.
+const MAX_SLICES: usize = 64;

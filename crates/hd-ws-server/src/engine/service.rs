@@ -1,0 +1,217 @@
+//! HTTP requests: those of Engine.IO are served here, others by the handler.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use engineio_proto::{
+    Method, OriginVerdict, Query, RequestError, RequestFacts, Transport, UpgradeHeader, Verified,
+};
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::Service;
+
+use super::upgrade;
+use super::{Application, Connection, Engine, polling};
+use crate::{ClientHandshake, HttpHandler, HttpReply, PlainOpened};
+
+/// The service of one HTTP connection.
+pub(crate) struct HttpService<A: Application, H> {
+    pub(crate) engine: Arc<Engine<A>>,
+    pub(crate) handler: Arc<H>,
+    pub(crate) peer: SocketAddr,
+    /// What this connection becomes once its 101 is out.
+    pub(crate) upgrade: Arc<Mutex<Option<Upgrade<A>>>>,
+}
+
+/// What a connection becomes when it stops speaking HTTP.
+pub(crate) enum Upgrade<A: Application> {
+    /// The session's only transport.
+    Direct(Arc<Connection<A>>),
+    /// The transport that a polling session wants to move to.
+    Probe(Arc<Connection<A>>),
+    /// A client without Engine.IO.
+    Plain(ClientHandshake, PlainOpened<A>),
+}
+
+impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpService<A, H> {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let engine = Arc::clone(&self.engine);
+        let upgrade = Arc::clone(&self.upgrade);
+        if request.uri().path().starts_with(&engine.config.path) {
+            let peer = self.peer;
+            return Box::pin(async move { Ok(serve_engine(engine, request, peer, upgrade).await) });
+        }
+        let handler = Arc::clone(&self.handler);
+        let peer = self.peer;
+        Box::pin(async move {
+            let switch = upgrade::switch_protocols(request.headers());
+            let draft = ClientHandshake::new(
+                peer,
+                request.uri().query(),
+                request.headers(),
+                &engine.config.kept_headers,
+            );
+            Ok(match handler.handle(request, peer).await {
+                HttpReply::Response(response) => response,
+                HttpReply::UpgradePlain(opened) => match switch {
+                    Ok(switch) => {
+                        put(&upgrade, Upgrade::Plain(draft, opened));
+                        switch.response()
+                    }
+                    Err(refusal) => refusal.response(),
+                },
+            })
+        })
+    }
+}
+
+/// Serves one Engine.IO request.
+async fn serve_engine<A: Application>(
+    engine: Arc<Engine<A>>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    upgrade: Arc<Mutex<Option<Upgrade<A>>>>,
+) -> Response<Full<Bytes>> {
+    let origins = &engine.config.origins;
+    if request.method() == http::Method::OPTIONS {
+        let headers = origins.preflight_headers(request.headers());
+        return with_headers(empty(StatusCode::NO_CONTENT), headers);
+    }
+    let cors = origins.response_headers(request.headers());
+    let facts = RequestFacts {
+        method: match *request.method() {
+            http::Method::GET => Method::Get,
+            http::Method::POST => Method::Post,
+            _ => Method::Other,
+        },
+        upgrade: upgrade::asks_for_websocket(request.headers()),
+        origin: origins.judge(request.headers()),
+    };
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    let verified = query.verify(
+        facts,
+        engine.config.engine.transports,
+        |sid| engine.find(sid),
+        |connection| connection.transport(),
+    );
+    let response = match verified {
+        Err(error) => {
+            engine.counts.refused();
+            refusal(error, facts)
+        }
+        Ok(Verified::Handshake { .. }) if engine.is_draining() => draining(),
+        Ok(Verified::Handshake {
+            transport,
+            revision,
+            supports_binary,
+        }) => {
+            let switch = match transport {
+                Transport::Polling => None,
+                Transport::WebSocket => match upgrade::switch_protocols(request.headers()) {
+                    Ok(switch) => Some(switch),
+                    Err(refusal) => return with_headers(refusal.response(), cors),
+                },
+            };
+            let handshake = ClientHandshake::new(
+                peer,
+                request.uri().query(),
+                request.headers(),
+                &engine.config.kept_headers,
+            );
+            // Its headers are slices of the connection's read buffer.
+            drop(request);
+            let connection = engine.open(transport, revision, supports_binary, handshake);
+            match switch {
+                None => polling::serve_poll(connection).await,
+                Some(switch) => {
+                    put(&upgrade, Upgrade::Direct(connection));
+                    switch.response()
+                }
+            }
+        }
+        Ok(Verified::Session {
+            session,
+            transport: Transport::Polling,
+        }) => match facts.method {
+            Method::Get => {
+                drop(request);
+                polling::serve_poll(session).await
+            }
+            Method::Post => polling::serve_post(session, request).await,
+            Method::Other => empty(StatusCode::METHOD_NOT_ALLOWED),
+        },
+        Ok(Verified::Session {
+            session,
+            transport: Transport::WebSocket,
+        }) => match upgrade::switch_protocols(request.headers()) {
+            Ok(switch) if session.start_upgrade() => {
+                put(&upgrade, Upgrade::Probe(session));
+                switch.response()
+            }
+            // The session is not polling, or moves already.
+            Ok(_) => refusal(RequestError::BadRequest, facts),
+            Err(refusal) => refusal.response(),
+        },
+    };
+    with_headers(response, cors)
+}
+
+/// A refusal as engine.io words it: JSON to a request, text to an upgrade.
+fn refusal(error: RequestError, facts: RequestFacts) -> Response<Full<Bytes>> {
+    let (content_type, body) = match facts.upgrade {
+        UpgradeHeader::Absent => (
+            "application/json",
+            Bytes::from_static(error.body().as_bytes()),
+        ),
+        UpgradeHeader::WebSocket => ("text/html", Bytes::from(error.to_string())),
+    };
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() =
+        StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if facts.upgrade == UpgradeHeader::WebSocket || facts.origin == OriginVerdict::Refused {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// New clients are to try again, and to find another server then.
+pub(crate) fn draining() -> Response<Full<Bytes>> {
+    let mut response = empty(StatusCode::SERVICE_UNAVAILABLE);
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+pub(super) fn empty(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
+}
+
+fn with_headers(mut response: Response<Full<Bytes>>, headers: HeaderMap) -> Response<Full<Bytes>> {
+    response.headers_mut().extend(headers);
+    response
+}
+
+fn put<A: Application>(slot: &Mutex<Option<Upgrade<A>>>, upgrade: Upgrade<A>) {
+    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgrade);
+}

@@ -1,0 +1,282 @@
+//! From HTTP to WebSocket: the opening handshake (RFC 6455 §4.2), and what a
+//! connection does after it.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use engineio_proto::{CloseReason, Frame, Packet, Transport, UpgradeHeader, UpgradeStep};
+use http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::counts::Kind;
+use super::frame_reader::{FrameReader, Incoming};
+use super::pump::Pump;
+use super::service::Upgrade;
+use super::wire::Wire;
+use super::{Application, Connection, Engine};
+
+/// A client that may switch to WebSocket.
+pub(super) struct SwitchProtocols {
+    accept: HeaderValue,
+    protocol: Option<HeaderValue>,
+}
+
+/// Why a client may not switch to WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HandshakeRefusal {
+    MalformedRequest,
+    UnsupportedVersion,
+}
+
+/// Whether the request asks for a WebSocket.
+pub(super) fn asks_for_websocket(headers: &HeaderMap) -> UpgradeHeader {
+    let asks =
+        has_token(headers, &UPGRADE, "websocket") && has_token(headers, &CONNECTION, "upgrade");
+    if asks {
+        UpgradeHeader::WebSocket
+    } else {
+        UpgradeHeader::Absent
+    }
+}
+
+/// Checks the opening handshake.
+pub(super) fn switch_protocols(headers: &HeaderMap) -> Result<SwitchProtocols, HandshakeRefusal> {
+    if asks_for_websocket(headers) == UpgradeHeader::Absent {
+        return Err(HandshakeRefusal::MalformedRequest);
+    }
+    if headers
+        .get(SEC_WEBSOCKET_VERSION)
+        .is_none_or(|version| version != "13")
+    {
+        return Err(HandshakeRefusal::UnsupportedVersion);
+    }
+    let key = headers
+        .get(SEC_WEBSOCKET_KEY)
+        // 16 bytes in base64.
+        .filter(|key| key.len() == 24)
+        .ok_or(HandshakeRefusal::MalformedRequest)?;
+    let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes()))
+        .map_err(|_| HandshakeRefusal::MalformedRequest)?;
+    // A client that offers subprotocols expects one of them; `ws` for Node
+    // takes the first.
+    let protocol = headers
+        .get(SEC_WEBSOCKET_PROTOCOL)
+        .and_then(|offered| offered.to_str().ok())
+        .and_then(|offered| offered.split(',').next())
+        .and_then(|first| HeaderValue::from_str(first.trim()).ok());
+    Ok(SwitchProtocols { accept, protocol })
+}
+
+impl SwitchProtocols {
+    pub(super) fn response(self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(SEC_WEBSOCKET_ACCEPT, self.accept);
+        if let Some(protocol) = self.protocol {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+        }
+        response
+    }
+}
+
+impl HandshakeRefusal {
+    pub(super) fn response(self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::default());
+        match self {
+            Self::MalformedRequest => *response.status_mut() = StatusCode::BAD_REQUEST,
+            Self::UnsupportedVersion => {
+                *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
+                response
+                    .headers_mut()
+                    .insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
+        }
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+}
+
+/// Serves a connection that has just stopped speaking HTTP, in a task of its
+/// own: the one it comes from is as large as hyper's connection.
+pub(crate) fn serve_upgrade<A: Application>(
+    engine: &Arc<Engine<A>>,
+    upgrade: Upgrade<A>,
+    stream: TcpStream,
+    read_ahead: Bytes,
+) {
+    match upgrade {
+        Upgrade::Direct(connection) => {
+            attach(&connection, stream);
+            Pump::new(connection, FrameReader::default(), read_ahead).spawn();
+        }
+        Upgrade::Probe(connection) => {
+            let timeout = engine.config.engine.upgrade_timeout;
+            engine.runtime.spawn(async move {
+                let probe = Box::pin(probe(Arc::clone(&connection), stream, read_ahead));
+                match tokio::time::timeout(timeout, probe).await {
+                    Ok(Some(pump)) => pump.spawn(),
+                    Ok(None) | Err(_) => connection.abort_upgrade(),
+                }
+            });
+        }
+        Upgrade::Plain(handshake, opened) => {
+            let connection = engine.open_plain(handshake);
+            attach(&connection, stream);
+            opened(&connection);
+            Pump::new(connection, FrameReader::default(), read_ahead).spawn();
+        }
+    }
+}
+
+/// A connection whose upgrade came to nothing before the 101 was out.
+pub(crate) fn abandon_upgrade<A: Application>(upgrade: Upgrade<A>) {
+    match upgrade {
+        Upgrade::Direct(connection) => connection.abort(CloseReason::TransportError),
+        Upgrade::Probe(connection) => connection.abort_upgrade(),
+        Upgrade::Plain(..) => {}
+    }
+}
+
+fn attach<A: Application>(connection: &Connection<A>, stream: TcpStream) {
+    let attached = connection.stream.set(stream);
+    debug_assert!(attached.is_ok(), "a session gets one WebSocket");
+}
+
+/// Reads the new transport of an upgrade until it is the session's, and returns
+/// its pump then, or until it is given up.
+async fn probe<A: Application>(
+    connection: Arc<Connection<A>>,
+    stream: TcpStream,
+    read_ahead: Bytes,
+) -> Option<Pump<A>> {
+    let max_payload = connection.engine.config.engine.max_payload;
+    let mut reader = FrameReader::default();
+    let mut buffer = read_ahead.to_vec();
+    loop {
+        let mut step = None;
+        let consumed = reader
+            .read(&buffer, max_payload, |incoming| {
+                step = connection.handle_probe(&incoming);
+                match step {
+                    None => ControlFlow::Continue(()),
+                    Some(_) => ControlFlow::Break(()),
+                }
+            })
+            .ok()?;
+        buffer.drain(..consumed);
+        match step {
+            None => fill(&stream, &mut buffer).await?,
+            Some(UpgradeStep::Answer(packet)) => {
+                write_all(&stream, packet.frame().bytes()).await.ok()?;
+            }
+            Some(UpgradeStep::Complete) => {
+                attach(&connection, stream);
+                return Some(Pump::new(connection, reader, buffer.into()));
+            }
+            Some(UpgradeStep::Refused) => {
+                write_all(&stream, Frame::close(None).bytes()).await.ok()?;
+                return None;
+            }
+        }
+    }
+}
+
+impl<A: Application> Connection<A> {
+    /// Whether the session may move to a WebSocket that asks for it.
+    pub(super) fn start_upgrade(self: &Arc<Self>) -> bool {
+        let mut state = self.lock();
+        let may_start = match &mut state.wire {
+            Wire::EngineIo(session) => session.handle_upgrade(Instant::now()),
+            Wire::Plain(_) => false,
+        };
+        self.settle(state);
+        may_start
+    }
+
+    fn abort_upgrade(self: &Arc<Self>) {
+        let mut state = self.lock();
+        if let Wire::EngineIo(session) = &mut state.wire {
+            session.handle_upgrade_aborted();
+        }
+        self.settle(state);
+    }
+
+    /// Handles what the new transport of an upgrade received; `None` to go on
+    /// reading.
+    fn handle_probe(self: &Arc<Self>, incoming: &Incoming<'_>) -> Option<UpgradeStep> {
+        let packet = match incoming {
+            Incoming::Text(text) => match Packet::decode(text) {
+                Ok(packet) => packet,
+                Err(_) => return Some(UpgradeStep::Refused),
+            },
+            Incoming::Binary(data) => Packet::from_binary(data),
+            Incoming::Ping(_) | Incoming::Pong => return None,
+            Incoming::Close(_) => return Some(UpgradeStep::Refused),
+        };
+        let mut state = self.lock();
+        let step = match &mut state.wire {
+            Wire::EngineIo(session) => session.handle_upgrade_packet(&packet, Instant::now()),
+            Wire::Plain(_) => UpgradeStep::Refused,
+        };
+        if step == UpgradeStep::Complete {
+            state.kind = Kind::EngineIo(Transport::WebSocket);
+            self.engine.counts.upgraded();
+        }
+        self.settle(state);
+        Some(step)
+    }
+}
+
+/// Reads what has come; `None` at the end of the stream.
+async fn fill(stream: &TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
+    buffer.resize(PROBE_BUFFER, 0);
+    loop {
+        stream.readable().await.ok()?;
+        match stream.try_read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(0) | Err(_) => return None,
+            Ok(count) => {
+                buffer.truncate(count);
+                return Some(());
+            }
+        }
+    }
+}
+
+async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|value| value.trim().eq_ignore_ascii_case(token))
+}
+
+/// A probe and an upgrade packet take 17 bytes.
+const PROBE_BUFFER: usize = 1024;

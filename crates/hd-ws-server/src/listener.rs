@@ -1,0 +1,178 @@
+//! Accepting connections.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::engine::{self, HttpService};
+use crate::{Application, Engine, HttpHandler};
+
+/// A bound port. Connections wait in the kernel until [`serve`](Self::serve).
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+}
+
+impl Server {
+    /// Binds an address; port 0 takes a free one.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says, such as that the port is taken.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(Self {
+            listener: socket.listen(BACKLOG)?,
+        })
+    }
+
+    /// The address that is bound.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` is cancelled and no session is left, or until
+    /// `stop_timeout` after that.
+    ///
+    /// When `stop` is cancelled: the port is closed, every session's queue is
+    /// flushed and its transport closed, and requests under way are answered.
+    /// Returns how many sessions were left when the time was up.
+    pub async fn serve<A, H>(
+        self,
+        engine: Arc<Engine<A>>,
+        handler: Arc<H>,
+        stop: CancellationToken,
+        stop_timeout: Duration,
+    ) -> usize
+    where
+        A: Application,
+        H: HttpHandler<A>,
+    {
+        let sweep = tokio::spawn(Arc::clone(&engine).run_sweep());
+        let http_connections = TaskTracker::new();
+        let accepting = accept(&self.listener, &engine, &handler, &stop, &http_connections);
+        stop.run_until_cancelled(accepting).await;
+        drop(self.listener);
+        engine.start_draining();
+        engine.close_all();
+        http_connections.close();
+        let stopped = async {
+            engine.emptied().await;
+            http_connections.wait().await;
+        };
+        let _timed_out = tokio::time::timeout(stop_timeout, stopped).await;
+        sweep.abort();
+        engine.len()
+    }
+}
+
+async fn accept<A: Application, H: HttpHandler<A>>(
+    listener: &TcpListener,
+    engine: &Arc<Engine<A>>,
+    handler: &Arc<H>,
+    stop: &CancellationToken,
+    connections: &TaskTracker,
+) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let (engine, handler) = (Arc::clone(engine), Arc::clone(handler));
+                connections.spawn(serve_http(stream, peer, engine, handler, stop.clone()));
+            }
+            Err(error) if is_of_connection(&error) => {}
+            Err(error) => {
+                // Out of files or memory. Connections that end make room.
+                tracing::warn!(%error, "cannot accept connections; trying again in {ACCEPT_PAUSE:?}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Serves one connection for as long as it speaks HTTP.
+async fn serve_http<A: Application, H: HttpHandler<A>>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    engine: Arc<Engine<A>>,
+    handler: Arc<H>,
+    stop: CancellationToken,
+) {
+    // Frames are written whole; waiting for more to send would only delay them.
+    // Where it fails the connection is dead, and the first read says so.
+    let _dead = stream.set_nodelay(true);
+    let slot = Arc::new(Mutex::new(None));
+    let service = HttpService {
+        engine: Arc::clone(&engine),
+        handler,
+        peer,
+        upgrade: Arc::clone(&slot),
+    };
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(engine.config.header_timeout)
+        .max_buf_size(engine.config.max_header_bytes)
+        .serve_connection(TokioIo::new(stream), service);
+    let result = {
+        let mut done = std::pin::pin!(std::future::poll_fn(|cx| {
+            connection.poll_without_shutdown(cx)
+        }));
+        stop.run_until_cancelled(&mut done).await
+    };
+    let result = match result {
+        Some(result) => result,
+        None => {
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+            std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await
+        }
+    };
+    let upgrade = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match (result, upgrade) {
+        (Ok(()), Some(upgrade)) => {
+            let parts = connection.into_parts();
+            engine::serve_upgrade(&engine, upgrade, parts.io.into_inner(), parts.read_buf);
+        }
+        (Err(_), Some(upgrade)) => engine::abandon_upgrade(upgrade),
+        (Ok(()), None) => {
+            let mut stream = connection.into_parts().io.into_inner();
+            // The peer may be gone already.
+            let _gone = tokio::io::AsyncWriteExt::shutdown(&mut stream).await;
+        }
+        (Err(error), None) => tracing::debug!(%peer, %error, "closing an HTTP connection"),
+    }
+}
+
+/// Whether the error is one of the connection that was to be accepted, and not
+/// of the listener.
+fn is_of_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+/// Connections that may wait for `accept`: a whole fleet of clients reconnects
+/// at once. The kernel caps it at `net.core.somaxconn`, 4096 by default.
+const BACKLOG: u32 = 4096;
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,13 +1,17 @@
 //! The server's side of one session, as a machine without I/O.
 
+mod outcome;
+pub use outcome::{CloseReason, Event, ProtocolViolation, SendError, TimerReason, UpgradeStep};
+
+mod polling;
+mod upgrade;
+
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use crate::{
     Config, EncodedPacket, Frame, Handshake, Message, Outbound, Packet, PacketType, Revision, Sid,
-    Transport, payload,
+    Transport,
 };
 
 /// One session on a server, from its handshake to its end.
@@ -96,117 +100,6 @@ enum Post {
 enum Heartbeat {
     PingAt(Instant),
     PongBy(Instant),
-}
-
-/// Something that the owner of a session wants to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The session moved from polling to its WebSocket.
-    Upgraded,
-    /// The session has ended. Nothing follows.
-    Closed(CloseReason),
-}
-
-/// What a packet on the new transport of an upgrade leads to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UpgradeStep {
-    /// Write this packet to the new transport and go on reading from it.
-    Answer(EncodedPacket),
-    /// The new transport is the session's transport now.
-    Complete,
-    /// Close the new transport; the session goes on by polling.
-    Refused,
-}
-
-/// Why a deadline was set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimerReason {
-    /// The next ping is due.
-    PingInterval,
-    /// The pong is overdue.
-    PingTimeout,
-    /// The upgrade takes too long.
-    UpgradeTimeout,
-    /// The closing session was not fetched or written out.
-    CloseTimeout,
-}
-
-/// Why a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CloseReason {
-    /// The transport broke, or the peer broke the protocol.
-    TransportError,
-    /// The peer closed.
-    TransportClose,
-    /// This side closed.
-    ForcedClose,
-    /// No pong came in time.
-    PingTimeout,
-    /// The peer sent something that is not a packet.
-    ParseError,
-    /// The server stops.
-    ServerShuttingDown,
-    /// The peer reads too slowly: its queue is full.
-    SendQueueFull,
-}
-
-impl CloseReason {
-    /// The reason in engine.io's words, where it has some.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::TransportError => "transport error",
-            Self::TransportClose => "transport close",
-            Self::ForcedClose => "forced close",
-            Self::PingTimeout => "ping timeout",
-            Self::ParseError => "parse error",
-            Self::ServerShuttingDown => "server shutting down",
-            Self::SendQueueFull => "send queue full",
-        }
-    }
-
-    /// Status of the WebSocket close frame that ends such a session. engine.io
-    /// gives none; these are of RFC 6455 §7.4.1 and its registry, and clients
-    /// reconnect after each of them.
-    const fn close_code(self) -> Option<u16> {
-        match self {
-            Self::ServerShuttingDown => Some(1012),
-            Self::SendQueueFull => Some(1008),
-            Self::TransportError | Self::ParseError => Some(1002),
-            Self::TransportClose | Self::ForcedClose | Self::PingTimeout => None,
-        }
-    }
-}
-
-/// The peer sent a packet, or a request, that has no place here. The session is
-/// closed when this is returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ProtocolViolation {
-    /// A ping from a client of revision 4, in which servers ping.
-    #[error("invalid heartbeat direction")]
-    HeartbeatDirection,
-    /// A second poll while one waits.
-    #[error("overlapping polls")]
-    OverlappingPoll,
-    /// A second POST while one is being read.
-    #[error("overlapping posts")]
-    OverlappingPost,
-    /// A request by polling for a session that is not polling.
-    #[error("the session has another transport")]
-    TransportMismatch,
-}
-
-/// A message was not queued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
-    /// The session is closing or closed.
-    #[error("the session is closed")]
-    Closed,
-    /// The queue would pass [`Config::send_queue_bytes`]. The session is
-    /// closed when this is returned.
-    #[error("the send queue is full")]
-    QueueFull,
 }
 
 impl Session {
@@ -356,186 +249,6 @@ impl Session {
     /// partly written and the close frame after it.
     pub fn abort(&mut self, reason: CloseReason) {
         self.end(reason);
-    }
-
-    // ===== Polling =====
-
-    /// A poll (GET) has arrived.
-    ///
-    /// # Errors
-    ///
-    /// [`ProtocolViolation::OverlappingPoll`] closes the session and is
-    /// answered with 400. [`ProtocolViolation::TransportMismatch`] leaves it as
-    /// it is.
-    pub fn handle_poll(&mut self) -> Result<(), ProtocolViolation> {
-        match self.state {
-            State::Polling
-            | State::Upgrading { .. }
-            | State::Closing {
-                transport: Transport::Polling,
-                ..
-            } => match self.requests.get {
-                Get::Idle => {
-                    self.requests.get = Get::Waiting;
-                    Ok(())
-                }
-                Get::Waiting => {
-                    self.end(CloseReason::TransportError);
-                    Err(ProtocolViolation::OverlappingPoll)
-                }
-            },
-            State::WebSocket | State::Closing { .. } | State::Closed(_) => {
-                Err(ProtocolViolation::TransportMismatch)
-            }
-        }
-    }
-
-    /// The client went away while its poll waited.
-    pub fn handle_poll_aborted(&mut self) {
-        if self.requests.get == Get::Waiting {
-            self.requests.get = Get::Idle;
-            match self.state {
-                State::Polling | State::Upgrading { .. } | State::Closing { .. } => {
-                    self.end(CloseReason::TransportError);
-                }
-                State::WebSocket | State::Closed(_) => {}
-            }
-        }
-    }
-
-    /// The body for the poll that waits, once there is one. The poll waits no
-    /// more then.
-    #[must_use]
-    pub fn poll_response(&mut self) -> Option<Bytes> {
-        if self.requests.get == Get::Idle {
-            return None;
-        }
-        let body = match self.state {
-            State::Polling if self.outbound.is_empty() => return None,
-            State::Upgrading { probe, .. } if self.outbound.is_empty() => match probe {
-                Probe::Awaited => return None,
-                Probe::Answered => Bytes::from_static(b"6"),
-            },
-            State::Closing {
-                transport: Transport::Polling,
-                reason,
-                ..
-            } => {
-                let body = self.take_payload();
-                self.end(reason);
-                body
-            }
-            State::Polling | State::Upgrading { .. } => self.take_payload(),
-            // The client polls on after its `5`, which it should not.
-            State::WebSocket | State::Closing { .. } => Bytes::from_static(b"6"),
-            State::Closed(_) if !self.outbound.is_empty() => self.take_payload(),
-            // engine.io lets go of the poll of a client that said `1` with a
-            // noop, and of any other with a close packet.
-            State::Closed(CloseReason::TransportClose) => Bytes::from_static(b"6"),
-            State::Closed(_) => Bytes::from_static(b"1"),
-        };
-        self.requests.get = Get::Idle;
-        Some(body)
-    }
-
-    /// A POST has begun; its packets go to [`handle_packet`](Self::handle_packet).
-    ///
-    /// # Errors
-    ///
-    /// As [`handle_poll`](Self::handle_poll).
-    pub fn handle_post(&mut self) -> Result<(), ProtocolViolation> {
-        match self.state {
-            State::Polling | State::Upgrading { .. } => match self.requests.post {
-                Post::Idle => {
-                    self.requests.post = Post::Reading;
-                    Ok(())
-                }
-                Post::Reading => {
-                    self.end(CloseReason::TransportError);
-                    Err(ProtocolViolation::OverlappingPost)
-                }
-            },
-            State::WebSocket | State::Closing { .. } | State::Closed(_) => {
-                Err(ProtocolViolation::TransportMismatch)
-            }
-        }
-    }
-
-    /// The POST has been read and handled, or refused for its size.
-    pub fn handle_post_end(&mut self) {
-        self.requests.post = Post::Idle;
-    }
-
-    /// The client went away in the middle of its POST.
-    pub fn handle_post_aborted(&mut self) {
-        if self.requests.post == Post::Reading {
-            self.requests.post = Post::Idle;
-            match self.state {
-                State::Polling | State::Upgrading { .. } => self.end(CloseReason::TransportError),
-                State::WebSocket | State::Closing { .. } | State::Closed(_) => {}
-            }
-        }
-    }
-
-    // ===== Upgrade =====
-
-    /// A WebSocket for this session has been opened. Returns whether it may go
-    /// on; if not, close it. One upgrade runs at a time.
-    #[must_use]
-    pub fn handle_upgrade(&mut self, now: Instant) -> bool {
-        match self.state {
-            State::Polling => {
-                self.state = State::Upgrading {
-                    probe: Probe::Awaited,
-                    deadline: now + self.config.upgrade_timeout,
-                };
-                true
-            }
-            State::Upgrading { .. }
-            | State::WebSocket
-            | State::Closing { .. }
-            | State::Closed(_) => false,
-        }
-    }
-
-    /// A packet has arrived on the new transport.
-    #[must_use]
-    pub fn handle_upgrade_packet(&mut self, packet: &Packet<'_>, now: Instant) -> UpgradeStep {
-        let State::Upgrading { deadline, .. } = self.state else {
-            return UpgradeStep::Refused;
-        };
-        match packet {
-            Packet::Ping("probe") => {
-                self.state = State::Upgrading {
-                    probe: Probe::Answered,
-                    deadline,
-                };
-                UpgradeStep::Answer(EncodedPacket::control(PacketType::Pong, "probe"))
-            }
-            // engine.io takes it without a probe before it, too.
-            Packet::Upgrade if now < deadline => {
-                self.state = State::WebSocket;
-                self.event = Some(Event::Upgraded);
-                UpgradeStep::Complete
-            }
-            Packet::Open(_)
-            | Packet::Close
-            | Packet::Ping(_)
-            | Packet::Pong(_)
-            | Packet::Message(_)
-            | Packet::Upgrade
-            | Packet::Noop => {
-                self.state = State::Polling;
-                UpgradeStep::Refused
-            }
-        }
-    }
-
-    /// The new transport has closed, or sent something that is no packet.
-    pub fn handle_upgrade_aborted(&mut self) {
-        if matches!(self.state, State::Upgrading { .. }) {
-            self.state = State::Polling;
-        }
     }
 
     // ===== Packets =====
@@ -739,13 +452,5 @@ impl Session {
         }
         self.state = State::Closed(reason);
         self.event = Some(Event::Closed(reason));
-    }
-
-    fn take_payload(&mut self) -> Bytes {
-        let mut body = Vec::with_capacity(self.outbound.bytes());
-        for frame in self.outbound.drain() {
-            payload::append(&mut body, &frame);
-        }
-        body.into()
     }
 }

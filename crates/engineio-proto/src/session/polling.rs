@@ -1,0 +1,133 @@
+//! A session's polls and POSTs.
+
+use bytes::Bytes;
+
+use super::{CloseReason, Get, Post, Probe, ProtocolViolation, Session, State};
+use crate::{Transport, payload};
+
+impl Session {
+    /// A poll (GET) has arrived.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolViolation::OverlappingPoll`] closes the session and is
+    /// answered with 400. [`ProtocolViolation::TransportMismatch`] leaves it as
+    /// it is.
+    pub fn handle_poll(&mut self) -> Result<(), ProtocolViolation> {
+        match self.state {
+            State::Polling
+            | State::Upgrading { .. }
+            | State::Closing {
+                transport: Transport::Polling,
+                ..
+            } => match self.requests.get {
+                Get::Idle => {
+                    self.requests.get = Get::Waiting;
+                    Ok(())
+                }
+                Get::Waiting => {
+                    self.end(CloseReason::TransportError);
+                    Err(ProtocolViolation::OverlappingPoll)
+                }
+            },
+            State::WebSocket | State::Closing { .. } | State::Closed(_) => {
+                Err(ProtocolViolation::TransportMismatch)
+            }
+        }
+    }
+
+    /// The client went away while its poll waited.
+    pub fn handle_poll_aborted(&mut self) {
+        if self.requests.get == Get::Waiting {
+            self.requests.get = Get::Idle;
+            match self.state {
+                State::Polling | State::Upgrading { .. } | State::Closing { .. } => {
+                    self.end(CloseReason::TransportError);
+                }
+                State::WebSocket | State::Closed(_) => {}
+            }
+        }
+    }
+
+    /// The body for the poll that waits, once there is one. The poll waits no
+    /// more then.
+    #[must_use]
+    pub fn poll_response(&mut self) -> Option<Bytes> {
+        if self.requests.get == Get::Idle {
+            return None;
+        }
+        let body = match self.state {
+            State::Polling if self.outbound.is_empty() => return None,
+            State::Upgrading { probe, .. } if self.outbound.is_empty() => match probe {
+                Probe::Awaited => return None,
+                Probe::Answered => Bytes::from_static(b"6"),
+            },
+            State::Closing {
+                transport: Transport::Polling,
+                reason,
+                ..
+            } => {
+                let body = self.take_payload();
+                self.end(reason);
+                body
+            }
+            State::Polling | State::Upgrading { .. } => self.take_payload(),
+            // The client polls on after its `5`, which it should not.
+            State::WebSocket | State::Closing { .. } => Bytes::from_static(b"6"),
+            State::Closed(_) if !self.outbound.is_empty() => self.take_payload(),
+            // engine.io lets go of the poll of a client that said `1` with a
+            // noop, and of any other with a close packet.
+            State::Closed(CloseReason::TransportClose) => Bytes::from_static(b"6"),
+            State::Closed(_) => Bytes::from_static(b"1"),
+        };
+        self.requests.get = Get::Idle;
+        Some(body)
+    }
+
+    /// A POST has begun; its packets go to [`handle_packet`](Self::handle_packet).
+    ///
+    /// # Errors
+    ///
+    /// As [`handle_poll`](Self::handle_poll).
+    pub fn handle_post(&mut self) -> Result<(), ProtocolViolation> {
+        match self.state {
+            State::Polling | State::Upgrading { .. } => match self.requests.post {
+                Post::Idle => {
+                    self.requests.post = Post::Reading;
+                    Ok(())
+                }
+                Post::Reading => {
+                    self.end(CloseReason::TransportError);
+                    Err(ProtocolViolation::OverlappingPost)
+                }
+            },
+            State::WebSocket | State::Closing { .. } | State::Closed(_) => {
+                Err(ProtocolViolation::TransportMismatch)
+            }
+        }
+    }
+
+    /// The POST has been read and handled, or refused for its size.
+    pub fn handle_post_end(&mut self) {
+        self.requests.post = Post::Idle;
+    }
+
+    /// The client went away in the middle of its POST.
+    pub fn handle_post_aborted(&mut self) {
+        if self.requests.post == Post::Reading {
+            self.requests.post = Post::Idle;
+            match self.state {
+                State::Polling | State::Upgrading { .. } => self.end(CloseReason::TransportError),
+                State::WebSocket | State::Closing { .. } | State::Closed(_) => {}
+            }
+        }
+    }
+
+    fn take_payload(&mut self) -> Bytes {
+        let mut body = Vec::with_capacity(self.outbound.bytes());
+        for frame in self.outbound.drain() {
+            payload::append(&mut body, &frame);
+        }
+        body.into()
+    }
+}

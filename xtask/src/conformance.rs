@@ -6,7 +6,7 @@
 
 use std::{path::Path, process::Command, time::Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::{executables::Executables, metadata, process, server::Server, steps::seconds};
@@ -106,8 +106,7 @@ impl Project {
                 vec![service]
             }
         };
-        let outcome =
-            process::run(&mut runner).context("Node.js 20 or later and Python 3.11 are needed");
+        let outcome = process::run(&mut runner);
         for mut server in servers {
             server.check_alive()?;
             if outcome.is_err() {

@@ -1,0 +1,173 @@
+//! The arguments of events and acks: raw JSON, and attachments.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// The arguments of a received event or ack. They stay the JSON that they came
+/// as: most are passed on, and few are looked into.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Args {
+    /// A JSON array.
+    json: Box<str>,
+    attachments: Vec<Bytes>,
+}
+
+impl Args {
+    /// Arguments from the inside of a JSON array, which is known to be valid.
+    pub(crate) fn from_elements(elements: &str) -> Self {
+        let mut json = String::with_capacity(elements.len() + 2);
+        json.push('[');
+        json.push_str(elements);
+        json.push(']');
+        Self {
+            json: json.into(),
+            attachments: Vec::new(),
+        }
+    }
+
+    pub(crate) fn push_attachment(&mut self, data: Bytes) {
+        self.attachments.push(data);
+    }
+
+    /// The arguments as a JSON array. An attachment is its placeholder there,
+    /// `{"_placeholder":true,"num":0}`.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// The attachments, in the order of their placeholders' numbers.
+    #[must_use]
+    pub fn attachments(&self) -> &[Bytes] {
+        &self.attachments
+    }
+
+    /// The arguments, one by one.
+    ///
+    /// # Panics
+    ///
+    /// Never: arguments are checked when they are received.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &RawValue> {
+        serde_json::from_str::<Vec<&RawValue>>(&self.json)
+            .expect("invariant: the decoder has parsed this array")
+            .into_iter()
+    }
+
+    /// Deserializes the arguments, for instance into a tuple that has as many
+    /// elements as there are arguments.
+    ///
+    /// # Errors
+    ///
+    /// What serde says when the arguments are of another type or number.
+    pub fn deserialize<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(&self.json)
+    }
+}
+
+/// Shows sizes only: arguments are notifications, and must be safe to log.
+impl std::fmt::Debug for Args {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Args")
+            .field("json_bytes", &self.json.len())
+            .field("attachments", &self.attachments.len())
+            .finish()
+    }
+}
+
+/// Arguments to send, borrowed: JSON values that are already serialized, or
+/// the [`Args`] of a received packet, which go out as they came.
+#[derive(Clone, Copy)]
+pub struct OutgoingArgs<'a> {
+    json: OutgoingJson<'a>,
+    attachments: &'a [Bytes],
+}
+
+#[derive(Clone, Copy)]
+enum OutgoingJson<'a> {
+    Values(&'a [&'a RawValue]),
+    /// The inside of an array.
+    Elements(&'a str),
+}
+
+impl<'a> OutgoingArgs<'a> {
+    /// These arguments, without attachments.
+    #[must_use]
+    pub const fn new(values: &'a [&'a RawValue]) -> Self {
+        Self::with_attachments(values, &[])
+    }
+
+    /// These arguments, in which placeholders
+    /// (`{"_placeholder":true,"num":0}`) stand for the attachments.
+    #[must_use]
+    pub const fn with_attachments(values: &'a [&'a RawValue], attachments: &'a [Bytes]) -> Self {
+        Self {
+            json: OutgoingJson::Values(values),
+            attachments,
+        }
+    }
+
+    pub(crate) const fn attachments(&self) -> &'a [Bytes] {
+        self.attachments
+    }
+
+    /// Length of what [`write_elements`](Self::write_elements) writes, and of
+    /// a comma.
+    pub(crate) fn len(&self) -> usize {
+        match self.json {
+            OutgoingJson::Values(values) => values.iter().map(|value| value.get().len() + 1).sum(),
+            OutgoingJson::Elements(elements) => elements.len() + 1,
+        }
+    }
+
+    /// Writes the arguments separated by commas, and `before` in front of them
+    /// if there are any.
+    pub(crate) fn write_elements(&self, before: &str, out: &mut String) {
+        match self.json {
+            OutgoingJson::Values(values) => {
+                let mut separator = before;
+                for value in values {
+                    out.push_str(separator);
+                    out.push_str(value.get());
+                    separator = ",";
+                }
+            }
+            OutgoingJson::Elements("") => {}
+            OutgoingJson::Elements(elements) => {
+                out.push_str(before);
+                out.push_str(elements);
+            }
+        }
+    }
+}
+
+impl<'a> From<&'a [&'a RawValue]> for OutgoingArgs<'a> {
+    fn from(values: &'a [&'a RawValue]) -> Self {
+        Self::new(values)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [&'a RawValue; N]> for OutgoingArgs<'a> {
+    fn from(values: &'a [&'a RawValue; N]) -> Self {
+        Self::new(values)
+    }
+}
+
+impl<'a> From<&'a Args> for OutgoingArgs<'a> {
+    fn from(args: &'a Args) -> Self {
+        Self {
+            json: OutgoingJson::Elements(&args.json[1..args.json.len() - 1]),
+            attachments: &args.attachments,
+        }
+    }
+}
+
+/// Shows sizes only: arguments are notifications, and must be safe to log.
+impl std::fmt::Debug for OutgoingArgs<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OutgoingArgs")
+            .field("json_bytes", &self.len())
+            .field("attachments", &self.attachments.len())
+            .finish()
+    }
+}

@@ -1,0 +1,466 @@
+//! The server's side of one client: which namespaces it is in.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use engineio_proto::Message;
+use serde_json::value::RawValue;
+use smallvec::SmallVec;
+
+use crate::{Ack, DecodeError, Decoder, Event, Limits, Namespace, PacketData};
+
+/// Settings that all clients of a server share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientConfig {
+    /// How long a client may be in no namespace. Socket.IO's `connectTimeout`,
+    /// 45 s.
+    pub connect_timeout: Duration,
+    /// Most namespaces that one client may be in or ask for. Socket.IO has no
+    /// such limit; 16 is more than any front end uses.
+    pub max_namespaces: usize,
+    /// Most events to one client whose acks are awaited. Socket.IO has no such
+    /// limit; 1,024.
+    pub max_awaited_acks: usize,
+    /// Bounds of the parser.
+    pub limits: Limits,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_millis(45_000),
+            max_namespaces: 16,
+            max_awaited_acks: 1024,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The namespaces of one client, over one Engine.IO session.
+///
+/// Messages go in with [`handle_message`](Self::handle_message), and what they
+/// mean comes out. The packets to send are the caller's to
+/// [encode](crate::encode), before or after the command that they belong to:
+/// [`accept`](Self::accept) with CONNECT, [`refuse`](Self::refuse) with
+/// CONNECT_ERROR, [`disconnect`](Self::disconnect) with DISCONNECT.
+///
+/// A client that broke the protocol is not to be fed again: drop the machine
+/// together with the connection.
+#[derive(Debug)]
+pub struct Client {
+    config: Arc<ClientConfig>,
+    decoder: Decoder,
+    namespaces: SmallVec<[(Namespace, State); 1]>,
+    awaited_acks: Vec<AwaitedAck>,
+    next_ack_id: u64,
+    connect_by: Option<Instant>,
+}
+
+/// ```text
+///            CONNECT              accept()
+///   (none) ──────────► Connecting ─────────► Connected
+///    ▲ ▲ ▲                │ ▲                 │     │
+///    │ │ └────refuse()────┘ │ CONNECT         │     │
+///    │ └────────────────────┼────DISCONNECT───┘     │
+///    └───DISCONNECT─────── Left ◄───disconnect()────┘
+/// ```
+///
+/// A client goes on sending until it learns that it was disconnected. Node
+/// closes the connection for that; here such packets are ignored, so the
+/// machine remembers that the client has [`Left`](Self::Left).
+/// This counts towards `max_namespaces`, and is forgotten when the client asks
+/// for one more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Connecting,
+    Connected,
+    Left,
+}
+
+#[derive(Debug)]
+struct AwaitedAck {
+    id: u64,
+    namespace: Namespace,
+    deadline: Instant,
+}
+
+/// What a message of the client means.
+#[derive(Clone)]
+pub enum ClientEvent {
+    /// The client asks to join a namespace. Answer with [`Client::accept`] or
+    /// [`Client::refuse`].
+    Connect {
+        /// The namespace, which need not exist.
+        namespace: Namespace,
+        /// The client's `auth`, a JSON object.
+        auth: Option<Box<RawValue>>,
+    },
+    /// An event, in a namespace that the client is in.
+    Event {
+        /// The namespace.
+        namespace: Namespace,
+        /// The event.
+        event: Event,
+    },
+    /// The ack of an event that awaited it.
+    Ack {
+        /// The namespace.
+        namespace: Namespace,
+        /// The ack.
+        ack: Ack,
+    },
+    /// The client has left a namespace.
+    Disconnect {
+        /// The namespace.
+        namespace: Namespace,
+        /// The ids of the acks that will not come any more.
+        lost_acks: Vec<u64>,
+    },
+}
+
+/// Leaves out `auth`: it holds tokens, and this must be safe to log.
+impl std::fmt::Debug for ClientEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Connect { namespace, auth: _ } => f
+                .debug_struct("Connect")
+                .field("namespace", namespace)
+                .finish_non_exhaustive(),
+            Self::Event { namespace, event } => f
+                .debug_struct("Event")
+                .field("namespace", namespace)
+                .field("event", event)
+                .finish(),
+            Self::Ack { namespace, ack } => f
+                .debug_struct("Ack")
+                .field("namespace", namespace)
+                .field("ack", ack)
+                .finish(),
+            Self::Disconnect {
+                namespace,
+                lost_acks,
+            } => f
+                .debug_struct("Disconnect")
+                .field("namespace", namespace)
+                .field("lost_acks", lost_acks)
+                .finish(),
+        }
+    }
+}
+
+/// What the client sent is wrong: close the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// It is not a packet. Socket.IO calls the reason `parse error`.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// It is a packet that has no place there. Socket.IO closes with
+    /// `transport error` then.
+    #[error(transparent)]
+    Violation(#[from] ProtocolViolation),
+}
+
+/// A packet that has no place where it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProtocolViolation {
+    /// A packet for a namespace that the client is not in, be it that it has
+    /// asked for it and has no answer yet.
+    #[error("a packet for a namespace that the client is not in")]
+    NotConnected,
+    /// CONNECT to a namespace that the client is in or has asked for.
+    #[error("a second CONNECT to a namespace")]
+    AlreadyConnected,
+    /// CONNECT_ERROR, which only servers send.
+    #[error("a CONNECT_ERROR packet from a client")]
+    ConnectErrorFromClient,
+    /// More namespaces than the setting allows.
+    #[error("more than {limit} namespaces")]
+    TooManyNamespaces {
+        /// The setting in force.
+        limit: usize,
+    },
+}
+
+/// What a deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerReason {
+    /// The client is in no namespace.
+    Connect,
+    /// Attachments of a packet are due.
+    Attachment,
+    /// An ack is awaited.
+    Ack,
+}
+
+/// A deadline that has passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Timeout {
+    /// The client is in no namespace for too long: close the connection.
+    /// Socket.IO calls the reason `forced server close`.
+    Connect,
+    /// The attachments of a packet did not come: close the connection.
+    Attachment,
+    /// An ack did not come. It is ignored if it comes later.
+    Ack {
+        /// The namespace.
+        namespace: Namespace,
+        /// The id of the event.
+        id: u64,
+    },
+}
+
+/// No ack can be awaited from this client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AwaitAckError {
+    /// The client is not in the namespace.
+    #[error("the client is not in the namespace")]
+    NotConnected,
+    /// As many acks are awaited as the setting allows.
+    #[error("{limit} acks are awaited from this client already")]
+    TooManyAcks {
+        /// The setting in force.
+        limit: usize,
+    },
+}
+
+impl Client {
+    /// A client that is in no namespace yet.
+    #[must_use]
+    pub fn new(config: Arc<ClientConfig>, now: Instant) -> Self {
+        Self {
+            decoder: Decoder::new(),
+            namespaces: SmallVec::new(),
+            awaited_acks: Vec::new(),
+            next_ack_id: 0,
+            connect_by: Some(now + config.connect_timeout),
+            config,
+        }
+    }
+
+    /// Takes a message. Returns `None` when it is a part of a packet, or
+    /// nothing that the caller needs to know.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`]; close the connection then.
+    pub fn handle_message(
+        &mut self,
+        message: Message<'_>,
+        now: Instant,
+    ) -> Result<Option<ClientEvent>, ClientError> {
+        let Some(packet) = self.decoder.add(message, &self.config.limits, now)? else {
+            return Ok(None);
+        };
+        let namespace = packet.namespace;
+        Ok(match (packet.data, self.state(&namespace)) {
+            (PacketData::Connect { auth }, None | Some(State::Left)) => {
+                self.start_connecting(namespace.clone())?;
+                Some(ClientEvent::Connect { namespace, auth })
+            }
+            (PacketData::Connect { .. }, Some(State::Connecting | State::Connected)) => {
+                return Err(ProtocolViolation::AlreadyConnected.into());
+            }
+            (PacketData::ConnectError { .. }, _) => {
+                return Err(ProtocolViolation::ConnectErrorFromClient.into());
+            }
+            (_, None | Some(State::Connecting)) => {
+                return Err(ProtocolViolation::NotConnected.into());
+            }
+            (PacketData::Event(_) | PacketData::Ack(_), Some(State::Left)) => None,
+            (PacketData::Disconnect, Some(State::Left)) => {
+                self.remove(&namespace);
+                None
+            }
+            (PacketData::Event(event), Some(State::Connected)) => {
+                Some(ClientEvent::Event { namespace, event })
+            }
+            (PacketData::Ack(ack), Some(State::Connected)) => {
+                // An ack that nobody waits for is late or made up. Node
+                // ignores it too.
+                self.take_awaited_ack(&namespace, ack.id)
+                    .then_some(ClientEvent::Ack { namespace, ack })
+            }
+            (PacketData::Disconnect, Some(State::Connected)) => {
+                self.remove(&namespace);
+                let lost_acks = self.has_left(&namespace, now);
+                Some(ClientEvent::Disconnect {
+                    namespace,
+                    lost_acks,
+                })
+            }
+        })
+    }
+
+    /// Lets the client into a namespace that it asked for; CONNECT tells it
+    /// so. Returns false when it did not ask.
+    ///
+    /// `connect_timeout` stops. It starts again when the client leaves its
+    /// last namespace, which Node leaves out: a client could stay there for
+    /// ever.
+    #[must_use]
+    pub fn accept(&mut self, namespace: &Namespace) -> bool {
+        let is_asking = self.replace(namespace, State::Connecting, State::Connected);
+        if is_asking {
+            self.connect_by = None;
+        }
+        is_asking
+    }
+
+    /// Keeps the client out of a namespace that it asked for; CONNECT_ERROR
+    /// tells it so. Returns false when it did not ask.
+    ///
+    /// `connect_timeout` goes on: it counts from the beginning of the
+    /// connection, or from when the client left its last namespace.
+    #[must_use]
+    pub fn refuse(&mut self, namespace: &Namespace) -> bool {
+        let is_asking = self.state(namespace) == Some(State::Connecting);
+        if is_asking {
+            self.remove(namespace);
+        }
+        is_asking
+    }
+
+    /// Takes the client out of a namespace; DISCONNECT tells it so. Returns the
+    /// ids of the acks that will not come any more, or `None` when the client
+    /// is not in the namespace.
+    ///
+    /// What the client sends there before it knows is ignored.
+    #[must_use]
+    pub fn disconnect(&mut self, namespace: &Namespace, now: Instant) -> Option<Vec<u64>> {
+        self.replace(namespace, State::Connected, State::Left)
+            .then(|| self.has_left(namespace, now))
+    }
+
+    /// The namespaces that the client is in, in no particular order.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
+        self.namespaces
+            .iter()
+            .filter(|(_, state)| *state == State::Connected)
+            .map(|(namespace, _)| namespace)
+    }
+
+    /// An id for an event whose ack is awaited until `deadline`. It is used
+    /// once in the life of a client, in whatever namespace.
+    ///
+    /// # Errors
+    ///
+    /// [`AwaitAckError`] when the client is not in the namespace, or at
+    /// [`ClientConfig::max_awaited_acks`].
+    pub fn await_ack(
+        &mut self,
+        namespace: &Namespace,
+        deadline: Instant,
+    ) -> Result<u64, AwaitAckError> {
+        if self.state(namespace) != Some(State::Connected) {
+            return Err(AwaitAckError::NotConnected);
+        }
+        let limit = self.config.max_awaited_acks;
+        if self.awaited_acks.len() >= limit {
+            return Err(AwaitAckError::TooManyAcks { limit });
+        }
+        let id = self.next_ack_id;
+        self.next_ack_id += 1;
+        self.awaited_acks.push(AwaitedAck {
+            id,
+            namespace: namespace.clone(),
+            deadline,
+        });
+        Ok(id)
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due, and why. Ask again
+    /// after every other call.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Instant, TimerReason)> {
+        let connect = self.connect_by.map(|by| (by, TimerReason::Connect));
+        let attachment = self.decoder.poll_timeout();
+        let acks = self.awaited_acks.iter().map(|awaited| awaited.deadline);
+        connect
+            .into_iter()
+            .chain(attachment.map(|by| (by, TimerReason::Attachment)))
+            .chain(acks.min().map(|by| (by, TimerReason::Ack)))
+            .min_by_key(|(by, _)| *by)
+    }
+
+    /// A deadline that has passed at `now`, each of them once. Call again
+    /// until it returns `None`.
+    #[must_use]
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<Timeout> {
+        if self.connect_by.is_some_and(|by| by <= now) {
+            self.connect_by = None;
+            return Some(Timeout::Connect);
+        }
+        if self.decoder.poll_timeout().is_some_and(|by| by <= now) {
+            self.decoder = Decoder::new();
+            return Some(Timeout::Attachment);
+        }
+        let overdue = self
+            .awaited_acks
+            .iter()
+            .position(|awaited| awaited.deadline <= now)?;
+        let AwaitedAck { id, namespace, .. } = self.awaited_acks.swap_remove(overdue);
+        Some(Timeout::Ack { namespace, id })
+    }
+
+    fn state(&self, namespace: &Namespace) -> Option<State> {
+        self.namespaces
+            .iter()
+            .find(|(name, _)| name == namespace)
+            .map(|(_, state)| *state)
+    }
+
+    fn replace(&mut self, namespace: &Namespace, from: State, to: State) -> bool {
+        self.namespaces
+            .iter_mut()
+            .find(|(name, state)| name == namespace && *state == from)
+            .map(|(_, state)| *state = to)
+            .is_some()
+    }
+
+    fn remove(&mut self, namespace: &Namespace) {
+        self.namespaces.retain(|(name, _)| name != namespace);
+    }
+
+    fn start_connecting(&mut self, namespace: Namespace) -> Result<(), ProtocolViolation> {
+        self.remove(&namespace);
+        let limit = self.config.max_namespaces;
+        if self.namespaces.len() >= limit {
+            let left = self
+                .namespaces
+                .iter()
+                .position(|(_, state)| *state == State::Left)
+                .ok_or(ProtocolViolation::TooManyNamespaces { limit })?;
+            self.namespaces.remove(left);
+        }
+        self.namespaces.push((namespace, State::Connecting));
+        Ok(())
+    }
+
+    fn take_awaited_ack(&mut self, namespace: &Namespace, id: u64) -> bool {
+        self.awaited_acks
+            .iter()
+            .position(|awaited| awaited.id == id && awaited.namespace == *namespace)
+            .map(|position| self.awaited_acks.swap_remove(position))
+            .is_some()
+    }
+
+    /// Returns the acks that will not come any more, and starts
+    /// `connect_timeout` again after the last namespace.
+    fn has_left(&mut self, namespace: &Namespace, now: Instant) -> Vec<u64> {
+        if self.namespaces().next().is_none() {
+            self.connect_by = Some(now + self.config.connect_timeout);
+        }
+        let mut lost_acks = Vec::new();
+        self.awaited_acks.retain(|awaited| {
+            let is_lost = awaited.namespace == *namespace;
+            if is_lost {
+                lost_acks.push(awaited.id);
+            }
+            !is_lost
+        });
+        lost_acks
+    }
+}

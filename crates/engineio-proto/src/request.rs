@@ -90,6 +90,8 @@ impl Query {
             let session = find(sid).ok_or(RequestError::SessionIdUnknown)?;
             let is_websocket = transport == Transport::WebSocket;
             if is_upgrade != is_websocket
+                // Node's `ws` refuses it, with 405.
+                || (is_websocket && request.method != Method::Get)
                 || (!is_upgrade && transport_of(&session) != transport)
                 || self.revision.is_none()
             {

@@ -12,6 +12,7 @@ pub struct ClientSession {
 
 /// ```text
 ///   Opening ── open packet ──► Open ── close packet, silence ──► Closed
+///      └──────────────────────── any other ───────────────────────▲
 /// ```
 #[derive(Debug)]
 enum ClientState {
@@ -70,7 +71,8 @@ impl ClientSession {
     ///
     /// # Errors
     ///
-    /// [`ServerViolation`] when the server breaks the protocol.
+    /// [`ServerViolation`] when the server breaks the protocol; the session is
+    /// closed then.
     pub fn handle_packet<'a>(
         &mut self,
         packet: Packet<'a>,
@@ -78,16 +80,19 @@ impl ClientSession {
     ) -> Result<Option<ClientEvent<'a>>, ServerViolation> {
         match (&mut self.state, packet) {
             (ClientState::Opening, Packet::Open(data)) => {
-                let handshake =
-                    Handshake::decode(data).map_err(|_| ServerViolation::NoHandshake)?;
+                let Ok(handshake) = Handshake::decode(data) else {
+                    return Err(self.close(ServerViolation::NoHandshake));
+                };
                 self.state = ClientState::Open {
                     silent_until: now + patience(&handshake),
                     handshake,
                 };
                 Ok(Some(ClientEvent::Opened))
             }
-            (ClientState::Opening, _) => Err(ServerViolation::NoHandshake),
-            (ClientState::Open { .. }, Packet::Open(_)) => Err(ServerViolation::SecondHandshake),
+            (ClientState::Opening, _) => Err(self.close(ServerViolation::NoHandshake)),
+            (ClientState::Open { .. }, Packet::Open(_)) => {
+                Err(self.close(ServerViolation::SecondHandshake))
+            }
             (
                 ClientState::Open {
                     handshake,
@@ -130,6 +135,11 @@ impl ClientSession {
             self.state = ClientState::Closed;
         }
         is_over
+    }
+
+    fn close(&mut self, violation: ServerViolation) -> ServerViolation {
+        self.state = ClientState::Closed;
+        violation
     }
 }
 

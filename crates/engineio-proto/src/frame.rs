@@ -113,6 +113,10 @@ impl Frame {
         self.opcode() == Opcode::Binary as u8
     }
 
+    pub(crate) fn is_close(&self) -> bool {
+        self.opcode() == Opcode::Close as u8
+    }
+
     /// Length on the wire, in bytes.
     #[must_use]
     #[expect(
@@ -172,6 +176,7 @@ impl std::fmt::Debug for Frame {
 enum Opcode {
     Text = 0x1,
     Binary = 0x2,
+    Close = 0x8,
     Pong = 0xa,
 }
 

@@ -86,6 +86,11 @@ impl Outbound {
         self.push(frame);
     }
 
+    /// Whether the last thing that waits is a close frame.
+    pub(crate) fn ends_with_close(&self) -> bool {
+        self.frames.back().is_some_and(Frame::is_close)
+    }
+
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Frame> {
         debug_assert_eq!(self.written, 0, "a poll takes whole packets");
         std::mem::take(self).frames.into_iter()

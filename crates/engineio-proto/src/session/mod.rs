@@ -5,6 +5,7 @@ pub use outcome::{CloseReason, Event, ProtocolViolation, SendError, TimerReason,
 
 mod polling;
 mod upgrade;
+mod websocket;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -68,7 +69,11 @@ enum State {
         reason: CloseReason,
         deadline: Instant,
     },
-    Closed(CloseReason),
+    Closed {
+        /// What carried messages last: what is left in the queue is for it.
+        transport: Transport,
+        reason: CloseReason,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +162,7 @@ impl Session {
             State::Polling | State::Upgrading { .. } => Some(Transport::Polling),
             State::WebSocket => Some(Transport::WebSocket),
             State::Closing { transport, .. } => Some(transport),
-            State::Closed(_) => None,
+            State::Closed { .. } => None,
         }
     }
 
@@ -166,7 +171,7 @@ impl Session {
     pub const fn is_open(&self) -> bool {
         match self.state {
             State::Polling | State::Upgrading { .. } | State::WebSocket => true,
-            State::Closing { .. } | State::Closed(_) => false,
+            State::Closing { .. } | State::Closed { .. } => false,
         }
     }
 
@@ -188,7 +193,7 @@ impl Session {
             State::Polling | State::Upgrading { .. } => {
                 self.requests.get == Get::Waiting && self.outbound.is_empty()
             }
-            State::Closing { .. } | State::Closed(_) => false,
+            State::Closing { .. } | State::Closed { .. } => false,
         }
     }
 
@@ -218,16 +223,6 @@ impl Session {
         self.supports_binary || !packet.frame().is_binary()
     }
 
-    /// Queues the rest of a frame of which `written` bytes went out while
-    /// [`is_writable`](Self::is_writable) held. A frame that is out whole
-    /// leaves nothing to queue.
-    pub fn queue_rest(&mut self, frame: Frame, written: usize) {
-        debug_assert!(self.is_writable());
-        if written < frame.len() {
-            self.outbound.push_partial(frame, written);
-        }
-    }
-
     /// Closes the session once what waits is carried out. The reason decides
     /// the status of the WebSocket close frame.
     pub fn close(&mut self, reason: CloseReason, now: Instant) {
@@ -241,7 +236,7 @@ impl Session {
                 self.outbound.push(Frame::close(reason.close_code()));
                 self.start_closing(Transport::WebSocket, reason, now);
             }
-            State::Closing { .. } | State::Closed(_) => {}
+            State::Closing { .. } | State::Closed { .. } => {}
         }
     }
 
@@ -269,12 +264,24 @@ impl Session {
             | (State::WebSocket, Transport::WebSocket) => {}
             // A POST that was under way when the upgrade completed.
             (State::WebSocket, Transport::Polling) if self.requests.post == Post::Reading => {}
+            // Nobody will fetch what waits.
+            (
+                &State::Closing {
+                    transport: Transport::Polling,
+                    reason,
+                    ..
+                },
+                Transport::Polling,
+            ) if matches!(packet, Packet::Close) => {
+                self.end(reason);
+                return Ok(None);
+            }
             (
                 State::Polling
                 | State::Upgrading { .. }
                 | State::WebSocket
                 | State::Closing { .. }
-                | State::Closed(_),
+                | State::Closed { .. },
                 _,
             ) => return Ok(None),
         }
@@ -299,65 +306,6 @@ impl Session {
         }
     }
 
-    // ===== WebSocket =====
-
-    /// The queue to write to the WebSocket, while there is something in it.
-    /// Take what was written off it with [`Outbound::advance`], then call
-    /// [`handle_written`](Self::handle_written).
-    #[must_use]
-    pub fn poll_transmit(&mut self) -> Option<&mut Outbound> {
-        if self.outbound.is_empty() {
-            return None;
-        }
-        match self.state {
-            State::WebSocket
-            | State::Closing {
-                transport: Transport::WebSocket,
-                ..
-            }
-            | State::Closed(_) => Some(&mut self.outbound),
-            State::Polling | State::Upgrading { .. } | State::Closing { .. } => None,
-        }
-    }
-
-    /// Bytes of the queue have been written. A session that was closing ends
-    /// with its last byte.
-    pub fn handle_written(&mut self) {
-        if let State::Closing {
-            transport: Transport::WebSocket,
-            reason,
-            ..
-        } = self.state
-            && self.outbound.is_empty()
-        {
-            self.end_silently(reason);
-        }
-    }
-
-    /// The WebSocket has closed: by a close frame, by the end of the stream, or
-    /// by an error.
-    pub fn handle_transport_closed(&mut self, reason: CloseReason) {
-        match self.state {
-            State::WebSocket
-            | State::Closing {
-                transport: Transport::WebSocket,
-                ..
-            } => self.end_silently(reason),
-            State::Polling | State::Upgrading { .. } | State::Closing { .. } | State::Closed(_) => {
-            }
-        }
-    }
-
-    /// The WebSocket has received a ping frame, which is answered with a pong
-    /// (RFC 6455 §5.5.2). Pongs count against the bound of the queue: a peer
-    /// that pings and does not read must not fill the memory.
-    pub fn handle_ping_frame(&mut self, data: &[u8]) {
-        if matches!(self.state, State::WebSocket) {
-            // A full queue closes the session, and that is all there is to do.
-            let _closed = self.enqueue(Frame::pong(data));
-        }
-    }
-
     // ===== Time, events =====
 
     /// Does what is due at `now`. Call it at or after the time that
@@ -372,7 +320,7 @@ impl Session {
             | State::Upgrading { .. }
             | State::WebSocket
             | State::Closing { .. }
-            | State::Closed(_) => {}
+            | State::Closed { .. } => {}
         }
         if !self.is_open() {
             return;
@@ -403,11 +351,12 @@ impl Session {
             }
             State::Upgrading { .. } => Some(heartbeat),
             State::Closing { deadline, .. } => Some((deadline, TimerReason::CloseTimeout)),
-            State::Closed(_) => None,
+            State::Closed { .. } => None,
         }
     }
 
-    /// The next thing that the owner of the session wants to know.
+    /// The next thing that the owner of the session wants to know. An upgrade
+    /// that was not asked for before the end is not told any more.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<Event> {
         self.event.take()
@@ -416,7 +365,8 @@ impl Session {
     // ===== Transitions =====
 
     fn enqueue(&mut self, frame: Frame) -> Result<(), SendError> {
-        if self.outbound.bytes().saturating_add(frame.len()) > self.config.send_queue_bytes {
+        let taken = self.outbound.bytes();
+        if taken.saturating_add(frame.len()) > self.config.send_queue_bytes {
             self.end(CloseReason::SendQueueFull);
             return Err(SendError::QueueFull);
         }
@@ -432,25 +382,31 @@ impl Session {
         };
     }
 
-    /// Ends the session; a WebSocket still gets a close frame.
+    /// Ends the session. What waits is dropped, but for what the peer is about
+    /// to get anyway.
     fn end(&mut self, reason: CloseReason) {
-        let transport = self.transport();
-        self.end_silently(reason);
-        if transport == Some(Transport::WebSocket) {
-            self.outbound.push(Frame::close(reason.close_code()));
+        let Some(transport) = self.transport() else {
+            return;
+        };
+        match transport {
+            // A poll that waits still gets what was meant for it.
+            Transport::Polling => {
+                if self.requests.get == Get::Idle {
+                    self.outbound = Outbound::default();
+                }
+            }
+            Transport::WebSocket => {
+                self.outbound.discard();
+                if !self.outbound.ends_with_close() {
+                    self.outbound.push(Frame::close(reason.close_code()));
+                }
+            }
         }
+        self.enter_closed(transport, reason);
     }
 
-    fn end_silently(&mut self, reason: CloseReason) {
-        if matches!(self.state, State::Closed(_)) {
-            return;
-        }
-        // A poll that waits still gets what was meant for it.
-        let is_polling = self.transport() == Some(Transport::Polling);
-        if !(is_polling && self.requests.get == Get::Waiting) {
-            self.outbound.discard();
-        }
-        self.state = State::Closed(reason);
+    fn enter_closed(&mut self, transport: Transport, reason: CloseReason) {
+        self.state = State::Closed { transport, reason };
         self.event = Some(Event::Closed(reason));
     }
 }

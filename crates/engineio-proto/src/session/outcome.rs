@@ -83,7 +83,8 @@ impl CloseReason {
 }
 
 /// The peer sent a packet, or a request, that has no place here. The session is
-/// closed when this is returned.
+/// closed when this is returned, but for
+/// [`TransportMismatch`](Self::TransportMismatch).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtocolViolation {

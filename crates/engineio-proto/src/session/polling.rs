@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{CloseReason, Get, Post, Probe, ProtocolViolation, Session, State};
-use crate::{Transport, payload};
+use crate::{Outbound, Transport, payload};
 
 impl Session {
     /// A poll (GET) has arrived.
@@ -30,7 +30,7 @@ impl Session {
                     Err(ProtocolViolation::OverlappingPoll)
                 }
             },
-            State::WebSocket | State::Closing { .. } | State::Closed(_) => {
+            State::WebSocket | State::Closing { .. } | State::Closed { .. } => {
                 Err(ProtocolViolation::TransportMismatch)
             }
         }
@@ -41,10 +41,17 @@ impl Session {
         if self.requests.get == Get::Waiting {
             self.requests.get = Get::Idle;
             match self.state {
-                State::Polling | State::Upgrading { .. } | State::Closing { .. } => {
-                    self.end(CloseReason::TransportError);
-                }
-                State::WebSocket | State::Closed(_) => {}
+                State::Polling
+                | State::Upgrading { .. }
+                | State::Closing {
+                    transport: Transport::Polling,
+                    ..
+                } => self.end(CloseReason::TransportError),
+                State::Closed {
+                    transport: Transport::Polling,
+                    ..
+                } => self.outbound = Outbound::default(),
+                State::WebSocket | State::Closing { .. } | State::Closed { .. } => {}
             }
         }
     }
@@ -74,11 +81,17 @@ impl Session {
             State::Polling | State::Upgrading { .. } => self.take_payload(),
             // The client polls on after its `5`, which it should not.
             State::WebSocket | State::Closing { .. } => Bytes::from_static(b"6"),
-            State::Closed(_) if !self.outbound.is_empty() => self.take_payload(),
+            State::Closed {
+                transport: Transport::Polling,
+                ..
+            } if !self.outbound.is_empty() => self.take_payload(),
             // engine.io lets go of the poll of a client that said `1` with a
             // noop, and of any other with a close packet.
-            State::Closed(CloseReason::TransportClose) => Bytes::from_static(b"6"),
-            State::Closed(_) => Bytes::from_static(b"1"),
+            State::Closed {
+                reason: CloseReason::TransportClose,
+                ..
+            } => Bytes::from_static(b"6"),
+            State::Closed { .. } => Bytes::from_static(b"1"),
         };
         self.requests.get = Get::Idle;
         Some(body)
@@ -91,7 +104,14 @@ impl Session {
     /// As [`handle_poll`](Self::handle_poll).
     pub fn handle_post(&mut self) -> Result<(), ProtocolViolation> {
         match self.state {
-            State::Polling | State::Upgrading { .. } => match self.requests.post {
+            // A POST to a closing session is heard and ignored: refusing it
+            // would make the client give up the poll that fetches the rest.
+            State::Polling
+            | State::Upgrading { .. }
+            | State::Closing {
+                transport: Transport::Polling,
+                ..
+            } => match self.requests.post {
                 Post::Idle => {
                     self.requests.post = Post::Reading;
                     Ok(())
@@ -101,7 +121,7 @@ impl Session {
                     Err(ProtocolViolation::OverlappingPost)
                 }
             },
-            State::WebSocket | State::Closing { .. } | State::Closed(_) => {
+            State::WebSocket | State::Closing { .. } | State::Closed { .. } => {
                 Err(ProtocolViolation::TransportMismatch)
             }
         }
@@ -118,7 +138,7 @@ impl Session {
             self.requests.post = Post::Idle;
             match self.state {
                 State::Polling | State::Upgrading { .. } => self.end(CloseReason::TransportError),
-                State::WebSocket | State::Closing { .. } | State::Closed(_) => {}
+                State::WebSocket | State::Closing { .. } | State::Closed { .. } => {}
             }
         }
     }

@@ -21,7 +21,7 @@ impl Session {
             State::Upgrading { .. }
             | State::WebSocket
             | State::Closing { .. }
-            | State::Closed(_) => false,
+            | State::Closed { .. } => false,
         }
     }
 

@@ -22,8 +22,9 @@ pub struct Config {
     /// Most packets in one polling body. engine.io has no such limit; 16,384
     /// is the number of fragments that the `ws` package allows in one message.
     pub max_packets_per_payload: usize,
-    /// Most bytes queued for one client, frame headers included. engine.io has
-    /// no such limit; 1 MiB holds any message that a client may send itself.
+    /// Most bytes queued for one client, each frame with its header and with
+    /// the 64 bytes that it costs to keep it. engine.io has no such limit;
+    /// 1 MiB holds any message that a client may send itself.
     pub send_queue_bytes: usize,
     /// Transports that a handshake may ask for. Both.
     pub transports: Transports,

@@ -36,6 +36,14 @@ impl Outbound {
         self.bytes
     }
 
+    /// Memory that the queue takes: [`bytes`](Self::bytes), and for each frame
+    /// what it costs to keep it. A bound on bytes alone would let tiny frames
+    /// take many times the memory.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.bytes + self.frames.len() * FRAME_COST
+    }
+
     /// The bytes to write next, for one vectored write. Returns how many of
     /// `slices` are filled.
     pub fn fill_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
@@ -68,7 +76,7 @@ impl Outbound {
         }
     }
 
-    /// Queues a frame. The caller keeps the bound; see [`bytes`](Self::bytes).
+    /// Queues a frame. The caller keeps the bound; see [`memory`](Self::memory).
     pub fn push(&mut self, frame: Frame) {
         if self.frames.capacity() == 0 {
             // VecDeque would begin with room for four.
@@ -109,3 +117,7 @@ impl Outbound {
         }
     }
 }
+
+/// A place in the queue takes 40 bytes; a reference count and the allocator's
+/// own needs are the rest.
+const FRAME_COST: usize = 64;

@@ -365,7 +365,7 @@ impl Session {
     // ===== Transitions =====
 
     fn enqueue(&mut self, frame: Frame) -> Result<(), SendError> {
-        let taken = self.outbound.bytes();
+        let taken = self.outbound.memory();
         if taken.saturating_add(frame.len()) > self.config.send_queue_bytes {
             self.end(CloseReason::SendQueueFull);
             return Err(SendError::QueueFull);

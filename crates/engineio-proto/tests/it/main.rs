@@ -1,0 +1,17 @@
+//! Integration tests, one module per topic.
+
+// clippy.toml allows it in `#[test]` functions only, not in what they call.
+#![allow(clippy::unwrap_used, clippy::unwrap_in_result)]
+
+mod client;
+mod frame;
+mod handshake;
+mod outbound;
+mod packet;
+mod pair;
+mod payload;
+
+mod request;
+mod session;
+mod sid;
+mod wire;

@@ -1,0 +1,8 @@
+//! The server's session machine, by topic.
+
+mod bounds;
+mod close;
+mod heartbeat;
+mod polling;
+mod upgrade;
+mod websocket;

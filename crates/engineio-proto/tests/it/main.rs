@@ -10,6 +10,7 @@ mod outbound;
 mod packet;
 mod pair;
 mod payload;
+mod properties;
 
 mod request;
 mod session;

@@ -17,3 +17,9 @@ pub use listener::Server;
 
 mod origin;
 pub use origin::{AllowedOrigins, OriginPolicy};
+
+mod socketio;
+pub use socketio::{
+    Admission, ConnectRequest, DisconnectReason, Namespace, NamespaceHandler, Refusal, Socket,
+    SocketIo, SocketIoClient,
+};

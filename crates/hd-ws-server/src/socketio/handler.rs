@@ -1,0 +1,115 @@
+//! What an application does in a namespace.
+
+use std::any::Any;
+use std::future::Future;
+use std::pin::Pin;
+
+use hd_rooms::RoomName;
+use serde_json::value::RawValue;
+use socketio_proto::{Args, Event};
+
+use super::{DisconnectReason, Socket};
+use crate::ClientHandshake;
+
+/// The application of one namespace.
+///
+/// Apart from [`connect`](Self::connect) the calls are made by the task that
+/// reads the client, so they must not block; what takes long belongs in a task
+/// of its own.
+pub trait NamespaceHandler: Send + Sync + 'static {
+    /// Decides whether a client may join. Nothing has been sent to it yet.
+    fn connect(
+        &self,
+        request: ConnectRequest<'_>,
+    ) -> impl Future<Output = Result<Admission, Refusal>> + Send;
+
+    /// The client has joined; its CONNECT reply is out or queued.
+    fn connected(&self, socket: &Socket) {
+        let _ = socket;
+    }
+
+    /// The client has sent an event. Returns the arguments of the ack, when
+    /// the client asked for one and is to get it now.
+    fn event(&self, socket: &Socket, event: &Event) -> Option<Args> {
+        let _ = (socket, event);
+        None
+    }
+
+    /// The client has left. Nothing follows.
+    fn disconnected(&self, socket: &Socket, reason: DisconnectReason) {
+        let _ = (socket, reason);
+    }
+}
+
+/// A client that asks to join a namespace.
+#[derive(Debug)]
+pub struct ConnectRequest<'a> {
+    /// The request that the client came with.
+    pub handshake: &'a ClientHandshake,
+    /// The `auth` object of its CONNECT packet.
+    pub auth: Option<&'a RawValue>,
+}
+
+/// A client that is let in.
+#[derive(Default)]
+pub struct Admission {
+    /// Rooms that it is in from the first moment.
+    pub rooms: Vec<RoomName>,
+    /// What the application keeps for it; see [`Socket::data`].
+    pub data: Option<Box<dyn Any + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Admission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admission")
+            .field("rooms", &self.rooms)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A client that is kept out.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Answered with CONNECT_ERROR.
+    ConnectError {
+        /// The client's `err.message`.
+        message: String,
+        /// The client's `err.data`.
+        data: Option<Box<RawValue>>,
+    },
+    /// Answered with CONNECT and DISCONNECT, as a NestJS gateway does that
+    /// disconnects in its connection handler.
+    ConnectThenDisconnect,
+}
+
+/// The handler as an object: its future is boxed.
+pub(super) trait DynHandler: Send + Sync {
+    fn connect<'a>(
+        &'a self,
+        request: ConnectRequest<'a>,
+    ) -> Pin<Box<dyn Future<Output = Result<Admission, Refusal>> + Send + 'a>>;
+    fn connected(&self, socket: &Socket);
+    fn event(&self, socket: &Socket, event: &Event) -> Option<Args>;
+    fn disconnected(&self, socket: &Socket, reason: DisconnectReason);
+}
+
+impl<H: NamespaceHandler> DynHandler for H {
+    fn connect<'a>(
+        &'a self,
+        request: ConnectRequest<'a>,
+    ) -> Pin<Box<dyn Future<Output = Result<Admission, Refusal>> + Send + 'a>> {
+        Box::pin(NamespaceHandler::connect(self, request))
+    }
+
+    fn connected(&self, socket: &Socket) {
+        NamespaceHandler::connected(self, socket);
+    }
+
+    fn event(&self, socket: &Socket, event: &Event) -> Option<Args> {
+        NamespaceHandler::event(self, socket, event)
+    }
+
+    fn disconnected(&self, socket: &Socket, reason: DisconnectReason) {
+        NamespaceHandler::disconnected(self, socket, reason);
+    }
+}

@@ -1,0 +1,80 @@
+//! A namespace: its sockets, its rooms, and its application.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use hd_rooms::{Audience, AudienceScratch, Rooms, RoomsConfig};
+use socketio_proto::Encoded;
+
+use super::Socket;
+use super::handler::{DynHandler, NamespaceHandler};
+
+/// A namespace. A clone is the same namespace.
+#[derive(Clone)]
+pub struct Namespace(Arc<Inner>);
+
+struct Inner {
+    name: socketio_proto::Namespace,
+    handler: Box<dyn DynHandler>,
+    rooms: RwLock<Rooms<Socket>>,
+}
+
+impl Namespace {
+    pub(super) fn new(name: socketio_proto::Namespace, handler: impl NamespaceHandler) -> Self {
+        Self(Arc::new(Inner {
+            name,
+            handler: Box::new(handler),
+            rooms: RwLock::new(Rooms::new(RoomsConfig::default())),
+        }))
+    }
+
+    /// The name, with its slash.
+    #[must_use]
+    pub fn name(&self) -> &socketio_proto::Namespace {
+        &self.0.name
+    }
+
+    /// Sockets in the namespace now.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rooms().len()
+    }
+
+    /// Whether no socket is in the namespace.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Sends an encoded packet to an audience. Returns how many sockets took
+    /// it: it was written to them, or waits for them.
+    pub fn send(&self, audience: &Audience, encoded: &Encoded) -> usize {
+        let mut sockets = Vec::new();
+        self.rooms()
+            .resolve(audience, &mut AudienceScratch::default(), &mut sockets);
+        sockets
+            .iter()
+            .filter(|socket| socket.send(encoded).is_some())
+            .count()
+    }
+
+    pub(super) fn handler(&self) -> &dyn DynHandler {
+        &*self.0.handler
+    }
+
+    pub(super) fn rooms(&self) -> RwLockReadGuard<'_, Rooms<Socket>> {
+        self.0.rooms.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn rooms_mut(&self) -> RwLockWriteGuard<'_, Rooms<Socket>> {
+        self.0.rooms.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Namespace")
+            .field("name", &self.0.name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,261 @@
+//! Settings: what was typed ([`Flags`], [`Sources`]) becomes what is meant ([`Settings`]), once.
+//!
+//! A flag wins over the environment, the environment over `.env` in the working directory, and
+//! `.env` over the default; an empty value counts as none. Everything that is wrong is reported
+//! at once, and no secret is ever shown.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use tracing::level_filters::LevelFilter;
+
+mod commands;
+mod dotenv;
+mod origin;
+mod problem;
+mod reader;
+mod secrets;
+mod sources;
+mod values;
+mod variables;
+
+pub(crate) use commands::{EmitClientSettings, HealthSettings, SigningSettings};
+pub(crate) use origin::CorsOrigin;
+pub(crate) use problem::Problems;
+pub(crate) use reader::{Description, Warning};
+pub(crate) use secrets::{EmitAuth, JwtSettings};
+pub(crate) use sources::{Flags, Sources};
+pub(crate) use values::duration;
+pub(crate) use variables::ALL as VARIABLES;
+
+use reader::Reader;
+use values::Words;
+use variables as var;
+
+/// Everything that the server is told, checked.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) node_env: NodeEnv,
+    /// Where to listen; port 0 takes a free one.
+    pub(crate) listen: SocketAddr,
+    /// Threads of the runtime.
+    pub(crate) workers: NonZeroUsize,
+    pub(crate) jwt: JwtSettings,
+    /// Life of minted tokens, in whole seconds.
+    pub(crate) jwt_expires_in: Duration,
+    pub(crate) auth_failure: AuthFailure,
+    pub(crate) cors_origin: CorsOrigin,
+    /// Whether a request without `Origin` may connect.
+    pub(crate) allow_no_origin: bool,
+    pub(crate) emit_auth: EmitAuth,
+    pub(crate) ping_interval: Duration,
+    pub(crate) ping_timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) upgrade_timeout: Duration,
+    pub(crate) header_timeout: Duration,
+    pub(crate) shutdown_timeout: Duration,
+    /// Most bytes that a client may send at once.
+    pub(crate) max_payload: usize,
+    /// Most bytes that may wait for one client.
+    pub(crate) send_queue_bytes: usize,
+    pub(crate) log: LogSettings,
+    /// What works, and should be looked at.
+    pub(crate) warnings: Vec<Warning>,
+    /// The settings as they may be shown.
+    pub(crate) description: Description,
+}
+
+impl Settings {
+    /// Checks what the sources say.
+    ///
+    /// # Errors
+    ///
+    /// [`Problems`], with everything that is wrong.
+    pub(crate) fn load(mut sources: Sources) -> Result<Self, Problems> {
+        let mut reader = Reader::new(&mut sources);
+
+        let node_env = reader.value(&var::NODE_ENV, values::word);
+        let listen = listen_address(&mut reader);
+        let cpus = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let workers = reader.value_or(&var::WORKERS, &cpus.min(MOST_WORKERS).to_string(), |text| {
+            values::number(text, NonZeroUsize::MIN..=MOST_WORKERS)
+        });
+
+        let require_exp = reader.value(&var::JWT_REQUIRE_EXP, values::word);
+        let jwt = secrets::jwt(&mut reader, node_env, require_exp);
+        let jwt_expires_in = expires_in(&mut reader);
+        let auth_failure = reader.value(&var::AUTH_FAILURE, values::word);
+        let cors_origin = cors_origin(&mut reader, node_env);
+        let allow_no_origin = reader.value(&var::ALLOW_NO_ORIGIN, values::word);
+
+        let emit_auth = reader.value(&var::EMIT_AUTH, values::word);
+        let emit_auth = secrets::emit_auth(&mut reader, node_env, emit_auth);
+
+        let heartbeat = |text: &str| duration(text, TEN_MS..=HOUR);
+        let ping_interval = reader.value(&var::PING_INTERVAL, heartbeat);
+        if ping_interval >= ALB_IDLE_TIMEOUT {
+            reader.warn(
+                &var::PING_INTERVAL,
+                "lets a connection rest for longer than the 60 s after which a load balancer of \
+                 AWS closes it, unless its idle timeout was raised",
+            );
+        }
+        let ping_timeout = reader.value(&var::PING_TIMEOUT, heartbeat);
+        let timeout = |text: &str| duration(text, TEN_MS..=TEN_MINUTES);
+        let connect_timeout = reader.value(&var::CONNECT_TIMEOUT, timeout);
+        let upgrade_timeout = reader.value(&var::UPGRADE_TIMEOUT, timeout);
+        let header_timeout = reader.value(&var::HEADER_TIMEOUT, timeout);
+        let shutdown_timeout = reader.value(&var::SHUTDOWN_TIMEOUT, |text| {
+            duration(text, TEN_MS..=MOST_SHUTDOWN_TIMEOUT)
+        });
+        if shutdown_timeout >= ECS_STOP_TIMEOUT {
+            reader.warn(
+                &var::SHUTDOWN_TIMEOUT,
+                "is not shorter than the 30 s after which ECS kills a task, unless its \
+                 stopTimeout was raised",
+            );
+        }
+        let max_payload = reader.value(&var::MAX_PAYLOAD, |text| {
+            values::number(text, LEAST_PAYLOAD..=MOST_BYTES)
+        });
+        let send_queue_bytes = reader.value(&var::SEND_QUEUE_BYTES, |text| {
+            values::number(text, LEAST_SEND_QUEUE_BYTES..=MOST_BYTES)
+        });
+
+        let log = LogSettings {
+            format: reader.value(&var::LOG_FORMAT, values::word),
+            level: reader.value(&var::LOG_LEVEL, values::word),
+        };
+
+        let (warnings, description) = reader.finish()?;
+        let (Some(jwt), Some(emit_auth)) = (jwt, emit_auth) else {
+            unreachable!("invariant: a secret that is missing here is a problem, reported above");
+        };
+        Ok(Self {
+            node_env,
+            listen,
+            workers,
+            jwt,
+            jwt_expires_in,
+            auth_failure,
+            cors_origin,
+            allow_no_origin,
+            emit_auth,
+            ping_interval,
+            ping_timeout,
+            connect_timeout,
+            upgrade_timeout,
+            header_timeout,
+            shutdown_timeout,
+            max_payload,
+            send_queue_bytes,
+            log,
+            warnings,
+            description,
+        })
+    }
+}
+
+/// Which kind of run this is; it decides what is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NodeEnv {
+    Development,
+    Production,
+}
+
+impl Words for NodeEnv {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("development", Self::Development),
+        ("production", Self::Production),
+    ];
+}
+
+/// What a client with a bad token gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AuthFailure {
+    /// CONNECT_ERROR, with the reason in `data.code`.
+    ConnectError,
+    /// CONNECT and then DISCONNECT, as the NestJS service did.
+    Legacy,
+}
+
+impl Words for AuthFailure {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("connect_error", Self::ConnectError),
+        ("legacy", Self::Legacy),
+    ];
+}
+
+/// How to log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogSettings {
+    pub(crate) format: LogFormat,
+    pub(crate) level: LevelFilter,
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people, as the NestJS service wrote.
+    Text,
+    /// One flat JSON object.
+    Json,
+}
+
+impl Words for LogFormat {
+    const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
+fn listen_address(reader: &mut Reader<'_>) -> SocketAddr {
+    let host = reader.value(&var::HOST, values::ip_address);
+    let port = reader.value(&var::PORT, |text| values::number(text, 0..=u16::MAX));
+    SocketAddr::new(host, port)
+}
+
+fn expires_in(reader: &mut Reader<'_>) -> Duration {
+    reader.value(&var::JWT_EXPIRES_IN, |text| {
+        values::seconds(text, SECOND..=MOST_EXPIRES_IN)
+    })
+}
+
+fn cors_origin(reader: &mut Reader<'_>, node_env: NodeEnv) -> CorsOrigin {
+    let cors_origin = reader.value(&var::CORS_ORIGIN, origin::cors_origin);
+    if cors_origin != CorsOrigin::Any {
+        return cors_origin;
+    }
+    match node_env {
+        NodeEnv::Production if !reader.is_explicit(&var::CORS_ORIGIN) => reader.problem(
+            &var::CORS_ORIGIN,
+            "is needed in production",
+            "set it to the front end's origin, such as https://help.example.com, or to * to let \
+             pages of every site connect",
+        ),
+        NodeEnv::Production | NodeEnv::Development => reader.warn(
+            &var::CORS_ORIGIN,
+            "is *: pages of every site can connect; set it to the front end's origin, such as \
+             https://help.example.com",
+        ),
+    }
+    cors_origin
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+/// Conformance suites run with heartbeats of some hundred milliseconds.
+const TEN_MS: Duration = Duration::from_millis(10);
+const TEN_MINUTES: Duration = Duration::from_secs(10 * 60);
+const MOST_EXPIRES_IN: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// Idle timeout of an AWS Application Load Balancer, by default.
+const ALB_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time from SIGTERM to SIGKILL in ECS, by default.
+const ECS_STOP_TIMEOUT: Duration = Duration::from_secs(30);
+/// The same, as far as Fargate lets it be raised.
+const MOST_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(120);
+const MOST_WORKERS: NonZeroUsize = NonZeroUsize::new(1024).expect("invariant: 1024 is not zero");
+/// A CONNECT packet with a token of 8 kB, the most that is verified, and room around it.
+const LEAST_PAYLOAD: usize = 16 * 1024;
+/// An event of the largest size that may be emitted, and room for its name and headers: with
+/// less, such an event could be accepted and never be delivered.
+const LEAST_SEND_QUEUE_BYTES: usize = hd_events::DEFAULT_MAX_PAYLOAD_BYTES + 4 * 1024;
+const MOST_BYTES: usize = 100_000_000;

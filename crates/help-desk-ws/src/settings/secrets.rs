@@ -1,0 +1,349 @@
+//! Secrets: who may connect, who may emit.
+
+use std::fmt;
+
+use hd_auth::{MIN_SECRET_BYTES, Secret, SecretError, VerifierConfig};
+use subtle::ConstantTimeEq;
+
+use super::NodeEnv;
+use super::reader::Reader;
+use super::values::Words;
+use super::variables::{
+    EMIT_TOKEN, EMIT_TOKEN_PREVIOUS, JWT_SECRET, JWT_SECRET_PREVIOUS, Variable,
+};
+
+/// What tokens of clients are verified with.
+#[derive(Clone, Debug)]
+pub(crate) struct JwtSettings {
+    /// The secret that help-desk-back signs with.
+    pub(crate) secret: Secret,
+    /// Whether the secret was made up for this run, because none was set in development.
+    pub(crate) is_ephemeral: bool,
+    /// The secret before the last rotation.
+    pub(crate) previous: Option<Secret>,
+    /// Whether a token without `exp` is refused.
+    pub(crate) require_exp: bool,
+}
+
+impl JwtSettings {
+    /// The configuration of the verifier.
+    pub(crate) fn verifier_config(&self) -> VerifierConfig {
+        let mut config = VerifierConfig::new(self.secret.clone());
+        config.previous_secrets = self.previous.iter().cloned().collect();
+        config.require_exp = self.require_exp;
+        config
+    }
+}
+
+/// Who may emit.
+#[derive(Clone, Debug)]
+pub(crate) enum EmitAuth {
+    /// Everybody who reaches the port.
+    Open,
+    /// Who presents one of these tokens.
+    Token(EmitTokens),
+}
+
+/// The tokens that open the emit endpoints.
+#[derive(Clone, Debug)]
+pub(crate) struct EmitTokens {
+    /// The token in use.
+    pub(crate) current: EmitToken,
+    /// The token before the last rotation.
+    pub(crate) previous: Option<EmitToken>,
+    /// Whether `current` was made up for this run, because none was set in development.
+    pub(crate) is_ephemeral: bool,
+}
+
+impl EmitTokens {
+    /// Whether the presented token is one of these. Takes the same time wherever it differs.
+    pub(crate) fn accept(&self, presented: &str) -> bool {
+        let mut accepted = self.current.ct_eq(presented);
+        if let Some(previous) = &self.previous {
+            accepted |= previous.ct_eq(presented);
+        }
+        accepted.into()
+    }
+}
+
+/// A token that fits into a header. `Debug` does not print it.
+#[derive(Clone)]
+pub(crate) struct EmitToken(Box<str>);
+
+impl EmitToken {
+    /// The token itself, for the client's side and for the commands to try in development.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    fn ct_eq(&self, presented: &str) -> subtle::Choice {
+        self.0.as_bytes().ct_eq(presented.as_bytes())
+    }
+}
+
+impl fmt::Debug for EmitToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EmitToken([redacted])")
+    }
+}
+
+/// Reads `JWT_SECRET`, for a command that cannot do without it. A missing one is a problem.
+pub(super) fn given_jwt_secret(reader: &mut Reader<'_>) -> Option<Secret> {
+    let secret = read_jwt_secret(reader, &JWT_SECRET);
+    if secret.is_none() && !reader.is_explicit(&JWT_SECRET) {
+        reader.problem(
+            &JWT_SECRET,
+            "is needed to sign a token",
+            "set it to the server's JWT_SECRET, in the environment or in .env",
+        );
+    }
+    secret
+}
+
+/// Reads what the server verifies tokens with. `None` when there is a problem.
+pub(super) fn jwt(
+    reader: &mut Reader<'_>,
+    node_env: NodeEnv,
+    require_exp: bool,
+) -> Option<JwtSettings> {
+    let given = read_jwt_secret(reader, &JWT_SECRET);
+    let previous = read_jwt_secret(reader, &JWT_SECRET_PREVIOUS);
+    for (variable, secret) in [(&JWT_SECRET, &given), (&JWT_SECRET_PREVIOUS, &previous)] {
+        let Some(secret) = secret else { continue };
+        if secret.is_known_default() {
+            refuse_in_production(
+                reader,
+                node_env,
+                variable,
+                "is the default of help-desk-back, with which anybody can sign a token",
+                "set a secret of your own in both services: openssl rand -base64 48",
+            );
+        } else if secret.is_short() {
+            reader.warn(
+                variable,
+                format!(
+                    "is shorter than the {MIN_SECRET_BYTES} bytes that HS256 asks for; change it \
+                     in both services: openssl rand -base64 48"
+                ),
+            );
+        }
+    }
+
+    if reader.is_explicit(&JWT_SECRET) {
+        return Some(JwtSettings {
+            secret: given?,
+            is_ephemeral: false,
+            previous,
+            require_exp,
+        });
+    }
+    if reader.is_explicit(&JWT_SECRET_PREVIOUS) {
+        reader.problem(
+            &JWT_SECRET_PREVIOUS,
+            "is set without JWT_SECRET",
+            "set JWT_SECRET to the secret in use",
+        );
+        return None;
+    }
+    if node_env == NodeEnv::Production {
+        reader.problem(
+            &JWT_SECRET,
+            "is needed in production",
+            "set it to the secret that help-desk-back signs with",
+        );
+        return None;
+    }
+    reader.warn(
+        &JWT_SECRET,
+        "is not set: this run uses one of its own, and accepts no token of help-desk-back; set \
+         it to the secret that help-desk-back signs with",
+    );
+    let generated = generate(reader, &JWT_SECRET)?;
+    Some(JwtSettings {
+        secret: Secret::new(generated).expect("invariant: 64 hexadecimal digits are a secret"),
+        is_ephemeral: true,
+        previous: None,
+        require_exp,
+    })
+}
+
+fn read_jwt_secret(reader: &mut Reader<'_>, variable: &'static Variable) -> Option<Secret> {
+    let bytes = reader.secret(variable)?;
+    match Secret::new(bytes) {
+        Ok(secret) => Some(secret),
+        Err(error) => {
+            let fix = if error == SecretError::Pem {
+                "only shared secrets (HS256, HS384, HS512) are supported; set the secret that \
+                 help-desk-back signs with"
+            } else {
+                "set the secret that help-desk-back signs with"
+            };
+            reader.problem(variable, format!("cannot be used: {error}"), fix);
+            None
+        }
+    }
+}
+
+/// `EMIT_AUTH`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EmitAuthKind {
+    Token,
+    Open,
+}
+
+impl Words for EmitAuthKind {
+    const WORDS: &'static [(&'static str, Self)] = &[("token", Self::Token), ("open", Self::Open)];
+}
+
+/// Reads who may emit. `None` when there is a problem.
+pub(super) fn emit_auth(
+    reader: &mut Reader<'_>,
+    node_env: NodeEnv,
+    kind: EmitAuthKind,
+) -> Option<EmitAuth> {
+    let given = emit_token(reader, &EMIT_TOKEN);
+    let previous = emit_token(reader, &EMIT_TOKEN_PREVIOUS);
+    for (variable, token) in [(&EMIT_TOKEN, &given), (&EMIT_TOKEN_PREVIOUS, &previous)] {
+        if token
+            .as_ref()
+            .is_some_and(|token| token.0.len() < MIN_EMIT_TOKEN_BYTES)
+        {
+            refuse_in_production(
+                reader,
+                node_env,
+                variable,
+                format!("is shorter than {MIN_EMIT_TOKEN_BYTES} bytes"),
+                "set a longer one in both services: openssl rand -hex 32",
+            );
+        }
+    }
+
+    if kind == EmitAuthKind::Open {
+        reader.warn(
+            &super::variables::EMIT_AUTH,
+            "is open: everybody who reaches the port can send notifications to every user; set \
+             EMIT_AUTH=token and an EMIT_TOKEN",
+        );
+        if reader.is_explicit(&EMIT_TOKEN) {
+            reader.warn(&EMIT_TOKEN, "is not asked for, because EMIT_AUTH is open");
+        }
+        return Some(EmitAuth::Open);
+    }
+    if reader.is_explicit(&EMIT_TOKEN) {
+        return Some(EmitAuth::Token(EmitTokens {
+            current: given?,
+            previous,
+            is_ephemeral: false,
+        }));
+    }
+    if reader.is_explicit(&EMIT_TOKEN_PREVIOUS) {
+        reader.problem(
+            &EMIT_TOKEN_PREVIOUS,
+            "is set without EMIT_TOKEN",
+            "set EMIT_TOKEN to the token in use",
+        );
+        return None;
+    }
+    if node_env == NodeEnv::Production {
+        reader.problem(
+            &EMIT_TOKEN,
+            "is needed in production",
+            "set it here and in help-desk-back (openssl rand -hex 32), or set EMIT_AUTH=open to \
+             let everybody who reaches the port emit",
+        );
+        return None;
+    }
+    reader.warn(
+        &EMIT_TOKEN,
+        "is not set: this run uses one of its own; set it here and in help-desk-back",
+    );
+    let generated = generate(reader, &EMIT_TOKEN)?;
+    Some(EmitAuth::Token(EmitTokens {
+        current: EmitToken(generated.into()),
+        previous: None,
+        is_ephemeral: true,
+    }))
+}
+
+/// Reads an emit token. One that no header can carry is a problem.
+pub(super) fn emit_token(
+    reader: &mut Reader<'_>,
+    variable: &'static Variable,
+) -> Option<EmitToken> {
+    let bytes = reader.secret(variable)?;
+    match str::from_utf8(bytes) {
+        Ok(token) if token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Some(EmitToken(token.into()))
+        }
+        _ => {
+            reader.problem(
+                variable,
+                "has characters that an Authorization header cannot carry",
+                "use letters, digits and -._~+/= only: openssl rand -hex 32",
+            );
+            None
+        }
+    }
+}
+
+fn refuse_in_production(
+    reader: &mut Reader<'_>,
+    node_env: NodeEnv,
+    variable: &'static Variable,
+    what: impl Into<String>,
+    fix: &str,
+) {
+    let what = what.into();
+    match node_env {
+        NodeEnv::Production => reader.problem(variable, what, fix),
+        NodeEnv::Development => {
+            reader.warn(variable, format!("{what}; production refuses it; {fix}"));
+        }
+    }
+}
+
+/// 32 random bytes in hexadecimal, so that they fit into a header and a command line.
+fn generate(reader: &mut Reader<'_>, variable: &'static Variable) -> Option<String> {
+    let mut bytes = [0; 32];
+    if let Err(error) = getrandom::fill(&mut bytes) {
+        reader.problem(
+            variable,
+            format!("cannot be made up: the system has no randomness: {error}"),
+            "set it",
+        );
+        return None;
+    }
+    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    reader.generated(variable, text.len());
+    Some(text)
+}
+
+/// 128 bits, written in any base up to 256.
+const MIN_EMIT_TOKEN_BYTES: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_tokens_are_accepted_during_a_rotation() {
+        let tokens = |previous: Option<&str>| EmitTokens {
+            current: EmitToken("current-token".into()),
+            previous: previous.map(|token| EmitToken(token.into())),
+            is_ephemeral: false,
+        };
+        let rotating = tokens(Some("previous-token"));
+        assert!(rotating.accept("current-token"));
+        assert!(rotating.accept("previous-token"));
+        assert!(!rotating.accept("current-toke"));
+        assert!(!rotating.accept("current-token "));
+        assert!(!rotating.accept(""));
+        assert!(!tokens(None).accept("previous-token"));
+    }
+
+    #[test]
+    fn debug_shows_no_token() {
+        let token = EmitToken("current-token".into());
+        assert!(!format!("{token:?}").contains("current"));
+    }
+}

@@ -1,0 +1,239 @@
+//! Every setting there is, in one table: flags, `--help` and the list printed at start come from
+//! it, and `.env.example` is checked against it.
+
+/// One setting.
+#[derive(Debug)]
+pub(crate) struct Variable {
+    /// Name in the environment and in `.env`.
+    pub(crate) name: &'static str,
+    /// The flag without its dashes. That of a secret is refused: command lines are visible to
+    /// every process of the machine.
+    pub(crate) flag: &'static str,
+    /// Whether the value must never be shown.
+    pub(crate) is_secret: bool,
+    /// What stands for the value in `--help`.
+    pub(crate) value_name: &'static str,
+    /// The value when nothing is set, as it would be typed.
+    pub(crate) default: Option<&'static str>,
+    /// The same in words, where it is known only at start.
+    pub(crate) default_in_words: &'static str,
+    pub(crate) heading: &'static str,
+    pub(crate) help: &'static str,
+}
+
+macro_rules! variables {
+    ($(
+        $name:ident {
+            flag: $flag:expr,
+            $(is_secret: $is_secret:expr,)?
+            value_name: $value_name:expr,
+            default: $default:expr,
+            $(default_in_words: $words:expr,)?
+            heading: $heading:expr,
+            help: $help:expr $(,)?
+        }
+    )*) => {
+        $(pub(crate) static $name: Variable = Variable {
+            name: stringify!($name),
+            flag: $flag,
+            is_secret: false $(|| $is_secret)?,
+            value_name: $value_name,
+            default: $default,
+            default_in_words: concat!($($words)?),
+            heading: $heading,
+            help: $help,
+        };)*
+
+        /// All of them, in the order in which they are listed.
+        pub(crate) static ALL: &[&Variable] = &[$(&$name),*];
+    };
+}
+
+const GENERAL: &str = "General";
+const CLIENTS: &str = "Clients";
+const BACK_END: &str = "Back end";
+const LIMITS: &str = "Times and limits";
+const LOGS: &str = "Logs";
+
+variables! {
+    NODE_ENV {
+        flag: "node-env",
+        value_name: "ENV",
+        default: Some("development"),
+        heading: GENERAL,
+        help: "development or production. Production refuses to start with settings that are \
+               only good enough for development",
+    }
+    HOST {
+        flag: "host",
+        value_name: "IP",
+        // Not `::`, which cannot be bound in a container without IPv6.
+        default: Some("0.0.0.0"),
+        heading: GENERAL,
+        help: "Address to listen on; `::` listens on IPv6 and IPv4",
+    }
+    PORT {
+        flag: "port",
+        value_name: "PORT",
+        default: Some("3001"),
+        heading: GENERAL,
+        help: "Port to listen on; 0 takes a free one",
+    }
+    WORKERS {
+        flag: "workers",
+        value_name: "N",
+        default: None,
+        default_in_words: "the number of CPUs",
+        heading: GENERAL,
+        help: "Threads that serve connections",
+    }
+    JWT_SECRET {
+        flag: "jwt-secret",
+        is_secret: true,
+        value_name: "SECRET",
+        default: None,
+        heading: CLIENTS,
+        help: "Secret that help-desk-back signs tokens with, byte for byte the same",
+    }
+    JWT_SECRET_PREVIOUS {
+        flag: "jwt-secret-previous",
+        is_secret: true,
+        value_name: "SECRET",
+        default: None,
+        heading: CLIENTS,
+        help: "The secret before the last change; its tokens stay valid until they expire",
+    }
+    JWT_REQUIRE_EXP {
+        flag: "jwt-require-exp",
+        value_name: "BOOL",
+        default: Some("true"),
+        heading: CLIENTS,
+        help: "Whether a token without `exp` is refused",
+    }
+    JWT_EXPIRES_IN {
+        flag: "jwt-expires-in",
+        value_name: "TIME",
+        default: Some("24h"),
+        heading: CLIENTS,
+        help: "Life of the tokens that this program mints",
+    }
+    AUTH_FAILURE {
+        flag: "auth-failure",
+        value_name: "HOW",
+        default: Some("connect_error"),
+        heading: CLIENTS,
+        help: "What a client with a bad token gets: connect_error, or legacy, which is CONNECT \
+               and then DISCONNECT as from the NestJS service",
+    }
+    CORS_ORIGIN {
+        flag: "cors-origin",
+        value_name: "ORIGINS",
+        default: Some("*"),
+        heading: CLIENTS,
+        help: "Origins that may connect, such as https://help.example.com, separated by commas; \
+               * allows all, and must be stated in production",
+    }
+    ALLOW_NO_ORIGIN {
+        flag: "allow-no-origin",
+        value_name: "BOOL",
+        default: Some("true"),
+        heading: CLIENTS,
+        help: "Whether a request without an Origin may connect. Browsers always send one",
+    }
+    EMIT_AUTH {
+        flag: "emit-auth",
+        value_name: "HOW",
+        default: Some("token"),
+        heading: BACK_END,
+        help: "Who may emit: token asks for EMIT_TOKEN, open lets everybody who reaches the port",
+    }
+    EMIT_TOKEN {
+        flag: "emit-token",
+        is_secret: true,
+        value_name: "TOKEN",
+        default: None,
+        heading: BACK_END,
+        help: "Token that help-desk-back emits with, sent as `Authorization: Bearer <token>`",
+    }
+    EMIT_TOKEN_PREVIOUS {
+        flag: "emit-token-previous",
+        is_secret: true,
+        value_name: "TOKEN",
+        default: None,
+        heading: BACK_END,
+        help: "The token before the last change, still accepted",
+    }
+    PING_INTERVAL {
+        flag: "ping-interval",
+        value_name: "TIME",
+        default: Some("25s"),
+        heading: LIMITS,
+        help: "Time between two pings to a client",
+    }
+    PING_TIMEOUT {
+        flag: "ping-timeout",
+        value_name: "TIME",
+        default: Some("20s"),
+        heading: LIMITS,
+        help: "Time in which a client answers a ping, or counts as gone",
+    }
+    CONNECT_TIMEOUT {
+        flag: "connect-timeout",
+        value_name: "TIME",
+        default: Some("45s"),
+        heading: LIMITS,
+        help: "Time in which a client joins a namespace, or is closed",
+    }
+    UPGRADE_TIMEOUT {
+        flag: "upgrade-timeout",
+        value_name: "TIME",
+        default: Some("10s"),
+        heading: LIMITS,
+        help: "Time in which a client finishes its move from polling to WebSocket",
+    }
+    HEADER_TIMEOUT {
+        flag: "header-timeout",
+        value_name: "TIME",
+        default: Some("10s"),
+        heading: LIMITS,
+        help: "Time in which the head of an HTTP request arrives",
+    }
+    SHUTDOWN_TIMEOUT {
+        flag: "shutdown-timeout",
+        value_name: "TIME",
+        // ECS sends SIGKILL 30 s after SIGTERM.
+        default: Some("10s"),
+        heading: LIMITS,
+        help: "Time from SIGTERM to the end, in which connections are closed",
+    }
+    MAX_PAYLOAD {
+        flag: "max-payload",
+        value_name: "BYTES",
+        default: Some("1000000"),
+        heading: LIMITS,
+        help: "Most that a client may send at once",
+    }
+    SEND_QUEUE_BYTES {
+        flag: "send-queue-bytes",
+        value_name: "BYTES",
+        // 1 MiB: four events of the largest size that may be emitted (256 KiB), or thousands of
+        // ordinary ones, and a thousand stuck clients still cost no more than 1 GiB.
+        default: Some("1048576"),
+        heading: LIMITS,
+        help: "Most that may wait for one client that reads slowly, before it is closed",
+    }
+    LOG_FORMAT {
+        flag: "log-format",
+        value_name: "FORMAT",
+        default: Some("text"),
+        heading: LOGS,
+        help: "text or json, one line for each event",
+    }
+    LOG_LEVEL {
+        flag: "log-level",
+        value_name: "LEVEL",
+        default: Some("info"),
+        heading: LOGS,
+        help: "off, error, warn, info, debug or trace",
+    }
+}

@@ -1,0 +1,52 @@
+//! Counts since the start of the process.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hd_auth::VerifyError;
+
+/// One count.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, count: u64) {
+        // A count on its own orders nothing else.
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The count so far.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Every count. Only the events of [`super::events`] add to them.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Clients that have joined their room.
+    pub(crate) clients_connected: Counter,
+    /// Of these, the ones that have left.
+    pub(crate) clients_disconnected: Counter,
+    /// Tokens taken from the query string.
+    pub(crate) query_tokens: Counter,
+    /// Emit and broadcast commands that were carried out.
+    pub(crate) emits_accepted: Counter,
+    /// Sockets that those went to.
+    pub(crate) notifications_delivered: Counter,
+    /// Emit and broadcast commands that were refused.
+    pub(crate) emits_refused: Counter,
+    /// Clients closed because they read too slowly.
+    pub(crate) slow_consumers: Counter,
+    authentication_failures: [Counter; VerifyError::ALL.len()],
+}
+
+impl Counters {
+    /// Clients refused for this reason.
+    pub(crate) fn authentication_failures(&self, reason: VerifyError) -> &Counter {
+        let place = VerifyError::ALL
+            .iter()
+            .position(|known| *known == reason)
+            .expect("invariant: VerifyError::ALL has every reason");
+        &self.authentication_failures[place]
+    }
+}

@@ -1,0 +1,455 @@
+//! What happens, one struct for each kind of event. `emit` logs and counts: nothing else does
+//! either.
+//!
+//! Events carry ids and codes, never tokens, payloads or e-mails. The texts of connects and
+//! disconnects are those of the NestJS service, to the letter. Fields under `told.` are in the
+//! message already, so only JSON lines repeat them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hd_auth::{UserId, VerifyError};
+use tracing::{debug, info, warn};
+
+use super::Counters;
+
+/// A client has joined its private room.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientConnected<'a> {
+    /// The Socket.IO id, or the connection's id for a plain WebSocket.
+    pub(crate) sid: &'a str,
+    pub(crate) user_id: UserId,
+    pub(crate) room: &'a str,
+}
+
+impl ClientConnected<'_> {
+    pub(crate) fn emit(self, counters: &Counters) {
+        let Self { sid, user_id, room } = self;
+        counters.clients_connected.add(1);
+        info!(
+            context = GATEWAY,
+            told.sid = sid,
+            told.user_id = user_id.get(),
+            told.room = room,
+            "Client connected: {sid}, User ID: {user_id}, Room: {room}"
+        );
+    }
+}
+
+/// A client that had joined its room is gone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientDisconnected<'a> {
+    pub(crate) sid: &'a str,
+    /// Socket.IO's name for it, such as `transport close`.
+    pub(crate) reason: &'a str,
+}
+
+impl ClientDisconnected<'_> {
+    pub(crate) fn emit(self, counters: &Counters) {
+        let Self { sid, reason } = self;
+        counters.clients_disconnected.add(1);
+        info!(
+            context = GATEWAY,
+            told.sid = sid,
+            reason,
+            "Client disconnected: {sid}"
+        );
+    }
+}
+
+/// A client's token was refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AuthenticationFailed<'a> {
+    /// `None` when the client was refused before it had one.
+    pub(crate) sid: Option<&'a str>,
+    pub(crate) reason: VerifyError,
+    /// Where the connection comes from: a load balancer, if there is one.
+    pub(crate) peer: SocketAddr,
+}
+
+impl AuthenticationFailed<'_> {
+    pub(crate) fn emit(self, counters: &Counters) {
+        let Self { sid, reason, peer } = self;
+        counters.authentication_failures(reason).add(1);
+        warn!(
+            context = GATEWAY,
+            reason = reason.reason(),
+            sid,
+            %peer,
+            "Authentication failed: {reason}"
+        );
+    }
+}
+
+/// A client gave its token in the query string, where proxies log it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueryTokenUsed {
+    pub(crate) peer: SocketAddr,
+}
+
+impl QueryTokenUsed {
+    pub(crate) fn emit(self, counters: &Counters) {
+        counters.query_tokens.add(1);
+        // For every connection of a wscat user: worth a count, not a line by default.
+        debug!(
+            context = GATEWAY,
+            peer = %self.peer,
+            "Token taken from the query string, which access logs of proxies keep"
+        );
+    }
+}
+
+/// A command of the back end was carried out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EmitAccepted<'a> {
+    pub(crate) event: &'a str,
+    /// `None` for a broadcast.
+    pub(crate) user_id: Option<UserId>,
+    /// Sockets that it went to.
+    pub(crate) delivered: usize,
+}
+
+impl EmitAccepted<'_> {
+    pub(crate) fn emit(self, counters: &Counters) {
+        let Self {
+            event,
+            user_id,
+            delivered,
+        } = self;
+        counters.emits_accepted.add(1);
+        counters.notifications_delivered.add(delivered as u64);
+        // The busiest event of all: a line for each would cost more than the delivery.
+        debug!(
+            context = CONTROLLER,
+            event,
+            user_id = user_id.map(UserId::get),
+            delivered,
+            "Notification emitted"
+        );
+    }
+}
+
+/// A command of the back end was refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EmitRefused<'a> {
+    /// The HTTP status of the answer.
+    pub(crate) status: http::StatusCode,
+    /// The `error.code` of the answer.
+    pub(crate) code: &'a str,
+    pub(crate) peer: SocketAddr,
+}
+
+impl EmitRefused<'_> {
+    pub(crate) fn emit(self, counters: &Counters) {
+        let Self { status, code, peer } = self;
+        counters.emits_refused.add(1);
+        warn!(
+            context = CONTROLLER,
+            status = status.as_u16(),
+            code,
+            %peer,
+            "Emit refused"
+        );
+    }
+}
+
+/// A client did not read what waited for it, and was closed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SlowConsumerClosed<'a> {
+    pub(crate) sid: &'a str,
+    /// Bytes that waited.
+    pub(crate) queued: usize,
+}
+
+impl SlowConsumerClosed<'_> {
+    pub(crate) fn emit(self, counters: &Counters) {
+        let Self { sid, queued } = self;
+        counters.slow_consumers.add(1);
+        warn!(
+            context = GATEWAY,
+            sid, queued, "Client closed: it reads more slowly than it is sent"
+        );
+    }
+}
+
+/// The service listens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Started {
+    /// The address that was bound, with its real port.
+    pub(crate) address: SocketAddr,
+    pub(crate) workers: usize,
+}
+
+impl Started {
+    pub(crate) fn emit(self) {
+        let Self { address, workers } = self;
+        info!(
+            context = SERVICE,
+            version = env!("CARGO_PKG_VERSION"),
+            told.address = %address,
+            workers,
+            "Listening on http://{address}"
+        );
+    }
+}
+
+/// The service was told to end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopping {
+    /// Clients still connected.
+    pub(crate) clients: usize,
+    /// Time in which they are closed.
+    pub(crate) timeout: Duration,
+}
+
+impl Stopping {
+    pub(crate) fn emit(self) {
+        info!(
+            context = SERVICE,
+            clients = self.clients,
+            timeout = %humantime::format_duration(self.timeout),
+            "Stopping"
+        );
+    }
+}
+
+/// The service has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopped {
+    /// Clients that were cut off when the time was up.
+    pub(crate) cut_off: usize,
+    /// Time since it was told to end.
+    pub(crate) elapsed: Duration,
+}
+
+impl Stopped {
+    pub(crate) fn emit(self) {
+        let Self { cut_off, elapsed } = self;
+        let elapsed = Duration::from_millis(elapsed.as_millis().try_into().unwrap_or(u64::MAX));
+        info!(
+            context = SERVICE,
+            cut_off,
+            elapsed = %humantime::format_duration(elapsed),
+            "Stopped"
+        );
+    }
+}
+
+const GATEWAY: &str = "NotificationsGateway";
+const CONTROLLER: &str = "NotificationsController";
+const SERVICE: &str = "HelpDeskWs";
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+    use crate::settings::LogFormat;
+    use crate::telemetry::log_layer::LogLayer;
+
+    /// The line that `emit` writes, without the time that it begins with.
+    fn line(format: LogFormat, emit: impl FnOnce(&Counters)) -> (String, Counters) {
+        let output = Output::default();
+        let subscriber = tracing_subscriber::registry().with(LogLayer::new(format, output.clone()));
+        let counters = Counters::default();
+        tracing::subscriber::with_default(subscriber, || emit(&counters));
+        let line = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
+        let line = line.strip_suffix('\n').unwrap().to_owned();
+        assert!(!line.contains('\n'), "one line: {line}");
+        let line = match format {
+            LogFormat::Text => line.split_once(' ').unwrap().1.to_owned(),
+            LogFormat::Json => {
+                let mut fields: serde_json::Map<_, _> = serde_json::from_str(&line).unwrap();
+                assert!(fields.remove("timestamp").unwrap().is_string());
+                serde_json::to_string(&fields).unwrap()
+            }
+        };
+        (line, counters)
+    }
+
+    fn user(id: u64) -> UserId {
+        UserId::new(id).unwrap()
+    }
+
+    fn peer() -> SocketAddr {
+        "10.0.0.9:5000".parse().unwrap()
+    }
+
+    #[test]
+    fn connects_read_as_those_of_the_nestjs_service() {
+        let emit = |counters: &Counters| {
+            ClientConnected {
+                sid: "x9_Lk-3vQ2aPzR7tAAAB",
+                user_id: user(42),
+                room: "user_42",
+            }
+            .emit(counters);
+        };
+        let (text, counters) = line(LogFormat::Text, emit);
+        assert_eq!(
+            text,
+            "INFO  [NotificationsGateway] Client connected: x9_Lk-3vQ2aPzR7tAAAB, \
+             User ID: 42, Room: user_42"
+        );
+        assert_eq!(counters.clients_connected.get(), 1);
+
+        let (json, _) = line(LogFormat::Json, emit);
+        assert_eq!(
+            json,
+            r#"{"context":"NotificationsGateway","level":"info","message":"Client connected: x9_Lk-3vQ2aPzR7tAAAB, User ID: 42, Room: user_42","room":"user_42","sid":"x9_Lk-3vQ2aPzR7tAAAB","user_id":42}"#
+        );
+    }
+
+    #[test]
+    fn disconnects_read_as_those_of_the_nestjs_service() {
+        let (text, counters) = line(LogFormat::Text, |counters| {
+            ClientDisconnected {
+                sid: "x9",
+                reason: "transport close",
+            }
+            .emit(counters);
+        });
+        assert_eq!(
+            text,
+            "INFO  [NotificationsGateway] Client disconnected: x9 reason=\"transport close\""
+        );
+        assert_eq!(counters.clients_disconnected.get(), 1);
+    }
+
+    #[test]
+    fn refused_tokens_are_counted_by_reason() {
+        for reason in VerifyError::ALL {
+            let (text, counters) = line(LogFormat::Text, |counters| {
+                AuthenticationFailed {
+                    sid: None,
+                    reason,
+                    peer: peer(),
+                }
+                .emit(counters);
+            });
+            assert_eq!(
+                text,
+                format!(
+                    "WARN  [NotificationsGateway] Authentication failed: {reason} reason={} \
+                     peer=10.0.0.9:5000",
+                    reason.reason()
+                )
+            );
+            for other in VerifyError::ALL {
+                assert_eq!(
+                    counters.authentication_failures(other).get(),
+                    u64::from(other == reason)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn emits_are_counted_with_what_they_reached() {
+        let (text, counters) = line(LogFormat::Text, |counters| {
+            EmitAccepted {
+                event: "a\nb",
+                user_id: Some(user(7)),
+                delivered: 3,
+            }
+            .emit(counters);
+        });
+        // An event's name is the back end's: it must not begin a line of its own.
+        assert_eq!(
+            text,
+            "DEBUG [NotificationsController] Notification emitted event=\"a\\nb\" user_id=7 delivered=3"
+        );
+        assert_eq!(counters.emits_accepted.get(), 1);
+        assert_eq!(counters.notifications_delivered.get(), 3);
+
+        let (text, counters) = line(LogFormat::Text, |counters| {
+            EmitRefused {
+                status: http::StatusCode::UNAUTHORIZED,
+                code: "unauthorized",
+                peer: peer(),
+            }
+            .emit(counters);
+        });
+        assert_eq!(
+            text,
+            "WARN  [NotificationsController] Emit refused status=401 code=unauthorized peer=10.0.0.9:5000"
+        );
+        assert_eq!(counters.emits_refused.get(), 1);
+    }
+
+    #[test]
+    fn rarer_events_are_logged_and_counted() {
+        let (text, counters) = line(LogFormat::Text, |counters| {
+            SlowConsumerClosed {
+                sid: "x9",
+                queued: 1_048_576,
+            }
+            .emit(counters);
+        });
+        assert!(text.ends_with("it is sent sid=x9 queued=1048576"), "{text}");
+        assert_eq!(counters.slow_consumers.get(), 1);
+
+        let (text, counters) = line(LogFormat::Text, |counters| {
+            QueryTokenUsed { peer: peer() }.emit(counters);
+        });
+        assert!(
+            text.starts_with("DEBUG [NotificationsGateway] Token taken"),
+            "{text}"
+        );
+        assert_eq!(counters.query_tokens.get(), 1);
+    }
+
+    #[test]
+    fn start_and_end_are_logged() {
+        let (text, _) = line(LogFormat::Text, |_| {
+            Started {
+                address: "0.0.0.0:3001".parse().unwrap(),
+                workers: 2,
+            }
+            .emit();
+        });
+        assert!(
+            text.starts_with("INFO  [HelpDeskWs] Listening on http://0.0.0.0:3001 version="),
+            "{text}"
+        );
+        let (text, _) = line(LogFormat::Text, |_| {
+            Stopping {
+                clients: 5,
+                timeout: Duration::from_secs(10),
+            }
+            .emit();
+        });
+        assert_eq!(text, "INFO  [HelpDeskWs] Stopping clients=5 timeout=10s");
+        let (text, _) = line(LogFormat::Text, |_| {
+            Stopped {
+                cut_off: 0,
+                elapsed: Duration::from_micros(1_234_567),
+            }
+            .emit();
+        });
+        assert_eq!(
+            text,
+            "INFO  [HelpDeskWs] Stopped cut_off=0 elapsed=\"1s 234ms\""
+        );
+    }
+
+    #[derive(Clone, Default)]
+    struct Output(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Output {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let mut output = self
+                .0
+                .lock()
+                .map_err(|_| std::io::Error::other("a test has panicked"))?;
+            output.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Tests of the built program: what it makes of its command line and its settings, and what it says.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::unwrap_in_result,
+    reason = "clippy takes helpers of tests for other code"
+)]
+
+mod env_example;
+mod http_commands;
+mod listen;
+mod program;
+mod redaction;
+mod settings;
+mod token;

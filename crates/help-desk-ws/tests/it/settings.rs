@@ -1,0 +1,402 @@
+//! Settings: each variable, each refusal, and which source wins.
+
+use crate::program::{GOOD_SECRET, GOOD_TOKEN, Program, check_settings};
+
+#[test]
+fn every_variable_has_its_default() {
+    let run = check_settings(&[]);
+    for (name, value) in [
+        ("NODE_ENV", "development"),
+        ("HOST", "0.0.0.0"),
+        ("PORT", "3001"),
+        ("JWT_SECRET_PREVIOUS", "not set"),
+        ("JWT_REQUIRE_EXP", "true"),
+        ("JWT_EXPIRES_IN", "24h"),
+        ("AUTH_FAILURE", "connect_error"),
+        ("CORS_ORIGIN", "*"),
+        ("ALLOW_NO_ORIGIN", "true"),
+        ("EMIT_AUTH", "token"),
+        ("EMIT_TOKEN_PREVIOUS", "not set"),
+        ("PING_INTERVAL", "25s"),
+        ("PING_TIMEOUT", "20s"),
+        ("CONNECT_TIMEOUT", "45s"),
+        ("UPGRADE_TIMEOUT", "10s"),
+        ("HEADER_TIMEOUT", "10s"),
+        ("SHUTDOWN_TIMEOUT", "10s"),
+        ("MAX_PAYLOAD", "1000000"),
+        ("SEND_QUEUE_BYTES", "1048576"),
+        ("LOG_FORMAT", "text"),
+        ("LOG_LEVEL", "info"),
+    ] {
+        assert_eq!(run.setting(name), (value.to_owned(), "default".to_owned()));
+    }
+    let workers: usize = run.setting("WORKERS").0.parse().unwrap();
+    assert!(workers >= 1);
+    for name in ["JWT_SECRET", "EMIT_TOKEN"] {
+        let made_up = "set for this run (64 bytes)".to_owned();
+        assert_eq!(run.setting(name), (made_up, "generated".to_owned()));
+    }
+}
+
+/// A value other than the default for each variable that is not a secret.
+const OTHERS: [(&str, &str); 20] = [
+    ("NODE_ENV", "production"),
+    ("HOST", "::1"),
+    ("PORT", "0"),
+    ("WORKERS", "7"),
+    ("JWT_REQUIRE_EXP", "false"),
+    ("JWT_EXPIRES_IN", "7d"),
+    ("AUTH_FAILURE", "legacy"),
+    ("CORS_ORIGIN", "https://a.example,http://b.example:8080"),
+    ("ALLOW_NO_ORIGIN", "false"),
+    ("EMIT_AUTH", "open"),
+    ("PING_INTERVAL", "300ms"),
+    ("PING_TIMEOUT", "200ms"),
+    ("CONNECT_TIMEOUT", "1s"),
+    ("UPGRADE_TIMEOUT", "2m"),
+    ("HEADER_TIMEOUT", "5s"),
+    ("SHUTDOWN_TIMEOUT", "25s"),
+    ("MAX_PAYLOAD", "100000000"),
+    ("SEND_QUEUE_BYTES", "270000"),
+    ("LOG_FORMAT", "json"),
+    ("LOG_LEVEL", "debug"),
+];
+
+#[test]
+fn every_variable_is_taken_from_every_source() {
+    let secret = ("JWT_SECRET", GOOD_SECRET);
+    let flags: Vec<String> = OTHERS
+        .iter()
+        .flat_map(|(name, value)| [flag(name), (*value).to_owned()])
+        .collect();
+    let mut args = vec!["serve", "--check"];
+    args.extend(flags.iter().map(String::as_str));
+    let lines: String = OTHERS
+        .iter()
+        .chain([&secret])
+        .map(|(name, value)| format!("{name}={value}\n"))
+        .collect();
+
+    let by_flag = Program::new(&args).env(secret.0, secret.1).run();
+    let by_environment = check_settings(&[&OTHERS[..], &[secret]].concat());
+    let by_dotenv = Program::new(&["--check"]).file(".env", lines).run();
+    for (run, source) in [
+        (by_flag, "flag"),
+        (by_environment, "environment"),
+        (by_dotenv, ".env"),
+    ] {
+        for (name, value) in OTHERS {
+            assert_eq!(run.setting(name), (value.to_owned(), source.to_owned()));
+        }
+    }
+}
+
+fn flag(name: &str) -> String {
+    format!("--{}", name.to_lowercase().replace('_', "-"))
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_that_over_dotenv() {
+    let program = |args: &[&str]| {
+        let args = [&["serve", "--check"], args].concat();
+        Program::new(&args).file(".env", "PORT=1003\nHOST=10.0.0.3\nWORKERS=3")
+    };
+    let run = program(&["--port", "1001"])
+        .env("PORT", "1002")
+        .env("HOST", "10.0.0.2")
+        .run();
+    assert_eq!(run.setting("PORT"), ("1001".into(), "flag".into()));
+    assert_eq!(
+        run.setting("HOST"),
+        ("10.0.0.2".into(), "environment".into())
+    );
+    assert_eq!(run.setting("WORKERS"), ("3".into(), ".env".into()));
+}
+
+#[test]
+fn an_empty_value_counts_as_none() {
+    let run = Program::new(&["serve", "--check", "--port", ""])
+        .env("PORT", "")
+        .env("HOST", " ")
+        .env("JWT_SECRET", "")
+        .file(".env", "PORT=1003\nEMIT_TOKEN=\n")
+        .run();
+    assert_eq!(run.setting("PORT"), ("1003".into(), ".env".into()));
+    assert_eq!(run.setting("HOST"), ("0.0.0.0".into(), "default".into()));
+    assert_eq!(run.setting("JWT_SECRET").1, "generated");
+    assert_eq!(run.setting("EMIT_TOKEN").1, "generated");
+}
+
+#[test]
+fn every_bad_value_names_itself_and_the_fix() {
+    const TEN_MINUTES: &str = "use a time from 10ms to 10m";
+    for (name, value, fix) in [
+        ("NODE_ENV", "prod", "use one of: development, production"),
+        ("HOST", "localhost", "127.0.0.1 for this machine only"),
+        ("HOST", "[::]", "names and brackets are not taken"),
+        ("PORT", "65536", "use a whole number from 0 to 65535"),
+        ("PORT", "-1", "use a whole number from 0 to 65535"),
+        ("PORT", "3001x", "use a whole number from 0 to 65535"),
+        ("WORKERS", "0", "use a whole number from 1 to 1024"),
+        ("WORKERS", "1025", "use a whole number from 1 to 1024"),
+        ("JWT_REQUIRE_EXP", "yes", "use one of: true, false"),
+        (
+            "JWT_EXPIRES_IN",
+            "3600",
+            "write 3600s for seconds or 3600ms for milliseconds",
+        ),
+        ("JWT_EXPIRES_IN", "0s", "use a time from 1s to"),
+        ("JWT_EXPIRES_IN", "1500ms", "leave the milliseconds out"),
+        ("JWT_EXPIRES_IN", "100years", "use a time from 1s to"),
+        (
+            "JWT_EXPIRES_IN",
+            "tomorrow",
+            "write it as 300ms, 25s, 10m, 24h or 7d",
+        ),
+        ("AUTH_FAILURE", "none", "use one of: connect_error, legacy"),
+        (
+            "CORS_ORIGIN",
+            "https://a.example/",
+            "write https://a.example",
+        ),
+        ("CORS_ORIGIN", "null", "leave it out"),
+        ("ALLOW_NO_ORIGIN", "1", "use one of: true, false"),
+        ("EMIT_AUTH", "none", "use one of: token, open"),
+        ("PING_INTERVAL", "0s", "use a time from 10ms to 1h"),
+        ("PING_INTERVAL", "1us", "use a time from 10ms to 1h"),
+        ("PING_INTERVAL", "2h", "use a time from 10ms to 1h"),
+        ("PING_TIMEOUT", "0ms", "use a time from 10ms to 1h"),
+        ("CONNECT_TIMEOUT", "11m", TEN_MINUTES),
+        ("UPGRADE_TIMEOUT", "1ms", TEN_MINUTES),
+        ("HEADER_TIMEOUT", "-1s", TEN_MINUTES),
+        ("SHUTDOWN_TIMEOUT", "3m", "use a time from 10ms to 2m"),
+        (
+            "MAX_PAYLOAD",
+            "1e6",
+            "use a whole number from 16384 to 100000000",
+        ),
+        (
+            "MAX_PAYLOAD",
+            "16383",
+            "use a whole number from 16384 to 100000000",
+        ),
+        (
+            "SEND_QUEUE_BYTES",
+            "262144",
+            "use a whole number from 266240 to 100000000",
+        ),
+        ("SEND_QUEUE_BYTES", "99999999999999999999", "to 100000000"),
+        ("LOG_FORMAT", "pretty", "use one of: text, json"),
+        (
+            "LOG_LEVEL",
+            "INFO",
+            "use one of: off, error, warn, info, debug, trace",
+        ),
+    ] {
+        let run = check_settings(&[(name, value)]);
+        run.check_code(64)
+            .check_stderr(&format!("{name}={value} (environment) "))
+            .check_stderr("    fix: ")
+            .check_stderr(fix);
+        assert_eq!(run.stdout, "");
+    }
+}
+
+#[test]
+fn every_problem_is_reported_at_once() {
+    let run = Program::new(&["serve", "--check", "--port", "x"])
+        .env("PING_INTERVAL", "25")
+        .file(".env", "WORKERS=0\nhello\nLOG_FORMAT='text\n")
+        .run();
+    run.check_code(64)
+        .check_stderr("5 settings cannot be used:")
+        .check_stderr(".env, line 2: has no `=`")
+        .check_stderr(".env, line 3: opens a quote that is never closed")
+        .check_stderr("PORT=x (flag) ")
+        .check_stderr("PING_INTERVAL=25 (environment) ")
+        .check_stderr("WORKERS=0 (.env) ");
+}
+
+#[test]
+fn a_dotenv_that_cannot_be_read_is_a_problem() {
+    Program::new(&["--check"])
+        .file(".env", b"A=\xff")
+        .run()
+        .check_code(64)
+        .check_stderr(".env is not UTF-8");
+
+    let program = Program::new(&["--check"]);
+    std::fs::create_dir(program.directory().join(".env")).unwrap();
+    program
+        .run()
+        .check_code(64)
+        .check_stderr(".env cannot be read: ");
+}
+
+#[test]
+fn values_are_shown_on_one_line() {
+    check_settings(&[("LOG_FORMAT", "a\nb\u{1b}[31m")])
+        .check_code(64)
+        .check_stderr(r"LOG_FORMAT=a\nb\u{1b}[31m (environment)");
+    let run = check_settings(&[("LOG_FORMAT", &"x".repeat(10_000))]);
+    run.check_code(64);
+    assert!(run.stderr.len() < 1000, "{run:?}");
+}
+
+#[test]
+fn production_with_every_setting_starts_without_warnings() {
+    let run = Program::new(&["--check"]).production().run();
+    run.check_code(0);
+    assert_eq!(run.stderr, "");
+}
+
+#[test]
+fn production_refuses_what_is_missing() {
+    for (name, fix) in [
+        (
+            "JWT_SECRET",
+            "set it to the secret that help-desk-back signs with",
+        ),
+        ("EMIT_TOKEN", "or set EMIT_AUTH=open"),
+        ("CORS_ORIGIN", "set it to the front end's origin"),
+    ] {
+        let run = Program::new(&["--check"]).production().env(name, "").run();
+        run.check_code(64)
+            .check_stderr("a setting cannot be used:")
+            .check_stderr(&format!("{name} (not set) is needed in production"))
+            .check_stderr(fix);
+    }
+}
+
+#[test]
+fn production_takes_open_doors_that_are_stated_and_warns() {
+    let run = Program::new(&["--check"])
+        .production()
+        .env("CORS_ORIGIN", "*")
+        .env("EMIT_TOKEN", "")
+        .env("EMIT_AUTH", "open")
+        .run();
+    run.check_code(0)
+        .check_stderr("warning: CORS_ORIGIN is *")
+        .check_stderr("warning: EMIT_AUTH is open");
+}
+
+#[test]
+fn development_warns_about_what_production_refuses() {
+    check_settings(&[])
+        .check_code(0)
+        .check_stderr("warning: JWT_SECRET is not set")
+        .check_stderr("warning: EMIT_TOKEN is not set")
+        .check_stderr("warning: CORS_ORIGIN is *");
+}
+
+#[test]
+fn default_secrets_of_the_back_end_are_refused_in_production() {
+    for secret in ["default-secret", "default-secret-change-me"] {
+        for name in ["JWT_SECRET", "JWT_SECRET_PREVIOUS"] {
+            Program::new(&["--check"])
+                .production()
+                .env(name, secret)
+                .run()
+                .check_code(64)
+                .check_stderr(&format!(
+                    "{name} (environment) is the default of help-desk-back"
+                ));
+        }
+        check_settings(&[("JWT_SECRET", secret)])
+            .check_code(0)
+            .check_stderr("warning: JWT_SECRET is the default of help-desk-back");
+    }
+}
+
+#[test]
+fn weak_secrets_are_warned_about() {
+    check_settings(&[("JWT_SECRET", "short")])
+        .check_code(0)
+        .check_stderr("warning: JWT_SECRET is shorter than the 32 bytes");
+    check_settings(&[("JWT_SECRET", &format!("{GOOD_SECRET}\n"))])
+        .check_code(0)
+        .check_stderr("warning: JWT_SECRET begins or ends with white space");
+    check_settings(&[("EMIT_TOKEN", "short")])
+        .check_code(0)
+        .check_stderr("warning: EMIT_TOKEN is shorter than 16 bytes");
+    Program::new(&["--check"])
+        .production()
+        .env("EMIT_TOKEN", "short")
+        .run()
+        .check_code(64)
+        .check_stderr("EMIT_TOKEN (environment) is shorter than 16 bytes");
+}
+
+#[test]
+fn secrets_that_cannot_work_are_refused() {
+    check_settings(&[("JWT_SECRET", "-----BEGIN PUBLIC KEY-----\nMFww")])
+        .check_code(64)
+        .check_stderr("JWT_SECRET (environment) cannot be used: the secret is a PEM key");
+    for token in ["two words", "ñandú"] {
+        check_settings(&[("EMIT_TOKEN", token)])
+            .check_code(64)
+            .check_stderr("EMIT_TOKEN (environment) has characters that");
+    }
+}
+
+#[test]
+fn previous_secrets_need_their_successors() {
+    check_settings(&[("JWT_SECRET_PREVIOUS", GOOD_SECRET)])
+        .check_code(64)
+        .check_stderr("JWT_SECRET_PREVIOUS (environment) is set without JWT_SECRET");
+    check_settings(&[("EMIT_TOKEN_PREVIOUS", GOOD_TOKEN)])
+        .check_code(64)
+        .check_stderr("EMIT_TOKEN_PREVIOUS (environment) is set without EMIT_TOKEN");
+    let run = Program::new(&["--check"])
+        .production()
+        .env("JWT_SECRET_PREVIOUS", "the secret, before the last change")
+        .env("EMIT_TOKEN_PREVIOUS", "0f8e7d6c5b4a39281706f5e4d3c2b1a0")
+        .run();
+    assert_eq!(run.setting("JWT_SECRET_PREVIOUS").0, "set (34 bytes)");
+    assert_eq!(run.setting("EMIT_TOKEN_PREVIOUS").0, "set (32 bytes)");
+}
+
+#[test]
+fn settings_that_do_not_fit_their_surroundings_are_warned_about() {
+    check_settings(&[("PING_INTERVAL", "60s"), ("SHUTDOWN_TIMEOUT", "30s")])
+        .check_code(0)
+        .check_stderr("warning: PING_INTERVAL lets a connection rest for longer")
+        .check_stderr("warning: SHUTDOWN_TIMEOUT is not shorter than the 30 s");
+    let run = check_settings(&[("PING_INTERVAL", "59s"), ("SHUTDOWN_TIMEOUT", "29s")]);
+    assert!(!run.stderr.contains("PING_INTERVAL") && !run.stderr.contains("SHUTDOWN"));
+}
+
+#[test]
+fn the_command_line_is_checked() {
+    Program::new(&["--no-such-flag"]).run().check_code(64);
+    Program::new(&["no-such-command"]).run().check_code(64);
+    Program::new(&["--port", "1", "token", "--user", "1"])
+        .run()
+        .check_code(64);
+    let version = Program::new(&["--version"]).run();
+    version.check_code(0);
+    assert_eq!(
+        version.stdout,
+        concat!("help-desk-ws ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+}
+
+#[test]
+fn help_names_every_setting() {
+    let help = Program::new(&["--help"]).run();
+    help.check_code(0);
+    for (name, _) in OTHERS {
+        assert!(help.stdout.contains(&flag(name)), "{name}");
+        let words: Vec<_> = help.stdout.split_whitespace().collect();
+        assert!(words.join(" ").contains(&format!("env: {name}]")), "{name}");
+    }
+    for text in [
+        "JWT_SECRET ",
+        "EMIT_TOKEN_PREVIOUS ",
+        "Examples:",
+        "Exit codes:",
+    ] {
+        assert!(help.stdout.contains(text), "{text}");
+    }
+}

@@ -3,13 +3,10 @@
 use std::process::ExitCode;
 
 mod cli;
+mod gateway;
+mod http_api;
 mod serve;
-#[expect(dead_code, reason = "the fields wait for the server")]
 mod settings;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the events wait for the server")
-)]
 mod telemetry;
 
 fn main() -> ExitCode {

@@ -1,11 +1,23 @@
-//! The server.
+//! The server: everything wired together.
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
-use anyhow::bail;
+use anyhow::Context as _;
+use hd_auth::{Algorithm, JwtPayload, Signer, UserId, Verifier};
+use hd_events::EmitLimits;
+use hd_ws_server::{AllowedOrigins, Engine, OriginPolicy, Server, ServerConfig, SocketIo};
+use http::header::AUTHORIZATION;
+use socketio_proto::ClientConfig;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
-use crate::settings::Settings;
-use crate::telemetry;
+use crate::gateway::Gateway;
+use crate::http_api::HttpApi;
+use crate::settings::{CorsOrigin, EmitAuth, NodeEnv, Settings};
+use crate::telemetry::events::{Started, Stopped, Stopping};
+use crate::telemetry::{self, Counters};
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -15,5 +27,124 @@ use crate::telemetry;
 pub(crate) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     telemetry::init(settings.log)?;
     telemetry::log_settings(&settings)?;
-    bail!("the server is not built yet")
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(settings.workers.get())
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")?
+        .block_on(serve(settings))
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
+    let counters = Arc::new(Counters::default());
+    let gateway = Gateway {
+        verifier: Verifier::new(settings.jwt.verifier_config())
+            .context("tokens cannot be verified")?,
+        auth_failure: settings.auth_failure,
+        counters: Arc::clone(&counters),
+    };
+    let mut io = SocketIo::new(ClientConfig {
+        connect_timeout: settings.connect_timeout,
+        ..ClientConfig::default()
+    });
+    let notifications = io.add_namespace("/notifications".parse()?, gateway);
+    let engine = Arc::new(Engine::new(server_config(&settings), io));
+    let stop = CancellationToken::new();
+    let api = Arc::new(HttpApi {
+        notifications,
+        emit_auth: settings.emit_auth.clone(),
+        limits: EmitLimits::default(),
+        counters,
+        stop: stop.clone(),
+    });
+
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be awaited")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be awaited")?;
+    let server = Server::bind(settings.listen)
+        .with_context(|| format!("cannot listen on {}", settings.listen))?;
+    let address = server.local_addr()?;
+    Started {
+        address,
+        workers: settings.workers.get(),
+    }
+    .emit();
+    if let Some(hint) = development_hint(&settings, address.port())? {
+        use std::io::Write as _;
+        write!(std::io::stdout().lock(), "{hint}")?;
+    }
+
+    let timeout = settings.shutdown_timeout;
+    let serving = server.serve(Arc::clone(&engine), api, stop.clone(), timeout);
+    let stopping = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Stopping {
+            clients: engine.len(),
+            timeout,
+        }
+        .emit();
+        stop.cancel();
+        Instant::now()
+    };
+    let (cut_off, told_at) = tokio::join!(serving, stopping);
+    Stopped {
+        cut_off,
+        elapsed: told_at.elapsed(),
+    }
+    .emit();
+    Ok(ExitCode::SUCCESS)
+}
+
+fn server_config(settings: &Settings) -> ServerConfig {
+    ServerConfig {
+        engine: engineio_proto::Config {
+            ping_interval: settings.ping_interval,
+            ping_timeout: settings.ping_timeout,
+            upgrade_timeout: settings.upgrade_timeout,
+            max_payload: settings.max_payload,
+            send_queue_bytes: settings.send_queue_bytes,
+            ..engineio_proto::Config::default()
+        },
+        origins: OriginPolicy {
+            allowed: match &settings.cors_origin {
+                CorsOrigin::Any => AllowedOrigins::Any,
+                CorsOrigin::List(list) => AllowedOrigins::List(list.clone()),
+            },
+            allow_missing: settings.allow_no_origin,
+        },
+        header_timeout: settings.header_timeout,
+        kept_headers: vec![AUTHORIZATION],
+        ..ServerConfig::default()
+    }
+}
+
+/// With a secret that was made up for this run nobody could mint a token, so a
+/// ready one is shown, and what to try with it.
+fn development_hint(settings: &Settings, port: u16) -> anyhow::Result<Option<String>> {
+    if settings.node_env == NodeEnv::Production || !settings.jwt.is_ephemeral {
+        return Ok(None);
+    }
+    let user = UserId::new(42).context("42 is a user id")?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    let token = Signer::new(&settings.jwt.secret, Algorithm::HS256).sign(
+        &JwtPayload::new(user),
+        now.as_secs(),
+        settings.jwt_expires_in,
+    )?;
+    let authorization = match &settings.emit_auth {
+        EmitAuth::Open => String::new(),
+        EmitAuth::Token(tokens) if tokens.is_ephemeral => {
+            format!("-H 'Authorization: Bearer {}' ", tokens.current.expose())
+        }
+        EmitAuth::Token(_) => "-H \"Authorization: Bearer $EMIT_TOKEN\" ".to_owned(),
+    };
+    Ok(Some(format!(
+        "\nA token for user 42, good until this process ends:\n\n  {token}\n\nTry, in two other \
+         terminals:\n\n  help-desk-ws listen --url http://127.0.0.1:{port} --token {token}\n  curl \
+         -i {authorization}-H 'Content-Type: application/json' \\\n    -d '{{\"userId\":42,\
+         \"event\":\"new_notification\",\"payload\":{{\"mensaje\":\"Hola\",\"ticketId\":7,\
+         \"fecha\":\"2026-01-31T10:00:00Z\"}}}}' \\\n    http://127.0.0.1:{port}/notifications/emit\n\n"
+    )))
 }

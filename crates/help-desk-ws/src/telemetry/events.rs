@@ -157,17 +157,15 @@ impl EmitRefused<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SlowConsumerClosed<'a> {
     pub(crate) sid: &'a str,
-    /// Bytes that waited.
-    pub(crate) queued: usize,
 }
 
 impl SlowConsumerClosed<'_> {
     pub(crate) fn emit(self, counters: &Counters) {
-        let Self { sid, queued } = self;
+        let Self { sid } = self;
         counters.slow_consumers.add(1);
         warn!(
             context = GATEWAY,
-            sid, queued, "Client closed: it reads more slowly than it is sent"
+            sid, "Client closed: it reads more slowly than it is sent"
         );
     }
 }
@@ -382,11 +380,7 @@ mod tests {
     #[test]
     fn rarer_events_are_logged_and_counted() {
         let (text, counters) = line(LogFormat::Text, |counters| {
-            SlowConsumerClosed {
-                sid: "x9",
-                queued: 1_048_576,
-            }
-            .emit(counters);
+            SlowConsumerClosed { sid: "x9" }.emit(counters);
         });
         assert!(text.ends_with("it is sent sid=x9 queued=1048576"), "{text}");
         assert_eq!(counters.slow_consumers.get(), 1);

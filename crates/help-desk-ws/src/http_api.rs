@@ -1,0 +1,232 @@
+//! Requests of the back end and of operators.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hd_auth::UserId;
+use hd_events::{BroadcastCommand, EmitCommand, EmitError, EmitLimits};
+use hd_rooms::Audience;
+use hd_ws_server::{HttpHandler, HttpReply, Namespace, SocketIo};
+use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use serde_json::value::RawValue;
+use socketio_proto::{EventName, OutgoingArgs, encode};
+use tokio_util::sync::CancellationToken;
+
+use crate::gateway::user_room;
+use crate::settings::EmitAuth;
+use crate::telemetry::Counters;
+use crate::telemetry::events::{EmitAccepted, EmitRefused};
+
+/// The routes outside of Socket.IO.
+#[derive(Debug)]
+pub(crate) struct HttpApi {
+    pub(crate) notifications: Namespace,
+    pub(crate) emit_auth: EmitAuth,
+    pub(crate) limits: EmitLimits,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) stop: CancellationToken,
+}
+
+/// A request that is refused.
+struct Refused {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl HttpHandler<SocketIo> for HttpApi {
+    async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> HttpReply<SocketIo> {
+        let response = match (request.method(), request.uri().path()) {
+            (&Method::GET | &Method::HEAD, "/" | "/health" | "/livez") => {
+                json(StatusCode::OK, HEALTHY)
+            }
+            (&Method::GET | &Method::HEAD, "/readyz") => self.readiness(),
+            (&Method::POST, "/notifications/emit" | "/emit") => {
+                self.answer(self.emit(request).await, peer)
+            }
+            (&Method::POST, "/notifications/broadcast") => {
+                self.answer(self.broadcast(request).await, peer)
+            }
+            (_, "/" | "/health" | "/livez" | "/readyz") => Refused::method("GET").response(),
+            (_, "/notifications/emit" | "/emit" | "/notifications/broadcast") => {
+                Refused::method("POST").response()
+            }
+            _ => Refused::new(StatusCode::NOT_FOUND, "not_found", "no such route").response(),
+        };
+        HttpReply::Response(response)
+    }
+}
+
+impl HttpApi {
+    fn readiness(&self) -> Response<Full<Bytes>> {
+        if self.stop.is_cancelled() {
+            json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"stopping"}"#)
+        } else {
+            json(StatusCode::OK, r#"{"status":"ready"}"#)
+        }
+    }
+
+    fn answer(&self, result: Result<usize, Refused>, peer: SocketAddr) -> Response<Full<Bytes>> {
+        match result {
+            Ok(delivered) => json(
+                StatusCode::CREATED,
+                format!(r#"{{"success":true,"delivered":{delivered}}}"#),
+            ),
+            Err(refused) => {
+                EmitRefused {
+                    status: refused.status,
+                    code: refused.code,
+                    peer,
+                }
+                .emit(&self.counters);
+                refused.response()
+            }
+        }
+    }
+
+    async fn emit(&self, request: Request<Incoming>) -> Result<usize, Refused> {
+        let body = self.body(request).await?;
+        let command = EmitCommand::parse(&body, &self.limits)?;
+        let audience = Audience::room(user_room(command.user_id));
+        let delivered = self.send(&audience, command.event.as_str(), &command.payload)?;
+        EmitAccepted {
+            event: command.event.as_str(),
+            user_id: UserId::new(command.user_id).ok(),
+            delivered,
+        }
+        .emit(&self.counters);
+        Ok(delivered)
+    }
+
+    async fn broadcast(&self, request: Request<Incoming>) -> Result<usize, Refused> {
+        let body = self.body(request).await?;
+        let command = BroadcastCommand::parse(&body, &self.limits)?;
+        let event = command.event.as_str();
+        let delivered = self.send(&Audience::everyone(), event, &command.payload)?;
+        EmitAccepted {
+            event,
+            user_id: None,
+            delivered,
+        }
+        .emit(&self.counters);
+        Ok(delivered)
+    }
+
+    fn send(&self, audience: &Audience, event: &str, payload: &RawValue) -> Result<usize, Refused> {
+        let name = EventName::new(event).map_err(|_| {
+            let message = "the event's name is reserved by Socket.IO";
+            Refused::new(StatusCode::BAD_REQUEST, "reserved_event", message)
+        })?;
+        let args = [payload];
+        let encoded = encode::event(
+            self.notifications.name(),
+            None,
+            name,
+            OutgoingArgs::new(&args),
+        );
+        Ok(self.notifications.send(audience, &encoded))
+    }
+
+    /// The body of a request that may emit.
+    async fn body(&self, request: Request<Incoming>) -> Result<Bytes, Refused> {
+        self.authenticate(request.headers())?;
+        let limit = self.limits.max_payload_bytes + ENVELOPE_BYTES;
+        match Limited::new(request.into_body(), limit).collect().await {
+            Ok(body) => Ok(body.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(Refused::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "payload_too_large",
+                format!("the body is larger than {limit} bytes"),
+            )),
+            Err(_) => Err(Refused::new(
+                StatusCode::BAD_REQUEST,
+                "incomplete_body",
+                "the body ended early",
+            )),
+        }
+    }
+
+    fn authenticate(&self, headers: &HeaderMap) -> Result<(), Refused> {
+        let EmitAuth::Token(tokens) = &self.emit_auth else {
+            return Ok(());
+        };
+        let presented = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim());
+        let (code, message) = match presented {
+            Some(token) if tokens.accept(token) => return Ok(()),
+            Some(_) => ("invalid_token", "the emit token is wrong"),
+            None => (
+                "missing_token",
+                "send the header Authorization: Bearer <EMIT_TOKEN>",
+            ),
+        };
+        Err(Refused {
+            header: Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            ..Refused::new(StatusCode::UNAUTHORIZED, code, message)
+        })
+    }
+}
+
+impl Refused {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            header: None,
+        }
+    }
+
+    fn method(allowed: &'static str) -> Self {
+        Self {
+            header: Some((ALLOW, HeaderValue::from_static(allowed))),
+            ..Self::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                format!("this route takes {allowed}"),
+            )
+        }
+    }
+
+    fn response(self) -> Response<Full<Bytes>> {
+        let body = serde_json::json!({"error": {"code": self.code, "message": self.message}});
+        let mut response = json(self.status, body.to_string());
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+impl From<EmitError> for Refused {
+    fn from(error: EmitError) -> Self {
+        let status = if error.code() == "payload_too_large" {
+            StatusCode::PAYLOAD_TOO_LARGE
+        } else {
+            StatusCode::BAD_REQUEST
+        };
+        Self::new(status, error.code(), error.to_string())
+    }
+}
+
+fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+const HEALTHY: &str = r#"{"status":"ok","service":"help-desk-ws"}"#;
+/// Room in a body for what is not the payload: names, the event, the user.
+const ENVELOPE_BYTES: usize = 4 * 1024;

@@ -140,6 +140,9 @@ async fn expire(socket: Socket, left: Duration) {
     let told = encode::event(namespace, None, name, OutgoingArgs::new(&[]));
     // A client that is gone needs not be told.
     let _gone = socket.send(&told);
+    // Clients of revision 4 handle the packets of one poll each in a turn of
+    // their own: closing in the same one would overtake the event.
+    tokio::time::sleep(EXPIRY_GRACE).await;
     socket.close_transport();
 }
 
@@ -158,3 +161,6 @@ struct Auth<'a> {
 
 #[derive(Deserialize)]
 struct TokenText<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);
+
+/// From telling a client that its token has expired to closing its transport.
+const EXPIRY_GRACE: Duration = Duration::from_millis(250);

@@ -64,7 +64,7 @@ impl PlainSession {
         if !self.is_open() {
             return Err(SendError::Closed);
         }
-        if self.outbound.bytes().saturating_add(frame.len()) > self.send_queue_bytes {
+        if self.outbound.memory().saturating_add(frame.len()) > self.send_queue_bytes {
             self.abort(CloseReason::SendQueueFull, Some(1008));
             return Err(SendError::QueueFull);
         }

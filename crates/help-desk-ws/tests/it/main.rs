@@ -11,5 +11,6 @@ mod http_commands;
 mod listen;
 mod program;
 mod redaction;
+mod serve;
 mod settings;
 mod token;

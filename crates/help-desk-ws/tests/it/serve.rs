@@ -1,0 +1,143 @@
+//! The main job, by the program alone: a client listens, the back end emits,
+//! the notification arrives, and SIGTERM ends the server in order.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command};
+
+use crate::program::{GOOD_SECRET, GOOD_TOKEN, Program};
+
+struct Server {
+    process: Child,
+    lines: BufReader<std::process::ChildStdout>,
+    url: String,
+}
+
+impl Server {
+    fn start() -> Self {
+        let mut program = program(&["serve", "--host", "127.0.0.1", "--port", "0"]);
+        let mut process = program.start();
+        let mut lines = BufReader::new(process.stdout.take().unwrap());
+        let url = line_with(&mut lines, "Listening on ")
+            .split("Listening on ")
+            .nth(1)
+            .and_then(|rest| rest.split_whitespace().next())
+            .unwrap()
+            .to_owned();
+        Self {
+            process,
+            lines,
+            url,
+        }
+    }
+
+    fn emit(&self, user: &str) -> String {
+        let payload = r#"{"mensaje":"Hola","ticketId":7}"#;
+        let run = program(&[
+            "emit",
+            "--url",
+            &self.url,
+            "--user",
+            user,
+            "--event",
+            "new_notification",
+            "--payload",
+            payload,
+        ])
+        .run();
+        assert_eq!(run.code, Some(0), "{run:?}");
+        run.stdout
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has ended already where the test got to its end.
+        let _ended = self.process.kill();
+    }
+}
+
+#[test]
+fn a_notification_reaches_its_user_and_nobody_else() {
+    let mut server = Server::start();
+    let args = [
+        "listen",
+        "--url",
+        &server.url,
+        "--user",
+        "42",
+        "--count",
+        "1",
+        "--timeout",
+        "20s",
+    ];
+    let listener = program(&args).start();
+    let connected = line_with(&mut server.lines, "Client connected");
+    assert!(
+        connected.contains("[NotificationsGateway] Client connected: "),
+        "{connected}"
+    );
+    assert!(
+        connected.contains(", User ID: 42, Room: user_42"),
+        "{connected}"
+    );
+
+    assert!(server.emit("43").contains(r#""delivered":0"#));
+    assert!(server.emit("42").contains(r#""delivered":1"#));
+    let heard = listener.wait_with_output().unwrap();
+    assert_eq!(
+        String::from_utf8(heard.stdout).unwrap(),
+        "{\"event\":\"new_notification\",\"data\":{\"mensaje\":\"Hola\",\"ticketId\":7}}\n"
+    );
+    let gone = line_with(&mut server.lines, "Client disconnected");
+    assert!(
+        gone.contains("[NotificationsGateway] Client disconnected: "),
+        "{gone}"
+    );
+}
+
+#[test]
+fn sigterm_closes_the_clients_and_ends_with_success() {
+    let mut server = Server::start();
+    let args = [
+        "listen",
+        "--url",
+        &server.url,
+        "--user",
+        "42",
+        "--timeout",
+        "20s",
+    ];
+    let listener = program(&args).start();
+    line_with(&mut server.lines, "Client connected");
+    let killed = Command::new("kill")
+        .args(["-TERM", &server.process.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(killed.success());
+    let gone = line_with(&mut server.lines, "Client disconnected");
+    assert!(gone.contains("server shutting down"), "{gone}");
+    line_with(&mut server.lines, "Stopped");
+    assert_eq!(server.process.wait().unwrap().code(), Some(0));
+    assert_eq!(listener.wait_with_output().unwrap().status.code(), Some(69));
+}
+
+fn program(args: &[&str]) -> Program {
+    Program::new(args)
+        .env("JWT_SECRET", GOOD_SECRET)
+        .env("EMIT_TOKEN", GOOD_TOKEN)
+}
+
+/// The next line that has `text` in it.
+fn line_with(lines: &mut impl std::io::BufRead, text: &str) -> String {
+    loop {
+        let mut line = String::new();
+        assert_ne!(
+            lines.read_line(&mut line).unwrap(),
+            0,
+            "no line with {text:?}"
+        );
+        if line.contains(text) {
+            return line;
+        }
+    }
+}

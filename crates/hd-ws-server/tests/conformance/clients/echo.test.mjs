@@ -1,9 +1,10 @@
 // The official clients over each transport, against the echo server at SERVER_URL.
 
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { describe } from "node:test";
 import { io as io3 } from "sio3";
 import { io as io4 } from "sio4";
+import { test } from "../support/limited-test.mjs";
 
 const CLIENTS = { "socket.io-client 4.8": io4, "socket.io-client 3.1": io3 };
 const TRANSPORTS = {
@@ -14,7 +15,7 @@ const TRANSPORTS = {
 
 for (const [client, io] of Object.entries(CLIENTS)) {
   for (const [name, transports] of Object.entries(TRANSPORTS)) {
-    describe(`${client}, ${name}`, { concurrency: 3, timeout: 15_000 }, () => {
+    describe(`${client}, ${name}`, { concurrency: 3 }, () => {
       function open(t, namespace = "/", options = {}) {
         const socket = io(process.env.SERVER_URL + namespace, {
           transports,

@@ -4,8 +4,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect } from "node:net";
-import { describe, test } from "node:test";
+import { describe } from "node:test";
 import { Endpoint } from "../support/engine-client.mjs";
+import { test } from "../support/limited-test.mjs";
 
 const endpoint = new Endpoint(process.env.ENGINE_URL, "/engine.io/");
 const stricterThanNode = { skip: process.env.REFERENCE === "1" && "Node is more lenient" };
@@ -13,7 +14,7 @@ const stricterThanNode = { skip: process.env.REFERENCE === "1" && "Node is more 
 const PING_INTERVAL = 300;
 const PING_TIMEOUT = 200;
 
-describe("handshake over polling", { concurrency: true, timeout: 15_000 }, () => {
+describe("handshake over polling", { concurrency: true }, () => {
   test("answers an open packet with every field, keys in Node's order", async () => {
     const { status, headers, body } = await endpoint.request({ EIO: 4, transport: "polling" });
     assert.equal(status, 200);
@@ -84,7 +85,7 @@ describe("handshake over polling", { concurrency: true, timeout: 15_000 }, () =>
   });
 });
 
-describe("handshake over WebSocket", { concurrency: true, timeout: 15_000 }, () => {
+describe("handshake over WebSocket", { concurrency: true }, () => {
   test("sends an open packet that offers no upgrade", async (t) => {
     const peer = await endpoint.openWebSocketSession(t);
     assert.match(peer.handshake.sid, /^[A-Za-z0-9_-]{20}$/);
@@ -122,7 +123,7 @@ describe("handshake over WebSocket", { concurrency: true, timeout: 15_000 }, () 
   });
 });
 
-describe("messages over polling", { concurrency: 4, timeout: 15_000 }, () => {
+describe("messages over polling", { concurrency: 4 }, () => {
   test("a POST is answered `ok` and echoed to a GET", async (t) => {
     const session = await endpoint.openPolling(t);
     const posted = await session.post("4hello");
@@ -270,7 +271,7 @@ describe("messages over polling", { concurrency: 4, timeout: 15_000 }, () => {
   });
 });
 
-describe("messages over WebSocket", { concurrency: true, timeout: 15_000 }, () => {
+describe("messages over WebSocket", { concurrency: true }, () => {
   test("text is echoed as text", async (t) => {
     const peer = await endpoint.openWebSocketSession(t);
     peer.send("4hello €");
@@ -330,7 +331,7 @@ describe("messages over WebSocket", { concurrency: true, timeout: 15_000 }, () =
   });
 });
 
-describe("heartbeat", { concurrency: true, timeout: 15_000 }, () => {
+describe("heartbeat", { concurrency: true }, () => {
   test("over polling the server pings and a pong keeps the session", async (t) => {
     const session = await endpoint.openPolling(t);
     for (let beat = 0; beat < 3; beat += 1) {
@@ -382,7 +383,7 @@ describe("heartbeat", { concurrency: true, timeout: 15_000 }, () => {
   });
 });
 
-describe("close", { concurrency: true, timeout: 15_000 }, () => {
+describe("close", { concurrency: true }, () => {
   test("over polling a close packet releases the waiting poll with noop", async (t) => {
     const session = await endpoint.openPolling(t);
     const waiting = session.poll();
@@ -409,7 +410,7 @@ describe("close", { concurrency: true, timeout: 15_000 }, () => {
   });
 });
 
-describe("upgrade", { concurrency: 4, timeout: 15_000 }, () => {
+describe("upgrade", { concurrency: 4 }, () => {
   async function probe(t, session, options) {
     const peer = await endpoint.openWebSocket(t, { sid: session.handshake.sid }, options);
     peer.send("2probe");

@@ -2,8 +2,9 @@
 // package passes all of it, but for the tests that say what we refuse and Node does not.
 
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { describe } from "node:test";
 import { Endpoint } from "../support/engine-client.mjs";
+import { test } from "../support/limited-test.mjs";
 import { openSession } from "../support/socket-client.mjs";
 
 const endpoint = new Endpoint(process.env.SERVER_URL, "/socket.io/");
@@ -38,7 +39,7 @@ for (const transport of ["websocket", "polling"]) {
     assert.match(received.message, /nothing more will be received/);
   }
 
-  describe(`connect over ${transport}`, { concurrency: 4, timeout: 15_000 }, () => {
+  describe(`connect over ${transport}`, { concurrency: 4 }, () => {
     test("to the main namespace", async (t) => {
       const session = await open(t);
       await session.send("0");
@@ -115,7 +116,7 @@ for (const transport of ["websocket", "polling"]) {
     });
   });
 
-  describe(`disconnect over ${transport}`, { concurrency: 4, timeout: 15_000 }, () => {
+  describe(`disconnect over ${transport}`, { concurrency: 4 }, () => {
     test("leaves the namespace and keeps the session for another", async (t) => {
       const session = await joined(t);
       await join(session, "/custom,");
@@ -146,7 +147,7 @@ for (const transport of ["websocket", "polling"]) {
     }
   });
 
-  describe(`events over ${transport}`, { concurrency: 4, timeout: 15_000 }, () => {
+  describe(`events over ${transport}`, { concurrency: 4 }, () => {
     const echoed = [
       ["no argument", '["message"]', '["message-back"]'],
       ["text", '["message","a","€ 🙂 \\" \\\\ \\n"]', '["message-back","a","€ 🙂 \\" \\\\ \\n"]'],
@@ -282,7 +283,7 @@ for (const transport of ["websocket", "polling"]) {
     });
   });
 
-  describe(`input that closes the connection over ${transport}`, { concurrency: 4, timeout: 15_000 }, () => {
+  describe(`input that closes the connection over ${transport}`, { concurrency: 4 }, () => {
     const beforeConnect = [
       ["an event before CONNECT", '2["message"]'],
       ["an event for a namespace before CONNECT", '2/custom,["message"]'],

@@ -1,0 +1,11 @@
+import { test as unlimited } from "node:test";
+
+/** In ms. A suite's own timeout would be that of all its tests together. */
+const LIMIT = 15_000;
+
+/** `test` of node:test that fails when it takes too long. */
+export function test(name, ...rest) {
+  const body = rest.pop();
+  const [options = {}] = rest;
+  return unlimited(name, { timeout: LIMIT, ...options }, body);
+}

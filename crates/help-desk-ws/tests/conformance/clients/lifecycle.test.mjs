@@ -1,0 +1,272 @@
+// Instances of the service from their start to their end: needs the binary, WS_BIN.
+
+import assert from "node:assert/strict";
+import { describe } from "node:test";
+import { WebSocket } from "ws";
+import { ROUTES, emit, post } from "../support/back-end.mjs";
+import { CLIENTS, COMBINATIONS, connected, openSocket, received, settled } from "../support/clients.mjs";
+import { test } from "../support/limited-test.mjs";
+import { COMMANDS, EMIT_TOKEN, JWT_SECRET, runCommand, startService, withoutBinary } from "../support/service.mjs";
+import { TcpProxy } from "../support/tcp-proxy.mjs";
+import { newUser, refusedTokens, tokenFor } from "../support/tokens.mjs";
+
+const options = { concurrency: 3, ...withoutBinary };
+const io4 = CLIENTS["socket.io-client 4.8"];
+
+describe("the end", options, () => {
+  for (const [combination, io, transports] of COMBINATIONS) {
+    test(`is followed by a new beginning for ${combination}`, async (t) => {
+      const user = newUser();
+      const first = await startService(t, { SHUTDOWN_TIMEOUT: "4s" });
+      const socket = openSocket(t, io, first.url, {
+        transports,
+        reconnection: true,
+        reconnectionDelay: 100,
+        reconnectionDelayMax: 200,
+        auth: { token: tokenFor(user) },
+      });
+      await settled(socket, transports);
+      const [gone, back] = [received(socket, "disconnect"), received(socket, "connect")];
+      // A DISCONNECT packet would keep the client from coming back.
+      const packets = [];
+      socket.io.engine.on("packet", ({ type, data }) => packets.push(`${type} ${data ?? ""}`));
+
+      const { code, signal, elapsed } = await first.terminate();
+      assert.deepEqual({ code, signal }, { code: 0, signal: null });
+      assert.ok(elapsed < 5000, `ended after ${elapsed} ms`);
+      const [reason] = await gone;
+      assert.ok(["transport close", "transport error"].includes(reason), reason);
+      assert.deepEqual(packets.filter((packet) => packet.startsWith("message 1")), []);
+
+      const second = await startService(t, { PORT: first.port });
+      await back;
+      const event = received(socket, "new_notification");
+      assert.equal(await emit(second.url, user, "new_notification", { ticketId: 1 }), 1);
+      assert.deepEqual(await event, [{ ticketId: 1 }]);
+    });
+  }
+
+  test("closes plain WebSockets", async (t) => {
+    const service = await startService(t, { SHUTDOWN_TIMEOUT: "4s" });
+    const socket = new WebSocket(`${service.url.replace("http", "ws")}/notifications?token=${tokenFor(newUser())}`);
+    t.after(() => socket.terminate());
+    await new Promise((resolve) => socket.once("open", resolve));
+    const closed = new Promise((resolve) => socket.once("close", resolve));
+    assert.equal((await service.terminate()).code, 0);
+    await closed;
+  });
+
+  test("comes in its deadline even when a client does not take part", async (t) => {
+    const service = await startService(t, { SHUTDOWN_TIMEOUT: "1s" });
+    const proxy = await TcpProxy.start(t, service.url);
+    const socket = openSocket(t, io4, proxy.url, { transports: ["websocket"], auth: { token: tokenFor(newUser()) } });
+    await connected(socket);
+    proxy.freeze();
+    const { code, elapsed } = await service.terminate();
+    assert.equal(code, 0);
+    assert.ok(elapsed < 3000, `ended after ${elapsed} ms`);
+  });
+
+  test("what was emitted just before is still delivered", async (t) => {
+    const service = await startService(t, { SHUTDOWN_TIMEOUT: "4s" });
+    const user = newUser();
+    const socket = openSocket(t, io4, service.url, { transports: ["websocket"], auth: { token: tokenFor(user) } });
+    await connected(socket);
+    const numbers = [];
+    socket.on("number", (n) => numbers.push(n));
+    const gone = received(socket, "disconnect");
+    for (let n = 0; n < 100; n += 1) {
+      await emit(service.url, user, "number", n);
+    }
+    await Promise.all([service.terminate(), gone]);
+    assert.deepEqual(numbers, Array.from({ length: 100 }, (_, n) => n));
+  });
+});
+
+describe("settings", options, () => {
+  const production = {
+    NODE_ENV: "production",
+    CORS_ORIGIN: "https://front.example",
+    JWT_SECRET: "a-secret-of-production-with-32-bytes-or-more",
+    EMIT_TOKEN: "an-emit-token-of-production-with-32-bytes",
+  };
+  const bad = [
+    ["PORT", { PORT: "http" }, "http"],
+    ["PORT", { PORT: "65536" }, "65536"],
+    ["NODE_ENV", { NODE_ENV: "prod" }, "prod"],
+    ["CORS_ORIGIN", { CORS_ORIGIN: "https://front.example/path" }, "https://front.example/path"],
+    ["AUTH_FAILURE", { AUTH_FAILURE: "maybe" }, "maybe"],
+    ["PING_INTERVAL", { PING_INTERVAL: "soon" }, "soon"],
+    ["PING_TIMEOUT", { PING_TIMEOUT: "25" }, "25"],
+    ["SHUTDOWN_TIMEOUT", { SHUTDOWN_TIMEOUT: "-1s" }, "-1s"],
+    ["JWT_SECRET", { ...production, JWT_SECRET: "" }],
+    ["JWT_SECRET", { ...production, JWT_SECRET: "default-secret" }],
+    ["JWT_SECRET", { ...production, JWT_SECRET: "default-secret-change-me" }],
+    ["EMIT_TOKEN", { ...production, EMIT_TOKEN: "" }],
+    ["CORS_ORIGIN", { ...production, CORS_ORIGIN: "" }],
+  ];
+  for (const [name, env, value] of bad) {
+    const shown = Object.entries(env).filter(([key]) => key === name || key === "NODE_ENV").map(([key, text]) => `${key}=${text}`);
+    test(`${shown.join(" ")} ends with 64 and the setting's name`, async () => {
+      const { code, stdout, stderr } = await runCommand([], { PORT: "0", JWT_SECRET, EMIT_TOKEN, ...env });
+      assert.equal(code, 64, stdout + stderr);
+      assert.ok(stderr.includes(name), stderr);
+      if (value) {
+        assert.ok(stderr.includes(value), stderr);
+      }
+      for (const secret of [JWT_SECRET, EMIT_TOKEN, production.JWT_SECRET, production.EMIT_TOKEN]) {
+        assert.ok(!(stdout + stderr).includes(secret), "a secret was printed");
+      }
+    });
+  }
+
+  test("of production start", async (t) => {
+    const service = await startService(t, production);
+    assert.equal((await fetch(`${service.url}/readyz`)).status, 200);
+  });
+
+  test("of a rotation: both secrets and both emit tokens are accepted", async (t) => {
+    const [oldSecret, oldToken] = ["the-secret-before-with-32-bytes-or-more!", "the-emit-token-before-with-32-bytes"];
+    const service = await startService(t, { JWT_SECRET_PREVIOUS: oldSecret, EMIT_TOKEN_PREVIOUS: oldToken });
+    for (const secret of [JWT_SECRET, oldSecret]) {
+      for (const token of [EMIT_TOKEN, oldToken]) {
+        const user = newUser();
+        const socket = openSocket(t, io4, service.url, { transports: ["websocket"], auth: { token: tokenFor(user, { secret }) } });
+        await connected(socket);
+        const { json } = await post(`${service.url}/emit`, ROUTES["/emit"](user, "x", {}), { token });
+        assert.deepEqual(json, { success: true, delivered: 1 });
+      }
+    }
+    assert.equal((await post(`${service.url}/emit`, {}, { token: "neither" })).status, 401);
+  });
+
+  test("EMIT_AUTH=open asks for no token", async (t) => {
+    const service = await startService(t, { EMIT_AUTH: "open" });
+    const { status } = await post(`${service.url}/emit`, ROUTES["/emit"](newUser(), "x", {}), { token: null });
+    assert.equal(status, 201);
+  });
+
+  test("JWT_REQUIRE_EXP=false lets a token without exp in", async (t) => {
+    const service = await startService(t, { JWT_REQUIRE_EXP: "false" });
+    const token = tokenFor(newUser(), { expiresIn: undefined });
+    await connected(openSocket(t, io4, service.url, { transports: ["websocket"], auth: { token } }));
+  });
+
+  test("AUTH_FAILURE=legacy: CONNECT, then DISCONNECT, and the transport stays open", async (t) => {
+    const service = await startService(t, { AUTH_FAILURE: "legacy" });
+    const socket = openSocket(t, io4, service.url, { transports: ["websocket"], auth: { token: "bad" } });
+    const happened = [];
+    socket.on("connect", () => happened.push("connect"));
+    socket.on("connect_error", () => happened.push("connect_error"));
+    const [reason] = await received(socket, "disconnect");
+    assert.deepEqual(happened, ["connect"]);
+    assert.equal(reason, "io server disconnect");
+
+    const raw = new WebSocket(`${service.url.replace("http", "ws")}/socket.io/?EIO=4&transport=websocket`);
+    t.after(() => raw.terminate());
+    const frames = [];
+    const three = new Promise((resolve) => {
+      raw.on("message", (data) => {
+        frames.push(data.toString());
+        if (frames.length === 1) {
+          raw.send('40/notifications,{"token":"bad"}');
+        } else if (frames.length === 3) {
+          resolve();
+        }
+      });
+    });
+    await three;
+    assert.match(frames[1], /^40\/notifications,\{"sid":/);
+    assert.equal(frames[2], "41/notifications,");
+    assert.equal(raw.readyState, WebSocket.OPEN);
+  });
+
+  test("without a secret in development there is a token to try, and it works", async (t) => {
+    const service = await startService(t, { JWT_SECRET: "" });
+    const [token] = await service.logged(/eyJ[\w-]+\.[\w-]+\.[\w-]+/);
+    await connected(openSocket(t, io4, service.url, { transports: ["websocket"], auth: { token } }));
+  });
+});
+
+describe("the log", options, () => {
+  test("has the contract's lines, and never a token", async (t) => {
+    const service = await startService(t, { LOG_LEVEL: "debug" });
+    const user = newUser();
+    const token = tokenFor(user);
+    const socket = openSocket(t, io4, service.url, { transports: ["websocket"], auth: { token }, query: { token } });
+    await connected(socket);
+    const line = await service.logged(/\[NotificationsGateway\] Client connected: (\S+), User ID: (\d+), Room: (\S+)$/);
+    assert.deepEqual(line.slice(1), [socket.id, String(user), `user_${user}`]);
+    const { id } = socket;
+    socket.disconnect();
+    await service.logged(new RegExp(`\\[NotificationsGateway\\] Client disconnected: ${id}(\\s|$)`));
+
+    const secrets = [token, JWT_SECRET, EMIT_TOKEN];
+    for (const [, bad, code] of refusedTokens()) {
+      for (const place of [{ auth: { token: bad } }, { query: { token: bad } }, { extraHeaders: { Authorization: `Bearer ${bad}` } }]) {
+        const refused = openSocket(t, io4, service.url, { transports: ["websocket"], ...(bad !== undefined && place) });
+        await received(refused, "connect_error");
+        refused.disconnect();
+      }
+      await service.logged(new RegExp(`\\[NotificationsGateway\\] .*${code}`));
+      if (bad) {
+        secrets.push(bad);
+      }
+    }
+    await post(`${service.url}/emit`, {}, { token: "a-wrong-emit-token" });
+    secrets.push("a-wrong-emit-token");
+    await service.terminate();
+    for (const secret of secrets) {
+      assert.ok(!service.output.includes(secret), `the log holds ${secret}`);
+    }
+  });
+
+  test("has one line for the client that stops answering", async (t) => {
+    const service = await startService(t, { PING_INTERVAL: "300ms", PING_TIMEOUT: "200ms" });
+    const proxy = await TcpProxy.start(t, service.url);
+    const socket = openSocket(t, io4, proxy.url, { transports: ["websocket"], auth: { token: tokenFor(newUser()) } });
+    await connected(socket);
+    const { id } = socket;
+    const gone = received(socket, "disconnect");
+    proxy.freeze();
+    await service.logged(new RegExp(`Client disconnected: ${id}`));
+    assert.equal((await gone)[0], "ping timeout");
+  });
+});
+
+describe("commands", options, () => {
+  test("token prints a token that connects", async (t) => {
+    const service = await startService(t);
+    const user = newUser();
+    const { code, stdout } = await runCommand(COMMANDS.token(user), { JWT_SECRET });
+    assert.equal(code, 0);
+    const socket = openSocket(t, io4, service.url, { transports: ["websocket"], auth: { token: stdout.trim() } });
+    await connected(socket);
+    assert.equal(await emit(service.url, user, "x", {}), 1);
+  });
+
+  test("emit reaches the user", async (t) => {
+    const service = await startService(t);
+    const user = newUser();
+    const socket = openSocket(t, io4, service.url, { transports: ["websocket"], auth: { token: tokenFor(user) } });
+    await connected(socket);
+    const event = received(socket, "ticket_closed");
+    const { code, stdout } = await runCommand(COMMANDS.emit(service.url, user, "ticket_closed", { ticketId: 7 }), { EMIT_TOKEN });
+    assert.equal(code, 0);
+    assert.deepEqual(JSON.parse(stdout), { success: true, delivered: 1 });
+    assert.deepEqual(await event, [{ ticketId: 7 }]);
+  });
+
+  test("emit fails with a wrong token", async (t) => {
+    const service = await startService(t);
+    const { code } = await runCommand(COMMANDS.emit(service.url, newUser(), "x", {}), { EMIT_TOKEN: "wrong-token-of-at-least-32-bytes-here" });
+    assert.notEqual(code, 0);
+  });
+
+  test("health tells a service that runs from one that does not", async (t) => {
+    const service = await startService(t);
+    assert.equal((await runCommand(COMMANDS.health(service.port))).code, 0);
+    await service.terminate();
+    assert.notEqual((await runCommand(COMMANDS.health(service.port))).code, 0);
+  });
+});

@@ -1,0 +1,112 @@
+// One running instance of the service, from its binary, and the few things that are known of its
+// command line.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+/** The binary; suites that need instances of their own are skipped without it. */
+export const WS_BIN = process.env.WS_BIN;
+export const withoutBinary = { skip: !WS_BIN && "WS_BIN is not set" };
+
+export const JWT_SECRET = process.env.JWT_SECRET;
+export const EMIT_TOKEN = process.env.EMIT_TOKEN;
+
+/** Arguments of the commands that tests call. */
+export const COMMANDS = {
+  token: (user) => ["token", "--user", String(user)],
+  emit: (url, user, event, payload) => ["emit", "--url", url, "--user", String(user), "--event", event, "--payload", JSON.stringify(payload)],
+  health: (port) => ["health", "--host", "127.0.0.1", "--port", String(port)],
+};
+
+// A directory without an `.env`, which would be read.
+const directory = WS_BIN && mkdtempSync(join(tmpdir(), "help-desk-ws-"));
+
+/** Starts a command with nothing of this process' environment but PATH. */
+function start(args, env) {
+  return spawn(WS_BIN, args, {
+    cwd: directory,
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+}
+
+/** Runs a command to its end: `{code, stdout, stderr}`. */
+export async function runCommand(args, env = {}) {
+  const child = start(args, env);
+  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "exit")]);
+  return { code, stdout, stderr };
+}
+
+/** Starts an instance on a port of the system's choice, or on `env.PORT`; it ends with the test. */
+export async function startService(t, env = {}) {
+  const service = new Service(env);
+  t.after(() => service.kill());
+  await service.listening;
+  return service;
+}
+
+class Service {
+  #child;
+  #lines = [];
+  #changed = () => {};
+
+  constructor(env) {
+    this.env = { HOST: "127.0.0.1", PORT: "0", JWT_SECRET, EMIT_TOKEN, ...env };
+    this.#child = start([], this.env);
+    this.exited = once(this.#child, "exit").then(([code, signal]) => ({ code, signal }));
+    this.exited.then(() => this.#changed());
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      createInterface({ input: stream }).on("line", (line) => {
+        this.#lines.push(line);
+        this.#changed();
+      });
+    }
+    this.listening = this.logged(/Listening on (http:\/\/\S+)/).then(([, url]) => {
+      this.url = url;
+      this.port = new URL(url).port;
+    });
+  }
+
+  /** Everything it printed so far. */
+  get output() {
+    return this.#lines.join("\n");
+  }
+
+  /** The match of the first line that `pattern` matches, waited for; rejects when it ends without. */
+  async logged(pattern) {
+    for (;;) {
+      const line = this.#lines.find((candidate) => pattern.test(candidate));
+      if (line) {
+        return pattern.exec(line);
+      }
+      if (this.#child.exitCode !== null || this.#child.signalCode !== null) {
+        throw new Error(`the service ended without printing ${pattern}; it printed:\n${this.output}`);
+      }
+      await new Promise((resolve) => (this.#changed = resolve));
+    }
+  }
+
+  /** Asks it to end; resolves to `{code, signal, elapsed}`. */
+  async terminate() {
+    const started = performance.now();
+    this.#child.kill("SIGTERM");
+    return { ...(await this.exited), elapsed: performance.now() - started };
+  }
+
+  async kill() {
+    this.#child.kill("SIGKILL");
+    await this.exited;
+  }
+}
+
+async function text(stream) {
+  let all = "";
+  for await (const chunk of stream) {
+    all += chunk;
+  }
+  return all;
+}

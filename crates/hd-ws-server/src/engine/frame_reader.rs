@@ -255,3 +255,84 @@ impl Write for FrameBytes<'_> {
 
 /// Most fragments of one message: the limit of `ws` 8.21 for Node.
 const MAX_FRAGMENTS: usize = 16_384;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A masked frame, as clients send it; the mask is zero.
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![first];
+        match payload.len() {
+            len @ 0..=125 => bytes.push(0x80 | len as u8),
+            len => {
+                bytes.push(0x80 | 126);
+                bytes.extend_from_slice(&(len as u16).to_be_bytes());
+            }
+        }
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(payload);
+        bytes
+    }
+
+    fn read(reader: &mut FrameReader, bytes: &[u8]) -> Result<Vec<String>, FrameError> {
+        let mut messages = Vec::new();
+        reader.read(bytes, 1000, |incoming| {
+            messages.push(format!("{incoming:?}"));
+            ControlFlow::Continue(())
+        })?;
+        Ok(messages)
+    }
+
+    #[test]
+    fn keeps_nothing_between_messages_however_they_are_cut() {
+        let mut bytes = frame(0x81, b"hello");
+        bytes.extend(frame(0x01, b"frag"));
+        bytes.extend(frame(0x89, b"ping"));
+        bytes.extend(frame(0x80, b"ment"));
+        bytes.extend(frame(0x82, &[7; 300]));
+        let whole = read(&mut FrameReader::default(), &bytes).unwrap();
+        assert_eq!(whole.len(), 4);
+        assert_eq!(whole[2], r#"Text("fragment")"#);
+        for step in 1..20 {
+            let mut reader = FrameReader::default();
+            let mut messages = Vec::new();
+            for piece in bytes.chunks(step) {
+                messages.extend(read(&mut reader, piece).unwrap());
+            }
+            assert_eq!(messages, whole, "in pieces of {step}");
+            assert!(reader.is_idle(), "in pieces of {step}");
+        }
+    }
+
+    #[test]
+    fn refuses_a_declared_length_before_it_keeps_a_byte() {
+        let mut reader = FrameReader::default();
+        let huge = [0x82, 0xff, 0, 0, 1, 0, 0, 0, 0, 0];
+        assert_eq!(read(&mut reader, &huge).unwrap_err(), FrameError::TooLarge);
+        assert!(reader.is_idle());
+    }
+
+    #[test]
+    fn refuses_a_message_in_too_many_fragments() {
+        let mut reader = FrameReader::default();
+        read(&mut reader, &frame(0x01, b"")).unwrap();
+        let fragment = frame(0x00, b"");
+        let refused = (0..=MAX_FRAGMENTS).find_map(|_| read(&mut reader, &fragment).err());
+        assert_eq!(refused, Some(FrameError::TooManyFragments));
+    }
+
+    #[test]
+    fn refuses_what_breaks_the_protocol() {
+        for (bytes, error) in [
+            (frame(0xc1, b"reserved bit"), FrameError::Protocol),
+            (frame(0x83, b"reserved opcode"), FrameError::Protocol),
+            (frame(0x09, b"fragmented ping"), FrameError::Protocol),
+            (frame(0x81, b"\xff"), FrameError::InvalidUtf8),
+            (vec![0x81, 0x01, b'x'], FrameError::Protocol),
+        ] {
+            let refused = read(&mut FrameReader::default(), &bytes).unwrap_err();
+            assert_eq!(refused, error, "{bytes:?}");
+        }
+    }
+}

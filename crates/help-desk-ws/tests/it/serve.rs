@@ -1,7 +1,7 @@
 //! The main job, by the program alone: a client listens, the back end emits,
 //! the notification arrives, and SIGTERM ends the server in order.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::BufReader;
 use std::process::{Child, Command};
 
 use crate::program::{GOOD_SECRET, GOOD_TOKEN, Program};

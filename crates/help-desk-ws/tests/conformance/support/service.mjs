@@ -26,17 +26,18 @@ export const COMMANDS = {
 const directory = WS_BIN && mkdtempSync(join(tmpdir(), "help-desk-ws-"));
 
 /** Starts a command with nothing of this process' environment but PATH. */
-function start(args, env) {
+function start(args, env, options) {
   return spawn(WS_BIN, args, {
     cwd: directory,
     env: { PATH: process.env.PATH, ...env },
     stdio: ["ignore", "pipe", "pipe"],
+    ...options,
   });
 }
 
-/** Runs a command to its end: `{code, stdout, stderr}`. */
+/** Runs a command to its end: `{code, stdout, stderr}`. One that does not end by itself has no code. */
 export async function runCommand(args, env = {}) {
-  const child = start(args, env);
+  const child = start(args, env, { timeout: 10_000, killSignal: "SIGKILL" });
   const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "exit")]);
   return { code, stdout, stderr };
 }

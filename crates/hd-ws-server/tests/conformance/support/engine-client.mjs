@@ -63,7 +63,8 @@ export class Endpoint {
 
   /** Resolves once the server does not know the session any more. */
   async sessionGone(sid) {
-    for (;;) {
+    const deadline = performance.now() + 10_000;
+    while (performance.now() < deadline) {
       // A POST, because a GET would wait for data, and an empty pong leaves a live session as it is.
       const { status, body } = await this.request({ EIO: 4, transport: "polling", sid }, { method: "POST", body: "3" });
       if (status === 400 && JSON.parse(body).code === 1) {
@@ -71,6 +72,7 @@ export class Endpoint {
       }
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
+    throw new Error("the session lives");
   }
 
   /** What a WebSocket attempt comes to: `{status, body}` of a refusal, or `{closed}` with its packets. */

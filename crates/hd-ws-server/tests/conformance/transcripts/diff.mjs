@@ -8,7 +8,8 @@
 // differs then is a run, not a server.
 //
 // An entry is `{exchange, field, node, ours, why}`, as printed here for an unexpected difference, with
-// `why` filled in. `"exchange": "*"` with a field `"*.headers.<name>"` covers one header everywhere.
+// `why` filled in. `"exchange": "*"` with a field `"*.headers.<name>"` or `"*.frame"` covers every place in
+// which exactly these two values differ.
 
 import { readFileSync } from "node:fs";
 import { spawnReference } from "../support/spawned-server.mjs";
@@ -57,7 +58,7 @@ function readExpected() {
       entry.why?.trim() &&
       "node" in entry &&
       "ours" in entry &&
-      (everywhere ? /^\*\.headers\.[a-z0-9-]+$/.test(entry.field) : entry.exchange in node && /^\d+\./.test(entry.field));
+      (everywhere ? /^\*\.(frame|headers\.[a-z0-9-]+)$/.test(entry.field) : entry.exchange in node && /^\d+\./.test(entry.field));
     if (!valid) {
       console.error(`expected-differences.json: not a valid entry, or one without a reason: ${JSON.stringify(entry)}`);
       process.exit(65);

@@ -54,16 +54,9 @@ export class RawConnection {
     }
   }
 
-  /** The next frame: `{type, data}`, or `{type: "end"}` once the connection is over. */
-  async frame(timeout = 5000) {
-    try {
-      return await this.#inbox.next(timeout);
-    } catch (error) {
-      if (this.#ended) {
-        return { type: "end" };
-      }
-      throw error;
-    }
+  /** The next frame: `{type, data}`, `{type: "end"}` once the connection is over, nothing after `timeout` ms. */
+  frame(timeout) {
+    return this.#inbox.next(timeout).catch(() => (this.#ended ? { type: "end" } : undefined));
   }
 
   /** Sends one masked frame; `opcode` 1 is text, 2 binary, 8 close. */
@@ -168,8 +161,8 @@ export class RawConnection {
       const payload = this.#buffer.subarray(head, head + length);
       this.#buffer = this.#buffer.subarray(head + length);
       if (type === "close") {
-        const code = payload.length >= 2 ? payload.readUInt16BE(0) : null;
-        this.#inbox.push({ type, data: { code, reason: payload.subarray(2).toString() } });
+        const code = payload.length >= 2 ? `${payload.readUInt16BE(0)} ${payload.subarray(2)}`.trim() : "without a code";
+        this.#inbox.push({ type, data: code, payload });
       } else {
         this.#inbox.push({ type, data: type === "text" ? payload.toString() : payload.toString("hex") });
       }

@@ -4,6 +4,8 @@
 import { RawConnection } from "./raw-connection.mjs";
 
 const PATH = "/socket.io/";
+// In ms, for something that is not going to come.
+const PATIENCE = 5000;
 // In ms; what ends a session ends it at once, and pongs keep it from ending for another reason.
 const MOMENT = 200;
 const SEPARATOR = "\x1e";
@@ -69,7 +71,14 @@ export class Recording {
       sid,
       query: session,
       get: () => this.http("GET", session),
-      getLater: () => this.httpLater("GET", session),
+      getLater: async () => {
+        const waiting = await this.httpLater("GET", session);
+        // Another connection has no order with this one; some requests later it has been read.
+        for (let round = 0; round < 3; round += 1) {
+          await this.#send("GET", {}, { headers: [], body: "", path: PATH });
+        }
+        return waiting;
+      },
       post: (packets, headers = []) => this.http("POST", session, { body: packets, headers }),
     };
   }
@@ -78,29 +87,40 @@ export class Recording {
   async webSocket(query = {}, { headers = [], path = PATH, answerPings = true } = {}) {
     const connection = this.#connect();
     const all = typeof query === "string" ? query : { EIO: 4, transport: "websocket", ...query };
-    connection.request("GET", target(path, all), [...HANDSHAKE, ...headers]);
+    const given = headers.map(([name]) => name);
+    connection.request("GET", target(path, all), [...HANDSHAKE.filter(([name]) => !given.includes(name)), ...headers]);
     const response = await connection.response();
     this.#record(`WebSocket ${shown(path, all)}`, response);
+    const nextFrame = async () => {
+      // Pings go on whatever happens; they must not prolong the wait.
+      const deadline = performance.now() + PATIENCE;
+      while (performance.now() < deadline) {
+        const frame = await connection.frame(deadline - performance.now());
+        if (answerPings && frame?.type === "text" && frame.data === "2") {
+          connection.send(1, "3");
+        } else if (frame?.type === "close") {
+          connection.send(8, frame.payload.subarray(0, 2));
+          return { type: "close", data: frame.data };
+        } else if (frame) {
+          return frame;
+        }
+      }
+      return { type: "nothing" };
+    };
     return {
       response,
       /** Sends text, or a binary frame for a Buffer. */
       send: (data) => connection.send(typeof data === "string" ? 1 : 2, data),
       sendFrame: (opcode, data) => connection.send(opcode, data),
       sendBytes: (bytes) => connection.sendBytes(bytes),
-      /** Records the next frame that is no heartbeat. */
+      /**
+       * Records the next frame that is no heartbeat, as one line: `text …`, `binary …`, `close <code>`;
+       * `end` when the connection ended without one, `refused` when it never became a WebSocket.
+       */
       receive: async (label = "frame") => {
-        for (;;) {
-          const frame = await connection.frame();
-          if (answerPings && frame.type === "text" && frame.data === "2") {
-            connection.send(1, "3");
-            continue;
-          }
-          if (frame.type === "close") {
-            connection.send(8, frame.data.code === null ? "" : Buffer.from([frame.data.code >> 8, frame.data.code & 255]));
-          }
-          this.steps.push({ step: label, ...frame });
-          return frame.data;
-        }
+        const frame = response.status === 101 ? await nextFrame() : { type: "refused" };
+        this.steps.push({ step: label, frame: [frame.type, frame.data].filter((part) => part !== undefined).join(" ") });
+        return frame.data;
       },
       destroy: () => connection.destroy(),
     };

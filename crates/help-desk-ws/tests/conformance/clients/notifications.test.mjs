@@ -168,7 +168,7 @@ for (const [combination, io, transports] of COMBINATIONS) {
       const gone = received(leaving, "disconnect");
       leaving.disconnect();
       assert.equal((await gone)[0], "io client disconnect");
-      await deliveredTo(user, 1);
+      await deliveredTo(t, user, 1);
       const event = received(staying, "new_notification");
       await emit(WS_URL, user, "new_notification", NOTIFICATION);
       assert.deepEqual(await event, [NOTIFICATION]);
@@ -205,12 +205,12 @@ for (const [combination, io, transports] of COMBINATIONS) {
       const [reason] = await gone;
       assert.deepEqual(happened, ["auth:expired"]);
       assert.ok(["transport close", "transport error"].includes(reason), reason);
-      await deliveredTo(user, 0);
+      await deliveredTo(t, user, 0);
     });
 
     /** Waits until `count` sockets of the user are left: the service notices a lost client in its own time. */
-    async function deliveredTo(user, count) {
-      while ((await emit(WS_URL, user, "count", {})) !== count) {
+    async function deliveredTo(t, user, count) {
+      while (!t.signal.aborted && (await emit(WS_URL, user, "count", {})) !== count) {
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     }

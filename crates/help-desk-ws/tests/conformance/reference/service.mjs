@@ -146,12 +146,15 @@ async function serve() {
     }
     const chunks = [];
     let length = 0;
+    // Read to its end: a client that is still sending would see a reset instead of the answer.
     for await (const chunk of request) {
-      chunks.push(chunk);
       length += chunk.length;
-      if (length > MAX_BODY) {
-        return refuse(413, "body_too_large", "the body is too large");
+      if (length <= MAX_BODY) {
+        chunks.push(chunk);
       }
+    }
+    if (length > MAX_BODY) {
+      return refuse(413, "body_too_large", "the body is too large");
     }
     let fields;
     try {

@@ -142,7 +142,7 @@ fn machine_paths(text: &str) -> Vec<String> {
     let mut offences = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         for root in roots {
-            // Not within a longer path or an address, as in `https://example.com/work/`.
+            // Not within a longer path or an address, as in the address of a page.
             let starts_a_path = |(at, _)| {
                 !line[..at].ends_with(|c: char| c.is_alphanumeric() || "._-~}*".contains(c))
             };

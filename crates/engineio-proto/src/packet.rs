@@ -195,7 +195,11 @@ impl EncodedPacket {
         }
     }
 
-    pub(crate) const fn from_frame(frame: Frame) -> Self {
+    /// A frame that is to go out as it is, to a peer that speaks WebSocket and
+    /// nothing above it. To any other peer it is the packet that its payload
+    /// says.
+    #[must_use]
+    pub const fn from_frame(frame: Frame) -> Self {
         Self(frame)
     }
 

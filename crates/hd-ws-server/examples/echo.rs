@@ -10,7 +10,7 @@ use hd_ws_server::{
     ServerConfig, Socket, SocketIo,
 };
 use serde_json::value::RawValue;
-use socketio_proto::{Args, ClientConfig, Event, EventName, encode};
+use socketio_proto::{Args, ClientConfig, Event, EventName, OutgoingArgs};
 use tokio_util::sync::CancellationToken;
 
 struct Echo;
@@ -32,17 +32,14 @@ impl NamespaceHandler for Echo {
 
     fn connected(&self, socket: &Socket) {
         if let Some(Auth(auth)) = socket.data() {
-            emit(socket, "auth", &[&**auth]);
+            emit(socket, "auth", OutgoingArgs::new(&[&**auth]));
         }
     }
 
     fn event(&self, socket: &Socket, event: &Event) -> Option<Args> {
         match event.name().as_str() {
             "message" => {
-                let name = EventName::new("message-back").expect("invariant: not reserved");
-                let back = encode::event(socket.namespace().name(), None, name, &event.args);
-                // A client that is gone gets no echo.
-                let _gone = socket.send(&back);
+                emit(socket, "message-back", (&event.args).into());
                 None
             }
             "message-with-ack" => Some(event.args.clone()),
@@ -51,10 +48,10 @@ impl NamespaceHandler for Echo {
     }
 }
 
-fn emit(socket: &Socket, name: &str, args: &[&RawValue]) {
+fn emit(socket: &Socket, name: &str, args: OutgoingArgs<'_>) {
     let name = EventName::new(name).expect("invariant: not reserved");
     // A client that is gone gets no event.
-    let _gone = socket.send(&encode::event(socket.namespace().name(), None, name, args));
+    let _gone = socket.emit(name, args);
 }
 
 #[tokio::main]

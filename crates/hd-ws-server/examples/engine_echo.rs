@@ -18,6 +18,8 @@ impl Application for Echo {
 
     fn opened(&self, _handshake: ClientHandshake, _now: Instant) {}
 
+    fn opened_plain(&self, _handshake: ClientHandshake) {}
+
     fn message(&self, connection: &Arc<Connection<Self>>, message: Message<'_>) {
         let packet = match message {
             Message::Text(text) => EncodedPacket::message(text),

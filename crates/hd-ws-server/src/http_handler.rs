@@ -10,9 +10,12 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
-use crate::{Application, Connection};
+use crate::{Application, ClientHandshake, Connection};
 
 /// Answers requests outside the Engine.IO path.
+///
+/// Requests for a WebSocket get here only from an origin that the policy
+/// allows, and not while the server drains.
 pub trait HttpHandler<A: Application>: Send + Sync + 'static {
     /// Answers one request.
     fn handle(
@@ -26,20 +29,21 @@ pub trait HttpHandler<A: Application>: Send + Sync + 'static {
 pub enum HttpReply<A: Application> {
     /// A response.
     Response(Response<Full<Bytes>>),
-    /// A WebSocket without Engine.IO on it. Once it is connected, the function
-    /// gets it. A request that is no proper WebSocket handshake is refused
+    /// A WebSocket without Engine.IO on it. The function gets the connection
+    /// before the client's handshake is answered, so what is sent from then on
+    /// reaches it. A request that is no proper WebSocket handshake is refused
     /// instead.
-    UpgradePlain(PlainOpened<A>),
+    UpgradePlain(ClientHandshake, PlainOpened<A>),
 }
 
-/// Called once a plain WebSocket client is connected.
+/// Called once with the connection of a plain WebSocket client.
 pub type PlainOpened<A> = Box<dyn FnOnce(&Arc<Connection<A>>) + Send>;
 
 impl<A: Application> fmt::Debug for HttpReply<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Response(response) => f.debug_tuple("Response").field(response).finish(),
-            Self::UpgradePlain(_) => f.debug_tuple("UpgradePlain").finish_non_exhaustive(),
+            Self::UpgradePlain(..) => f.debug_tuple("UpgradePlain").finish_non_exhaustive(),
         }
     }
 }

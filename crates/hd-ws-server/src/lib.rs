@@ -1,5 +1,8 @@
 //! Socket.IO and Engine.IO server on hyper, tokio and tungstenite.
 
+mod body;
+pub use body::{BodyError, read_body};
+
 mod config;
 pub use config::ServerConfig;
 

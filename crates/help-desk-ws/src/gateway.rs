@@ -12,7 +12,7 @@ use hd_ws_server::{
 use http::header::AUTHORIZATION;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use socketio_proto::{EventName, OutgoingArgs, encode};
+use socketio_proto::{EventName, OutgoingArgs};
 use tokio::task::AbortHandle;
 
 use crate::settings::AuthFailure;
@@ -136,10 +136,8 @@ impl NamespaceHandler for Gateway {
 async fn expire(socket: Socket, left: Duration) {
     tokio::time::sleep(left).await;
     let name = EventName::new("auth:expired").expect("invariant: not a reserved name");
-    let namespace = socket.namespace().name();
-    let told = encode::event(namespace, None, name, OutgoingArgs::new(&[]));
     // A client that is gone needs not be told.
-    let _gone = socket.send(&told);
+    let _gone = socket.emit(name, OutgoingArgs::new(&[]));
     // Clients of revision 4 handle the packets of one poll each in a turn of
     // their own: closing in the same one would overtake the event.
     tokio::time::sleep(EXPIRY_GRACE).await;

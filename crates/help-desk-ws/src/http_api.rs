@@ -2,18 +2,21 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hd_auth::UserId;
 use hd_events::{BroadcastCommand, EmitCommand, EmitError, EmitLimits};
 use hd_rooms::Audience;
-use hd_ws_server::{HttpHandler, HttpReply, Namespace, SocketIo};
+use hd_ws_server::{
+    BodyError, ClientHandshake, HttpHandler, HttpReply, Namespace, Refusal, SocketIo, read_body,
+};
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::value::RawValue;
-use socketio_proto::{EventName, OutgoingArgs, encode};
+use socketio_proto::{EventName, OutgoingArgs};
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::user_room;
@@ -42,6 +45,7 @@ struct Refused {
 impl HttpHandler<SocketIo> for HttpApi {
     async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> HttpReply<SocketIo> {
         let response = match (request.method(), request.uri().path()) {
+            (&Method::GET, "/notifications") => return self.listen(&request, peer).await,
             (&Method::GET | &Method::HEAD, "/" | "/health" | "/livez") => {
                 json(StatusCode::OK, HEALTHY)
             }
@@ -89,6 +93,16 @@ impl HttpApi {
         }
     }
 
+    /// A WebSocket without Socket.IO, such as that of `wscat`.
+    async fn listen(&self, request: &Request<Incoming>, peer: SocketAddr) -> HttpReply<SocketIo> {
+        let query = request.uri().query();
+        let handshake = ClientHandshake::new(peer, query, request.headers(), &[AUTHORIZATION]);
+        match self.notifications.admit_plain(&handshake).await {
+            Ok(opened) => HttpReply::UpgradePlain(handshake, opened),
+            Err(refusal) => HttpReply::Response(Refused::from(refusal).response()),
+        }
+    }
+
     async fn emit(&self, request: Request<Incoming>) -> Result<usize, Refused> {
         let body = self.body(request).await?;
         let command = EmitCommand::parse(&body, &self.limits)?;
@@ -123,31 +137,31 @@ impl HttpApi {
             Refused::new(StatusCode::BAD_REQUEST, "reserved_event", message)
         })?;
         let args = [payload];
-        let encoded = encode::event(
-            self.notifications.name(),
-            None,
-            name,
-            OutgoingArgs::new(&args),
-        );
-        Ok(self.notifications.send(audience, &encoded))
+        Ok(self
+            .notifications
+            .emit(audience, name, OutgoingArgs::new(&args)))
     }
 
     /// The body of a request that may emit.
     async fn body(&self, request: Request<Incoming>) -> Result<Bytes, Refused> {
         self.authenticate(request.headers())?;
         let limit = self.limits.max_payload_bytes + ENVELOPE_BYTES;
-        match Limited::new(request.into_body(), limit).collect().await {
-            Ok(body) => Ok(body.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(Refused::new(
+        let refused = |status, code, message: String| Err(Refused::new(status, code, message));
+        match read_body(request.into_body(), limit, BODY_TIMEOUT).await {
+            Ok(body) => Ok(body),
+            Err(BodyError::TooLarge) => refused(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "payload_too_large",
                 format!("the body is larger than {limit} bytes"),
-            )),
-            Err(_) => Err(Refused::new(
+            ),
+            Err(error @ BodyError::TimedOut) => {
+                refused(StatusCode::REQUEST_TIMEOUT, "timeout", error.to_string())
+            }
+            Err(error @ BodyError::Incomplete) => refused(
                 StatusCode::BAD_REQUEST,
                 "incomplete_body",
-                "the body ended early",
-            )),
+                error.to_string(),
+            ),
         }
     }
 
@@ -207,6 +221,16 @@ impl Refused {
     }
 }
 
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let (code, message) = match refusal {
+            Refusal::ConnectError { message, .. } => ("unauthorized", message),
+            Refusal::ConnectThenDisconnect => ("unauthorized", "the token was refused".to_owned()),
+        };
+        Self::new(StatusCode::UNAUTHORIZED, code, message)
+    }
+}
+
 impl From<EmitError> for Refused {
     fn from(error: EmitError) -> Self {
         let status = if error.code() == "payload_too_large" {
@@ -227,6 +251,8 @@ fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     response
 }
 
+/// For the body of an emit; as long as for a body of Engine.IO.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const HEALTHY: &str = r#"{"status":"ok","service":"help-desk-ws"}"#;
 /// Room in a body for what is not the payload: names, the event, the user.
 const ENVELOPE_BYTES: usize = 4 * 1024;

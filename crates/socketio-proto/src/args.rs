@@ -122,7 +122,7 @@ impl<'a> OutgoingArgs<'a> {
 
     /// Writes the arguments separated by commas, and `before` in front of them
     /// if there are any.
-    pub(crate) fn write_elements(&self, before: &str, out: &mut String) {
+    pub fn write_elements(&self, before: &str, out: &mut String) {
         match self.json {
             OutgoingJson::Values(values) => {
                 let mut separator = before;

@@ -34,14 +34,20 @@ use crate::{ClientHandshake, ServerConfig};
 
 /// What runs on top of Engine.IO: Socket.IO, or an application of its own.
 ///
-/// The calls for one client come one after the other, but for
-/// [`handle_timeout`](Self::handle_timeout), which may come at any time.
+/// The messages of one client come one after the other.
+/// [`closed`](Self::closed) and [`handle_timeout`](Self::handle_timeout) may
+/// come beside one.
 pub trait Application: Send + Sync + Sized + 'static {
     /// What the application keeps for each client.
     type Client: Send + Sync + 'static;
 
     /// A client has been let in; its session begins.
     fn opened(&self, handshake: ClientHandshake, now: Instant) -> Self::Client;
+
+    /// A client has been let in that speaks WebSocket and nothing above it; see
+    /// [`HttpReply::UpgradePlain`](crate::HttpReply::UpgradePlain). Nothing it
+    /// sends is passed on.
+    fn opened_plain(&self, handshake: ClientHandshake) -> Self::Client;
 
     /// A message has arrived.
     fn message(&self, connection: &Arc<Connection<Self>>, message: Message<'_>);
@@ -208,13 +214,15 @@ impl<A: Application> Engine<A> {
             now,
         );
         let kind = Kind::EngineIo(transport);
-        self.insert(sid, Wire::EngineIo(session), kind, handshake, now)
+        let client = self.application.opened(handshake, now);
+        self.insert(sid, Wire::EngineIo(session), kind, client)
     }
 
     fn open_plain(self: &Arc<Self>, handshake: ClientHandshake) -> Arc<Connection<A>> {
         let now = Instant::now();
         let session = PlainSession::new(&self.session_config, now);
-        self.insert(new_sid(), Wire::Plain(session), Kind::Plain, handshake, now)
+        let client = self.application.opened_plain(handshake);
+        self.insert(new_sid(), Wire::Plain(session), Kind::Plain, client)
     }
 
     fn insert(
@@ -222,10 +230,8 @@ impl<A: Application> Engine<A> {
         sid: Sid,
         wire: Wire,
         kind: Kind,
-        handshake: ClientHandshake,
-        now: Instant,
+        client: A::Client,
     ) -> Arc<Connection<A>> {
-        let client = self.application.opened(handshake, now);
         self.counts.opened(kind);
         let connection = Arc::new(Connection::new(Arc::clone(self), sid, wire, kind, client));
         self.connections.insert(sid, Arc::clone(&connection));

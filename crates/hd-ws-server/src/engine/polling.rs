@@ -12,12 +12,13 @@ use engineio_proto::{
 };
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::service::empty;
 use super::wire::Wire;
 use super::{Application, Connection};
+use crate::{BodyError, read_body};
 
 /// Answers a GET once there is something to answer.
 pub(super) async fn serve_poll<A: Application>(
@@ -52,17 +53,17 @@ pub(super) async fn serve_post<A: Application>(
     let reading = ReadingPost(Some(connection));
     let is_binary = is_octet_stream(request.headers());
     let config = &reading.connection().engine.config;
-    let body = Limited::new(request.into_body(), config.engine.max_payload).collect();
+    let (limit, timeout) = (config.engine.max_payload, config.body_timeout);
     // What drops out of here without a body drops `reading`, which ends the
     // session: what the client sent is lost, and it must know.
-    let body = match tokio::time::timeout(config.body_timeout, body).await {
-        Err(_) => return empty(StatusCode::REQUEST_TIMEOUT),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+    let body = match read_body(request.into_body(), limit, timeout).await {
+        Ok(body) => body,
+        Err(BodyError::TimedOut) => return empty(StatusCode::REQUEST_TIMEOUT),
+        Err(BodyError::Incomplete) => return empty(StatusCode::BAD_REQUEST),
+        Err(BodyError::TooLarge) => {
             reading.finish();
             return empty(StatusCode::PAYLOAD_TOO_LARGE);
         }
-        Ok(Err(_)) => return empty(StatusCode::BAD_REQUEST),
-        Ok(Ok(body)) => body.to_bytes(),
     };
     if is_binary {
         // Revision 3 only.

@@ -18,7 +18,7 @@ use hyper::service::Service;
 
 use super::upgrade;
 use super::{Application, Connection, Engine, polling};
-use crate::{ClientHandshake, HttpHandler, HttpReply, PlainOpened};
+use crate::{ClientHandshake, HttpHandler, HttpReply};
 
 /// The service of one HTTP connection.
 pub(crate) struct HttpService<A: Application, H> {
@@ -31,12 +31,10 @@ pub(crate) struct HttpService<A: Application, H> {
 
 /// What a connection becomes when it stops speaking HTTP.
 pub(crate) enum Upgrade<A: Application> {
-    /// The session's only transport.
+    /// The connection's only transport.
     Direct(Arc<Connection<A>>),
     /// The transport that a polling session wants to move to.
     Probe(Arc<Connection<A>>),
-    /// A client without Engine.IO.
-    Plain(ClientHandshake, PlainOpened<A>),
 }
 
 impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpService<A, H> {
@@ -54,22 +52,26 @@ impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpServi
         let handler = Arc::clone(&self.handler);
         let peer = self.peer;
         Box::pin(async move {
+            let asks = upgrade::asks_for_websocket(request.headers());
+            if asks == UpgradeHeader::WebSocket {
+                let origin = engine.config.origins.judge(request.headers());
+                if origin == OriginVerdict::Refused {
+                    return Ok(closing(StatusCode::FORBIDDEN));
+                }
+                if engine.is_draining() {
+                    return Ok(draining());
+                }
+            }
             let switch = upgrade::switch_protocols(request.headers());
-            let draft = ClientHandshake::new(
-                peer,
-                request.uri().query(),
-                request.headers(),
-                &engine.config.kept_headers,
-            );
-            Ok(match handler.handle(request, peer).await {
-                HttpReply::Response(response) => response,
-                HttpReply::UpgradePlain(opened) => match switch {
-                    Ok(switch) => {
-                        put(&upgrade, Upgrade::Plain(draft, opened));
-                        switch.response()
-                    }
-                    Err(refusal) => refusal.response(),
-                },
+            Ok(match (handler.handle(request, peer).await, switch) {
+                (HttpReply::Response(response), _) => response,
+                (HttpReply::UpgradePlain(handshake, opened), Ok(switch)) => {
+                    let connection = engine.open_plain(handshake);
+                    opened(&connection);
+                    put(&upgrade, Upgrade::Direct(connection));
+                    switch.response()
+                }
+                (HttpReply::UpgradePlain(..), Err(refusal)) => refusal.response(),
             })
         })
     }
@@ -190,14 +192,20 @@ fn refusal(error: RequestError, facts: RequestFacts) -> Response<Full<Bytes>> {
 }
 
 /// New clients are to try again, and to find another server then.
-pub(crate) fn draining() -> Response<Full<Bytes>> {
-    let mut response = empty(StatusCode::SERVICE_UNAVAILABLE);
-    response
-        .headers_mut()
-        .insert(CONNECTION, HeaderValue::from_static("close"));
+fn draining() -> Response<Full<Bytes>> {
+    let mut response = closing(StatusCode::SERVICE_UNAVAILABLE);
     response
         .headers_mut()
         .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// An empty response after which the connection is closed.
+pub(super) fn closing(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = empty(status);
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

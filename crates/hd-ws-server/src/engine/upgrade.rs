@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::counts::Kind;
 use super::frame_reader::{FrameReader, Incoming};
 use super::pump::Pump;
-use super::service::Upgrade;
+use super::service::{Upgrade, closing};
 use super::wire::Wire;
 use super::{Application, Connection, Engine};
 
@@ -93,20 +93,16 @@ impl SwitchProtocols {
 
 impl HandshakeRefusal {
     pub(super) fn response(self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::default());
         match self {
-            Self::MalformedRequest => *response.status_mut() = StatusCode::BAD_REQUEST,
+            Self::MalformedRequest => closing(StatusCode::BAD_REQUEST),
             Self::UnsupportedVersion => {
-                *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
+                let mut response = closing(StatusCode::UPGRADE_REQUIRED);
                 response
                     .headers_mut()
                     .insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+                response
             }
         }
-        response
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
-        response
     }
 }
 
@@ -133,12 +129,6 @@ pub(crate) fn serve_upgrade<A: Application>(
                 }
             });
         }
-        Upgrade::Plain(handshake, opened) => {
-            let connection = engine.open_plain(handshake);
-            attach(&connection, stream);
-            opened(&connection);
-            Pump::new(connection, FrameReader::default(), read_ahead).spawn();
-        }
     }
 }
 
@@ -147,7 +137,6 @@ pub(crate) fn abandon_upgrade<A: Application>(upgrade: Upgrade<A>) {
     match upgrade {
         Upgrade::Direct(connection) => connection.abort(CloseReason::TransportError),
         Upgrade::Probe(connection) => connection.abort_upgrade(),
-        Upgrade::Plain(..) => {}
     }
 }
 

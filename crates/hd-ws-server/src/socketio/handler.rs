@@ -13,9 +13,10 @@ use crate::ClientHandshake;
 
 /// The application of one namespace.
 ///
-/// Apart from [`connect`](Self::connect) the calls are made by the task that
-/// reads the client, so they must not block; what takes long belongs in a task
-/// of its own.
+/// Apart from [`connect`](Self::connect) the calls must not block: what takes
+/// long belongs in a task of its own. For one socket [`connected`](Self::connected)
+/// is the first to begin and [`disconnected`](Self::disconnected) comes after it
+/// has ended; the first event may come while it runs.
 pub trait NamespaceHandler: Send + Sync + 'static {
     /// Decides whether a client may join. Nothing has been sent to it yet.
     fn connect(

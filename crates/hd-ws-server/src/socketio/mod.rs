@@ -1,14 +1,16 @@
 //! Socket.IO on top of Engine.IO: namespaces, sockets, rooms.
 
+mod emission;
 mod handler;
 mod namespace;
 mod socket;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use engineio_proto::{CloseReason, Message};
+use engineio_proto::{CloseReason, EncodedPacket, Message};
+use hd_rooms::RoomName;
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
 use socketio_proto::{Client, ClientConfig, ClientError, ClientEvent, Timeout, encode};
@@ -17,7 +19,7 @@ pub use handler::{Admission, ConnectRequest, NamespaceHandler, Refusal};
 pub use namespace::Namespace;
 pub use socket::{DisconnectReason, Socket};
 
-use self::socket::SocketInner;
+use self::socket::Dialect;
 use crate::engine::new_sid;
 use crate::{Application, ClientHandshake, Connection};
 
@@ -35,7 +37,8 @@ pub struct SocketIoClient {
 }
 
 pub(super) struct ClientState {
-    pub(super) proto: Client,
+    /// `None` for a plain WebSocket, which speaks no Socket.IO.
+    pub(super) proto: Option<Client>,
     pub(super) sockets: SmallVec<[Socket; 1]>,
 }
 
@@ -88,7 +91,7 @@ impl SocketIo {
                 let answer = socket.namespace().handler().event(&socket, &event);
                 if let (Some(id), Some(answer)) = (event.id, answer) {
                     // A client that is gone needs no answer.
-                    let _gone = socket.send(&encode::ack(&namespace, id, &answer));
+                    let _gone = socket.send(encode::ack(&namespace, id, &answer).packets());
                 }
             }
             // No event of ours asks for an ack, so none is awaited.
@@ -114,29 +117,33 @@ impl Application for SocketIo {
     type Client = SocketIoClient;
 
     fn opened(&self, handshake: ClientHandshake, now: Instant) -> SocketIoClient {
-        SocketIoClient {
-            handshake,
-            state: Mutex::new(ClientState {
-                proto: Client::new(Arc::clone(&self.config), now),
-                sockets: SmallVec::new(),
-            }),
-        }
+        let proto = Client::new(Arc::clone(&self.config), now);
+        SocketIoClient::new(handshake, Some(proto))
+    }
+
+    fn opened_plain(&self, handshake: ClientHandshake) -> SocketIoClient {
+        SocketIoClient::new(handshake, None)
     }
 
     fn message(&self, connection: &Arc<Connection<Self>>, message: Message<'_>) {
-        let handled = connection
-            .client()
-            .lock()
-            .proto
-            .handle_message(message, Instant::now());
-        match handled {
-            Ok(Some(event)) => self.handle_event(connection, event),
-            Ok(None) => {}
-            Err(error @ ClientError::Decode(_)) => {
+        let (handled, deadline) = {
+            let mut client = connection.client().lock();
+            let Some(proto) = &mut client.proto else {
+                return;
+            };
+            let handled = proto.handle_message(message, Instant::now());
+            (handled, proto.poll_timeout())
+        };
+        match (handled, deadline) {
+            (Ok(Some(event)), _) => self.handle_event(connection, event),
+            // Attachments may be due now, and sooner than anything else.
+            (Ok(None), Some((deadline, _))) => connection.arm(deadline),
+            (Ok(None), None) => {}
+            (Err(error @ ClientError::Decode(_)), _) => {
                 tracing::debug!(%error, "closing a client");
                 connection.abort(CloseReason::ParseError);
             }
-            Err(error) => {
+            (Err(error), _) => {
                 tracing::debug!(%error, "closing a client");
                 connection.abort(CloseReason::TransportError);
             }
@@ -151,13 +158,19 @@ impl Application for SocketIo {
     }
 
     fn poll_timeout(&self, connection: &Arc<Connection<Self>>) -> Option<Instant> {
-        let timeout = connection.client().lock().proto.poll_timeout();
-        timeout.map(|(at, _)| at)
+        let client = connection.client().lock();
+        client.proto.as_ref()?.poll_timeout().map(|(at, _)| at)
     }
 
     fn handle_timeout(&self, connection: &Arc<Connection<Self>>, now: Instant) {
         loop {
-            let timeout = connection.client().lock().proto.handle_timeout(now);
+            let timeout = {
+                let mut client = connection.client().lock();
+                client
+                    .proto
+                    .as_mut()
+                    .and_then(|proto| proto.handle_timeout(now))
+            };
             match timeout {
                 None => return,
                 Some(Timeout::Connect | Timeout::Attachment) => {
@@ -171,6 +184,16 @@ impl Application for SocketIo {
 }
 
 impl SocketIoClient {
+    fn new(handshake: ClientHandshake, proto: Option<Client>) -> Self {
+        Self {
+            handshake,
+            state: Mutex::new(ClientState {
+                proto,
+                sockets: SmallVec::new(),
+            }),
+        }
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, ClientState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -203,44 +226,60 @@ fn connect(
     });
 }
 
-/// Lets a client in. Its CONNECT reply gets its place in the queue, and then
-/// the rooms know the socket, so no event can come before the reply and none
-/// after it is missed.
+/// Lets a client in.
 fn admit(connection: &Arc<Connection<SocketIo>>, namespace: &Namespace, admission: Admission) {
-    let socket = Socket(Arc::new(SocketInner {
-        id: new_sid(),
-        namespace: namespace.clone(),
-        connection: Arc::clone(connection),
-        key: OnceLock::new(),
-        data: admission.data,
-    }));
+    let (data, rooms) = (admission.data, &admission.rooms);
+    let socket = Socket::new(connection, namespace, Dialect::SocketIo, data);
     let reply = encode::connect(namespace.name(), socket.id().as_str(), None);
     let is_in = {
         let mut client = connection.client().lock();
-        if !client.proto.accept(namespace.name()) {
-            return;
-        }
-        let sent = connection.send_then(reply.packets(), || {
-            let mut rooms = namespace.rooms_mut();
-            let Ok(key) = rooms.insert(socket.clone()) else {
-                return;
-            };
-            for room in &admission.rooms {
-                if let Err(error) = rooms.join(key, room) {
-                    tracing::error!(%error, "a socket could not join a room of its own");
-                }
-            }
-            let is_first = socket.0.key.set(key).is_ok();
-            debug_assert!(is_first, "a socket is admitted once");
-        });
-        if sent.is_ok() {
-            client.sockets.push(socket.clone());
-        }
-        sent.is_ok()
+        let is_asking = match &mut client.proto {
+            Some(proto) => proto.accept(namespace.name()),
+            None => false,
+        };
+        is_asking && enter(&mut client, &socket, rooms, reply.packets())
     };
     if is_in {
-        namespace.handler().connected(&socket);
+        socket.announce();
     }
+}
+
+/// Lets a plain WebSocket in. Nothing is said to it: it is in once it is open.
+fn admit_plain(
+    connection: &Arc<Connection<SocketIo>>,
+    namespace: &Namespace,
+    admission: Admission,
+) {
+    let (data, rooms) = (admission.data, &admission.rooms);
+    let socket = Socket::new(connection, namespace, Dialect::Plain, data);
+    let is_in = enter(&mut connection.client().lock(), &socket, rooms, &[]);
+    if is_in {
+        socket.announce();
+    }
+}
+
+/// Gives `reply` its place in the queue, and then lets the rooms know the
+/// socket: no event comes before the reply and none after it is missed. Returns
+/// false when the client is gone, or cannot be taken in and is closed.
+fn enter(
+    client: &mut ClientState,
+    socket: &Socket,
+    rooms: &[RoomName],
+    reply: &[EncodedPacket],
+) -> bool {
+    let connection = &socket.0.connection;
+    let mut joined = Ok(());
+    let sent = connection.send_then(reply, || joined = socket.enter_rooms(rooms));
+    if sent.is_err() {
+        return false;
+    }
+    client.sockets.push(socket.clone());
+    if let Err(error) = joined {
+        // It would sit there and hear nothing; elsewhere there may be room.
+        tracing::error!(%error, "closing a client that fits into no room");
+        connection.close(CloseReason::ForcedClose);
+    }
+    true
 }
 
 fn refuse(
@@ -249,21 +288,24 @@ fn refuse(
     refusal: Refusal,
 ) {
     let mut client = connection.client().lock();
+    let Some(proto) = &mut client.proto else {
+        return;
+    };
     // A client that is gone needs no answer.
     let _gone = match refusal {
         Refusal::ConnectError { message, data } => {
-            if !client.proto.refuse(namespace) {
+            if !proto.refuse(namespace) {
                 return;
             }
             let error = encode::connect_error(namespace, &message, data.as_deref());
             connection.send(error.packets())
         }
         Refusal::ConnectThenDisconnect => {
-            if !client.proto.accept(namespace) {
+            if !proto.accept(namespace) {
                 return;
             }
             let now = Instant::now();
-            let _no_acks = client.proto.disconnect(namespace, now);
+            let _no_acks = proto.disconnect(namespace, now);
             let connect = encode::connect(namespace, new_sid().as_str(), None);
             let disconnect = encode::disconnect(namespace);
             connection

@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hd_rooms::{Audience, AudienceScratch, Rooms, RoomsConfig};
-use socketio_proto::Encoded;
+use socketio_proto::{EventName, OutgoingArgs};
 
-use super::Socket;
-use super::handler::{DynHandler, NamespaceHandler};
+use super::emission::Emission;
+use super::handler::{ConnectRequest, DynHandler, NamespaceHandler, Refusal};
+use super::{Socket, SocketIo};
+use crate::{ClientHandshake, PlainOpened};
 
 /// A namespace. A clone is the same namespace.
 #[derive(Clone)]
@@ -46,16 +48,43 @@ impl Namespace {
         self.len() == 0
     }
 
-    /// Sends an encoded packet to an audience. Returns how many sockets took
-    /// it: it was written to them, or waits for them.
-    pub fn send(&self, audience: &Audience, encoded: &Encoded) -> usize {
+    /// Sends an event to an audience. Returns how many sockets took it: it was
+    /// written to them, or waits for them.
+    pub fn emit(&self, audience: &Audience, name: EventName<'_>, args: OutgoingArgs<'_>) -> usize {
         let mut sockets = Vec::new();
         self.rooms()
             .resolve(audience, &mut AudienceScratch::default(), &mut sockets);
+        let emission = Emission::new(self, name, args);
         sockets
             .iter()
-            .filter(|socket| socket.send(encoded).is_some())
+            .filter(|socket| socket.send(emission.packets_for(socket)).is_some())
             .count()
+    }
+
+    /// Asks the application to let in a client that speaks WebSocket and
+    /// nothing above it. It then gets each event as one text frame, `{"event":
+    /// …, "data": …}`. Hand the result on as
+    /// [`HttpReply::UpgradePlain`](crate::HttpReply::UpgradePlain).
+    ///
+    /// # Errors
+    ///
+    /// The application's [`Refusal`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to cancel: the client is in the namespace only when the result has
+    /// been called.
+    pub async fn admit_plain(
+        &self,
+        handshake: &ClientHandshake,
+    ) -> Result<PlainOpened<SocketIo>, Refusal> {
+        let auth = None;
+        let request = ConnectRequest { handshake, auth };
+        let admission = self.handler().connect(request).await?;
+        let namespace = self.clone();
+        Ok(Box::new(move |connection| {
+            super::admit_plain(connection, &namespace, admission);
+        }))
     }
 
     pub(super) fn handler(&self) -> &dyn DynHandler {

@@ -2,15 +2,17 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use engineio_proto::{CloseReason, Sid};
-use hd_rooms::{JoinError, MemberKey, RoomName};
-use socketio_proto::{Encoded, encode};
+use engineio_proto::{CloseReason, EncodedPacket, Sid};
+use hd_rooms::{InsertError, JoinError, MemberKey, RoomName};
+use socketio_proto::{EventName, OutgoingArgs, encode};
 
 use super::SocketIo;
+use super::emission::Emission;
 use super::namespace::Namespace;
+use crate::engine::new_sid;
 use crate::{Connection, Sent};
 
 /// A client in a namespace. A clone is the same socket.
@@ -21,8 +23,36 @@ pub(super) struct SocketInner {
     pub(super) id: Sid,
     pub(super) namespace: Namespace,
     pub(super) connection: Arc<Connection<SocketIo>>,
+    pub(super) dialect: Dialect,
     pub(super) key: OnceLock<MemberKey>,
+    pub(super) announcement: Mutex<Announcement>,
     pub(super) data: Option<Box<dyn Any + Send + Sync>>,
+}
+
+/// A socket does not fit into a namespace's registry.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EnterError {
+    #[error(transparent)]
+    Insert(#[from] InsertError),
+    #[error(transparent)]
+    Join(#[from] JoinError),
+}
+
+/// What the client at the other end speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    SocketIo,
+    /// WebSocket alone: each event is a text frame of JSON.
+    Plain,
+}
+
+/// What the application knows of a socket. It hears of its end after it has
+/// heard of its beginning, and only then, whichever task is faster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Announcement {
+    Pending,
+    Connected,
+    LeftBefore(DisconnectReason),
 }
 
 /// Why a socket left its namespace.
@@ -49,6 +79,23 @@ impl DisconnectReason {
 }
 
 impl Socket {
+    pub(super) fn new(
+        connection: &Arc<Connection<SocketIo>>,
+        namespace: &Namespace,
+        dialect: Dialect,
+        data: Option<Box<dyn Any + Send + Sync>>,
+    ) -> Self {
+        Self(Arc::new(SocketInner {
+            id: new_sid(),
+            namespace: namespace.clone(),
+            connection: Arc::clone(connection),
+            dialect,
+            key: OnceLock::new(),
+            announcement: Mutex::new(Announcement::Pending),
+            data,
+        }))
+    }
+
     /// The public id, as the client's `socket.id` has it. It is not the
     /// session id, which is a secret.
     #[must_use]
@@ -68,16 +115,13 @@ impl Socket {
         self.0.data.as_ref()?.downcast_ref()
     }
 
-    /// Sends an encoded packet. Returns `None` when the client is gone.
-    pub fn send(&self, encoded: &Encoded) -> Option<Sent> {
-        self.0.connection.send(encoded.packets()).ok()
+    /// Sends an event. Returns `None` when the client is gone.
+    pub fn emit(&self, name: EventName<'_>, args: OutgoingArgs<'_>) -> Option<Sent> {
+        self.send(Emission::new(self.namespace(), name, args).packets_for(self))
     }
 
-    /// Sends an encoded packet if it would leave at once. Returns whether it
-    /// did.
-    #[must_use]
-    pub fn send_volatile(&self, encoded: &Encoded) -> bool {
-        self.0.connection.send_volatile(encoded.packets())
+    pub(super) fn send(&self, packets: &[EncodedPacket]) -> Option<Sent> {
+        self.0.connection.send(packets).ok()
     }
 
     /// Joins a room.
@@ -99,19 +143,26 @@ impl Socket {
     }
 
     /// Takes the client out of the namespace, by a DISCONNECT packet: clients
-    /// do not come back after it.
+    /// do not come back after it. A plain WebSocket is closed.
     pub fn disconnect(&self) {
-        let namespace = self.0.namespace.name();
-        let taken_out = {
+        let namespace = self.namespace().name();
+        let was_in = {
             let mut client = self.0.connection.client().lock();
-            let is_in = client.proto.disconnect(namespace, Instant::now()).is_some();
-            client.sockets.retain(|socket| socket.0.id != self.0.id);
-            is_in
+            let was_in = match &mut client.proto {
+                Some(proto) => proto.disconnect(namespace, Instant::now()).is_some(),
+                None => false,
+            };
+            if was_in {
+                client.sockets.retain(|socket| socket.0.id != self.0.id);
+            }
+            was_in
         };
-        if taken_out {
+        if was_in {
             // It is gone, which is what is wanted.
-            let _gone = self.send(&encode::disconnect(namespace));
+            let _gone = self.send(encode::disconnect(namespace).packets());
             self.left(DisconnectReason::ServerNamespaceDisconnect);
+        } else if self.0.dialect == Dialect::Plain {
+            self.close_transport();
         }
     }
 
@@ -121,12 +172,63 @@ impl Socket {
         self.0.connection.close(CloseReason::ForcedClose);
     }
 
+    /// Enters the namespace's registry and these rooms.
+    pub(super) fn enter_rooms(&self, rooms: &[RoomName]) -> Result<(), EnterError> {
+        let mut registry = self.namespace().rooms_mut();
+        let key = registry.insert(self.clone())?;
+        let is_first = self.0.key.set(key).is_ok();
+        debug_assert!(is_first, "a socket enters once");
+        for room in rooms {
+            registry.join(key, room)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the application of the socket.
+    pub(super) fn announce(&self) {
+        let handler = self.namespace().handler();
+        handler.connected(self);
+        let left_before = {
+            let mut announcement = self.announcement();
+            match *announcement {
+                Announcement::Pending | Announcement::Connected => {
+                    *announcement = Announcement::Connected;
+                    None
+                }
+                Announcement::LeftBefore(reason) => Some(reason),
+            }
+        };
+        if let Some(reason) = left_before {
+            handler.disconnected(self, reason);
+        }
+    }
+
+    /// Takes the socket out of the rooms and tells the application.
     pub(super) fn left(&self, reason: DisconnectReason) {
         if let Some(key) = self.0.key.get() {
             // Dropped after the lock is released.
-            let _member = self.0.namespace.rooms_mut().remove(*key);
+            let _member = self.namespace().rooms_mut().remove(*key);
         }
-        self.0.namespace.handler().disconnected(self, reason);
+        let is_announced = {
+            let mut announcement = self.announcement();
+            match *announcement {
+                Announcement::Connected => true,
+                Announcement::Pending | Announcement::LeftBefore(_) => {
+                    *announcement = Announcement::LeftBefore(reason);
+                    false
+                }
+            }
+        };
+        if is_announced {
+            self.namespace().handler().disconnected(self, reason);
+        }
+    }
+
+    fn announcement(&self) -> MutexGuard<'_, Announcement> {
+        self.0
+            .announcement
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,4 +1,51 @@
 //! Socket.IO and Engine.IO server on hyper, tokio and tungstenite.
+//!
+//! A [`Server`] accepts connections for an [`Engine`], which holds the Engine.IO
+//! sessions of an [`Application`]. [`SocketIo`] is the application that speaks
+//! Socket.IO; a service gives it its namespaces, each with a
+//! [`NamespaceHandler`]. Requests outside of the Engine.IO path go to an
+//! [`HttpHandler`].
+//!
+//! The protocols themselves are in [`engineio_proto`] and [`socketio_proto`].
+//! This crate knows nothing of tokens, users or notifications. There is no TLS
+//! and no HTTP/2: a load balancer stands in front.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use hd_ws_server::{
+//!     Admission, ConnectRequest, Engine, NamespaceHandler, NotFound, Refusal, Server,
+//!     ServerConfig, SocketIo,
+//! };
+//! use socketio_proto::ClientConfig;
+//! use tokio_util::sync::CancellationToken;
+//!
+//! struct Chat;
+//!
+//! impl NamespaceHandler for Chat {
+//!     async fn connect(&self, _request: ConnectRequest<'_>) -> Result<Admission, Refusal> {
+//!         Ok(Admission::default())
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut io = SocketIo::new(ClientConfig::default());
+//! io.add_namespace("/chat".parse()?, Chat);
+//! let engine = Arc::new(Engine::new(ServerConfig::default(), io));
+//! let server = Server::bind("127.0.0.1:0".parse()?)?;
+//! let stop = CancellationToken::new();
+//! # stop.cancel(); // so that the example ends
+//! let left = server
+//!     .serve(engine, Arc::new(NotFound), stop, Duration::from_secs(10))
+//!     .await;
+//! assert_eq!(left, 0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/echo.rs` and `examples/engine_echo.rs` are whole servers.
 
 mod body;
 pub use body::{BodyError, read_body};

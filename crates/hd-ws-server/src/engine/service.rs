@@ -5,6 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use engineio_proto::{
@@ -47,7 +48,18 @@ impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpServi
         let upgrade = Arc::clone(&self.upgrade);
         if request.uri().path().starts_with(&engine.config.path) {
             let peer = self.peer;
-            return Box::pin(async move { Ok(serve_engine(engine, request, peer, upgrade).await) });
+            let mut served = Box::pin(serve_engine(engine, request, peer, upgrade));
+            // Once at once: hyper drops a request unseen when the client has
+            // gone by the time it would first look at it, and a poll that was
+            // given up is how a session learns that its client is gone. hyper
+            // polls again with a waker of its own.
+            return match served
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+            {
+                Poll::Ready(response) => Box::pin(std::future::ready(Ok(response))),
+                Poll::Pending => Box::pin(async move { Ok(served.await) }),
+            };
         }
         let handler = Arc::clone(&self.handler);
         let peer = self.peer;

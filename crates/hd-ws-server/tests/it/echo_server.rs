@@ -1,0 +1,91 @@
+//! An Engine.IO server on a free port that echoes every message, and raw
+//! requests to it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use engineio_proto::{CloseReason, EncodedPacket, Message};
+use hd_ws_server::{
+    Application, ClientHandshake, Connection, Engine, NotFound, Server, ServerConfig,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Echoes text.
+pub(crate) struct Echo;
+
+impl Application for Echo {
+    type Client = ();
+
+    fn opened(&self, _handshake: ClientHandshake, _now: Instant) {}
+
+    fn opened_plain(&self, _handshake: ClientHandshake) {}
+
+    fn message(&self, connection: &Arc<Connection<Self>>, message: Message<'_>) {
+        if let Message::Text(text) = message {
+            // The client may be gone.
+            let _gone = connection.send(&[EncodedPacket::message(text)]);
+        }
+    }
+
+    fn closed(&self, _connection: &Arc<Connection<Self>>, _reason: CloseReason) {}
+}
+
+/// A running server; it stops with its runtime.
+pub(crate) struct EchoServer {
+    pub(crate) address: SocketAddr,
+    pub(crate) engine: Arc<Engine<Echo>>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl EchoServer {
+    pub(crate) fn start(config: ServerConfig) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let entered = runtime.enter();
+        let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
+        let address = server.local_addr().expect("an address");
+        let engine = Arc::new(Engine::new(config, Echo));
+        let stop = CancellationToken::new();
+        let handler = Arc::new(NotFound);
+        runtime.spawn(server.serve(Arc::clone(&engine), handler, stop, Duration::ZERO));
+        drop(entered);
+        Self {
+            address,
+            engine,
+            _runtime: runtime,
+        }
+    }
+
+    /// Opens a session by polling and returns its id.
+    pub(crate) fn open_polling(&self) -> String {
+        let answer = self.request("GET", "", "");
+        let start = answer.find("\"sid\":\"").expect("an open packet") + 7;
+        answer[start..start + 20].to_owned()
+    }
+
+    /// The whole answer to a request on a connection of its own.
+    pub(crate) fn request(&self, method: &str, query: &str, body: &str) -> String {
+        let mut stream = self.send(method, query, body);
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    }
+
+    /// Sends a request and leaves it at that.
+    pub(crate) fn send(&self, method: &str, query: &str, body: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).expect("a connection");
+        write!(
+            stream,
+            "{method} /socket.io/?EIO=4&transport=polling{query} HTTP/1.1\r\nhost: x\r\n\
+             connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .expect("a request");
+        stream
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests of the server over real sockets.
+
+mod echo_server;
+mod polling;

@@ -1,0 +1,49 @@
+//! HTTP long-polling.
+
+use std::time::{Duration, Instant};
+
+use hd_ws_server::ServerConfig;
+
+use crate::echo_server::EchoServer;
+
+/// hyper lets go of a request that it has read together with the end of the
+/// stream, before it looks at the service's future.
+#[test]
+fn a_poll_that_is_given_up_at_once_ends_the_session() {
+    let server = EchoServer::start(ServerConfig::default());
+    for _ in 0..50 {
+        let sid = server.open_polling();
+        drop(server.send("GET", &format!("&sid={sid}"), ""));
+        let patience = Instant::now() + Duration::from_secs(10);
+        while !server.engine.is_empty() {
+            assert!(Instant::now() < patience, "the session lives on");
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn a_body_over_the_limit_is_answered_and_the_session_lives() {
+    let mut config = ServerConfig::default();
+    config.engine.max_payload = 1000;
+    let server = EchoServer::start(config);
+    let sid = server.open_polling();
+    let query = format!("&sid={sid}");
+    // Far more than the buffers of both ends hold: the client is still sending
+    // when the limit is passed.
+    let answer = server.request("POST", &query, &"4".repeat(12_000_000));
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(server.request("POST", &query, "4hello").ends_with("ok"));
+    assert!(server.request("GET", &query, "").ends_with("4hello"));
+}
+
+#[test]
+fn a_draining_server_turns_new_clients_away_and_serves_the_others() {
+    let server = EchoServer::start(ServerConfig::default());
+    let query = format!("&sid={}", server.open_polling());
+    server.engine.start_draining();
+    let answer = server.request("GET", "", "");
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(server.request("POST", &query, "4still").ends_with("ok"));
+    assert!(server.request("GET", &query, "").ends_with("4still"));
+}

@@ -14,7 +14,7 @@ use crate::{executables::Executables, metadata, process, server::Server, steps::
 /// What to run.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// The crate whose suites to run; when left out, the suites that CI runs.
+    /// The crate whose suites to run; all when left out.
     crate_name: Option<Project>,
     /// Passed on to the project's `run.mjs`: names of suites.
     #[arg(last = true)]
@@ -30,9 +30,18 @@ enum Project {
     HelpDeskWs,
 }
 
-/// The suites of `hd-ws-server` that CI runs: the official clients. The raw exchanges, the transcripts and the
-/// suites of the service are run by name; docs/conformance.md says what of them does not pass yet.
-const CI_SUITES: [&str; 2] = ["clients", "python"];
+impl Args {
+    /// The suites that were asked for; when none was, those that must pass.
+    fn suites(&self, project: Project) -> Vec<String> {
+        match project {
+            // Its transcripts are run by name: docs/conformance.md says why.
+            Project::HdWsServer if self.suites.is_empty() => {
+                ["raw", "clients", "python"].map(str::to_owned).to_vec()
+            }
+            Project::HdWsServer | Project::HelpDeskWs => self.suites.clone(),
+        }
+    }
+}
 
 /// Known to the service and to its suites, which sign tokens with it.
 const JWT_SECRET: &str = "conformance-secret-of-at-least-32-bytes";
@@ -44,17 +53,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let executables = Executables::build(&["--workspace", "--bins", "--examples"])?;
     let logs = metadata::target_directory()?.join("conformance");
     let mut failed = Vec::new();
-    let (projects, suites) = match args.crate_name {
-        Some(project) => (vec![project], args.suites.clone()),
-        None => (
-            vec![Project::HdWsServer],
-            CI_SUITES.map(str::to_owned).to_vec(),
-        ),
-    };
+    let projects = args.crate_name.map_or_else(
+        || Project::value_variants().to_vec(),
+        |project| vec![project],
+    );
     for project in &projects {
         let started = Instant::now();
         println!("\n--- conformance of {}", project.name());
-        match project.run(&executables, &logs, &suites) {
+        match project.run(&executables, &logs, &args.suites(*project)) {
             Ok(()) => println!("ok {} ({})", project.name(), seconds(started.elapsed())),
             Err(error) => {
                 println!(

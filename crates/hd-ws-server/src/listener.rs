@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -149,7 +150,9 @@ async fn serve_http<A: Application, H: HttpHandler<A>>(
     match (result, upgrade) {
         (Ok(()), Some(upgrade)) => {
             let parts = connection.into_parts();
-            engine::serve_upgrade(&engine, upgrade, parts.io.into_inner(), parts.read_buf);
+            // A copy: even when empty, it is a slice of hyper's 8 KiB buffer.
+            let read_ahead = Bytes::copy_from_slice(&parts.read_buf);
+            engine::serve_upgrade(&engine, upgrade, parts.io.into_inner(), read_ahead);
         }
         (Err(_), Some(upgrade)) => engine::abandon_upgrade(upgrade),
         (Ok(()), None) => {

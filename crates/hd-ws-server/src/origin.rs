@@ -84,7 +84,11 @@ impl OriginPolicy {
                 if let Some(origin) = request.get(ORIGIN)
                     && self.allows(origin)
                 {
-                    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+                    // A copy: the request's is a slice of the connection's read
+                    // buffer, which a waiting poll must not keep.
+                    if let Ok(origin) = HeaderValue::from_bytes(origin.as_bytes()) {
+                        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+                    }
                     // Sticky sessions of a load balancer are a cookie.
                     headers.insert(
                         ACCESS_CONTROL_ALLOW_CREDENTIALS,

@@ -20,26 +20,15 @@ use super::wire::Wire;
 use super::{Application, Connection};
 use crate::{BodyError, read_body};
 
-/// Answers a GET once there is something to answer.
-pub(super) async fn serve_poll<A: Application>(
+/// Starts a GET, which is answered once there is something to answer.
+pub(super) fn start_poll<A: Application>(
     connection: Arc<Connection<A>>,
-) -> Response<Full<Bytes>> {
-    if let Err(violation) = connection.with_session(MISMATCH, Session::handle_poll) {
-        return reject(violation);
-    }
-    let body = PollResponse {
+) -> Result<WaitingPoll<A>, ProtocolViolation> {
+    connection.with_session(MISMATCH, Session::handle_poll)?;
+    Ok(WaitingPoll {
         connection,
         is_done: false,
-    }
-    .await;
-    let mut response = Response::new(Full::new(body));
-    let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=UTF-8"),
-    );
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    })
 }
 
 /// Takes the packets of a POST.
@@ -109,7 +98,7 @@ fn handle_payload<A: Application>(connection: &Arc<Connection<A>>, body: &[u8]) 
     true
 }
 
-fn reject(violation: ProtocolViolation) -> Response<Full<Bytes>> {
+pub(super) fn reject(violation: ProtocolViolation) -> Response<Full<Bytes>> {
     if violation != ProtocolViolation::TransportMismatch {
         return empty(StatusCode::BAD_REQUEST);
     }
@@ -127,17 +116,17 @@ fn is_octet_stream(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value == "application/octet-stream")
 }
 
-/// The body for a poll, once the session has one. Dropped before that, the
+/// The answer to a poll, once the session has one. Dropped before that, the
 /// client has gone away.
-struct PollResponse<A: Application> {
+pub(super) struct WaitingPoll<A: Application> {
     connection: Arc<Connection<A>>,
     is_done: bool,
 }
 
-impl<A: Application> Future for PollResponse<A> {
-    type Output = Bytes;
+impl<A: Application> Future for WaitingPoll<A> {
+    type Output = Response<Full<Bytes>>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Bytes> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let connection = Arc::clone(&self.connection);
         let mut state = connection.lock();
         let body = match &mut state.wire {
@@ -150,11 +139,18 @@ impl<A: Application> Future for PollResponse<A> {
         };
         self.is_done = true;
         connection.settle(state);
-        Poll::Ready(body)
+        let mut response = Response::new(Full::new(body));
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=UTF-8"),
+        );
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Poll::Ready(response)
     }
 }
 
-impl<A: Application> Drop for PollResponse<A> {
+impl<A: Application> Drop for WaitingPoll<A> {
     fn drop(&mut self) {
         if !self.is_done {
             self.connection

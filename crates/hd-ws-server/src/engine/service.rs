@@ -5,7 +5,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use engineio_proto::{
@@ -41,25 +40,13 @@ pub(crate) enum Upgrade<A: Application> {
 impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpService<A, H> {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = ResponseFuture;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> ResponseFuture {
         let engine = Arc::clone(&self.engine);
         let upgrade = Arc::clone(&self.upgrade);
         if request.uri().path().starts_with(&engine.config.path) {
-            let peer = self.peer;
-            let mut served = Box::pin(serve_engine(engine, request, peer, upgrade));
-            // Once at once: hyper drops a request unseen when the client has
-            // gone by the time it would first look at it, and a poll that was
-            // given up is how a session learns that its client is gone. hyper
-            // polls again with a waker of its own.
-            return match served
-                .as_mut()
-                .poll(&mut Context::from_waker(Waker::noop()))
-            {
-                Poll::Ready(response) => Box::pin(std::future::ready(Ok(response))),
-                Poll::Pending => Box::pin(async move { Ok(served.await) }),
-            };
+            return serve_engine(&engine, request, self.peer, &upgrade);
         }
         let handler = Arc::clone(&self.handler);
         let peer = self.peer;
@@ -89,17 +76,25 @@ impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpServi
     }
 }
 
+type ResponseFuture =
+    Pin<Box<dyn Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send>>;
+
 /// Serves one Engine.IO request.
-async fn serve_engine<A: Application>(
-    engine: Arc<Engine<A>>,
+///
+/// All that needs no waiting is done here and now, and not in the future: hyper
+/// drops that unseen when the client has gone by the time it would first look
+/// at it, and a poll that was given up is how a session learns that its client
+/// is gone.
+fn serve_engine<A: Application>(
+    engine: &Arc<Engine<A>>,
     request: Request<Incoming>,
     peer: SocketAddr,
-    upgrade: Arc<Mutex<Option<Upgrade<A>>>>,
-) -> Response<Full<Bytes>> {
+    upgrade: &Mutex<Option<Upgrade<A>>>,
+) -> ResponseFuture {
     let origins = &engine.config.origins;
     if request.method() == http::Method::OPTIONS {
         let headers = origins.preflight_headers(request.headers());
-        return with_headers(empty(StatusCode::NO_CONTENT), headers);
+        return ready(with_headers(empty(StatusCode::NO_CONTENT), headers));
     }
     let cors = origins.response_headers(request.headers());
     let facts = RequestFacts {
@@ -133,7 +128,7 @@ async fn serve_engine<A: Application>(
                 Transport::Polling => None,
                 Transport::WebSocket => match upgrade::switch_protocols(request.headers()) {
                     Ok(switch) => Some(switch),
-                    Err(refusal) => return with_headers(refusal.response(), cors),
+                    Err(refusal) => return ready(with_headers(refusal.response(), cors)),
                 },
             };
             let handshake = ClientHandshake::new(
@@ -146,9 +141,9 @@ async fn serve_engine<A: Application>(
             drop(request);
             let connection = engine.open(transport, revision, supports_binary, handshake);
             match switch {
-                None => polling::serve_poll(connection).await,
+                None => return poll(connection, cors),
                 Some(switch) => {
-                    put(&upgrade, Upgrade::Direct(connection));
+                    put(upgrade, Upgrade::Direct(connection));
                     switch.response()
                 }
             }
@@ -159,9 +154,16 @@ async fn serve_engine<A: Application>(
         }) => match facts.method {
             Method::Get => {
                 drop(request);
-                polling::serve_poll(session).await
+                return poll(session, cors);
             }
-            Method::Post => polling::serve_post(session, request).await,
+            Method::Post => {
+                return Box::pin(async move {
+                    Ok(with_headers(
+                        polling::serve_post(session, request).await,
+                        cors,
+                    ))
+                });
+            }
             Method::Other => empty(StatusCode::METHOD_NOT_ALLOWED),
         },
         Ok(Verified::Session {
@@ -169,7 +171,7 @@ async fn serve_engine<A: Application>(
             transport: Transport::WebSocket,
         }) => match upgrade::switch_protocols(request.headers()) {
             Ok(switch) if session.start_upgrade() => {
-                put(&upgrade, Upgrade::Probe(session));
+                put(upgrade, Upgrade::Probe(session));
                 switch.response()
             }
             // The session is not polling, or moves already.
@@ -177,7 +179,18 @@ async fn serve_engine<A: Application>(
             Err(refusal) => refusal.response(),
         },
     };
-    with_headers(response, cors)
+    ready(with_headers(response, cors))
+}
+
+fn poll<A: Application>(connection: Arc<Connection<A>>, cors: HeaderMap) -> ResponseFuture {
+    match polling::start_poll(connection) {
+        Ok(poll) => Box::pin(async move { Ok(with_headers(poll.await, cors)) }),
+        Err(violation) => ready(with_headers(polling::reject(violation), cors)),
+    }
+}
+
+fn ready(response: Response<Full<Bytes>>) -> ResponseFuture {
+    Box::pin(std::future::ready(Ok(response)))
 }
 
 /// A refusal as engine.io words it: JSON to a request, text to an upgrade.

@@ -1,4 +1,5 @@
 //! Tests of the server over real sockets.
 
 mod echo_server;
+mod memory;
 mod polling;

@@ -1,7 +1,7 @@
 //! A server that sends every event back, without any I/O: a script stands for
 //! the network. A real server does the same with messages from Engine.IO.
 //!
-//! Run with `cargo run -p socketio-proto --example echo`.
+//! Run with `cargo run -p socketio-proto --example echo_transcript`.
 
 #![expect(clippy::print_stdout, reason = "an example shows its result")]
 

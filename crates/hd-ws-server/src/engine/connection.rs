@@ -218,8 +218,11 @@ impl<A: Application> Connection<A> {
         match event {
             Event::Upgraded => {}
             Event::Closed(reason) => {
-                self.engine.remove(self);
+                let was_open = self.engine.remove(self);
                 self.engine.application.closed(self, reason);
+                if was_open {
+                    self.engine.ended();
+                }
             }
         }
     }

@@ -13,7 +13,7 @@ mod wire;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use dashmap::DashMap;
@@ -79,6 +79,8 @@ pub struct Engine<A: Application> {
     counts: Counts,
     runtime: Handle,
     is_draining: AtomicBool,
+    /// Sessions whose end the application has not been told of.
+    untold_ends: AtomicUsize,
     /// Told whenever a connection ends.
     connection_ended: Notify,
 }
@@ -101,6 +103,7 @@ impl<A: Application> Engine<A> {
             counts: Counts::default(),
             runtime: Handle::current(),
             is_draining: AtomicBool::new(false),
+            untold_ends: AtomicUsize::new(0),
             connection_ended: Notify::new(),
         }
     }
@@ -155,7 +158,8 @@ impl<A: Application> Engine<A> {
         }
     }
 
-    /// Waits until no session is left.
+    /// Waits until no session is left, and the application has been told of the
+    /// end of each.
     ///
     /// # Cancel safety
     ///
@@ -165,7 +169,7 @@ impl<A: Application> Engine<A> {
             let ended = self.connection_ended.notified();
             tokio::pin!(ended);
             ended.as_mut().enable();
-            if self.is_empty() {
+            if self.untold_ends.load(Ordering::Acquire) == 0 {
                 return;
             }
             ended.await;
@@ -234,6 +238,7 @@ impl<A: Application> Engine<A> {
     ) -> Arc<Connection<A>> {
         self.counts.opened(kind);
         let connection = Arc::new(Connection::new(Arc::clone(self), sid, wire, kind, client));
+        self.untold_ends.fetch_add(1, Ordering::AcqRel);
         self.connections.insert(sid, Arc::clone(&connection));
         let deadline = self.application.poll_timeout(&connection);
         if let Some(deadline) = deadline {
@@ -243,11 +248,19 @@ impl<A: Application> Engine<A> {
         connection
     }
 
-    fn remove(&self, connection: &Connection<A>) {
-        if self.connections.remove(connection.sid()).is_some() {
+    /// Returns whether the session was there.
+    fn remove(&self, connection: &Connection<A>) -> bool {
+        let was_open = self.connections.remove(connection.sid()).is_some();
+        if was_open {
             self.counts.closed(connection.lock().kind);
-            self.connection_ended.notify_waiters();
         }
+        was_open
+    }
+
+    /// The application has been told of the end of a session.
+    fn ended(&self) {
+        self.untold_ends.fetch_sub(1, Ordering::AcqRel);
+        self.connection_ended.notify_waiters();
     }
 }
 

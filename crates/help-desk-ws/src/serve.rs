@@ -133,6 +133,10 @@ fn development_hint(settings: &Settings, port: u16) -> anyhow::Result<Option<Str
         now.as_secs(),
         settings.jwt_expires_in,
     )?;
+    // As this process was called, so that it can be pasted.
+    let program = std::env::args()
+        .next()
+        .unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned());
     let authorization = match &settings.emit_auth {
         EmitAuth::Open => String::new(),
         EmitAuth::Token(tokens) if tokens.is_ephemeral => {
@@ -142,7 +146,7 @@ fn development_hint(settings: &Settings, port: u16) -> anyhow::Result<Option<Str
     };
     Ok(Some(format!(
         "\nA token for user 42, good until this process ends:\n\n  {token}\n\nTry, in two other \
-         terminals:\n\n  help-desk-ws listen --url http://127.0.0.1:{port} --token {token}\n  curl \
+         terminals:\n\n  {program} listen --url http://127.0.0.1:{port} --token {token}\n  curl \
          -i {authorization}-H 'Content-Type: application/json' \\\n    -d '{{\"userId\":42,\
          \"event\":\"new_notification\",\"payload\":{{\"mensaje\":\"Hola\",\"ticketId\":7,\
          \"fecha\":\"2026-01-31T10:00:00Z\"}}}}' \\\n    http://127.0.0.1:{port}/notifications/emit\n\n"

@@ -229,7 +229,7 @@ describe("the log", options, () => {
     const { id } = socket;
     const gone = received(socket, "disconnect");
     proxy.freeze();
-    await service.logged(new RegExp(`Client disconnected: ${id}`));
+    await service.logged(new RegExp(`Client disconnected: ${id} reason="ping timeout"`));
     assert.equal((await gone)[0], "ping timeout");
   });
 });

@@ -40,13 +40,14 @@ export class TcpProxy {
     this.#broken = false;
   }
 
-  /** Keeps every connection open and lets nothing through any more. */
+  /** Lets nothing through any more: no byte, and no end of one side to the other. */
   freeze() {
-    for (const [client, service] of this.#pairs) {
-      client.removeAllListeners("data");
-      service.removeAllListeners("data");
-      client.resume();
-      service.resume();
+    for (const pair of this.#pairs) {
+      for (const socket of pair) {
+        socket.removeAllListeners("data");
+        socket.removeAllListeners("close");
+        socket.resume();
+      }
     }
   }
 

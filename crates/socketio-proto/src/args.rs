@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The arguments of a received event or ack. They stay the JSON that they came
-/// as: most are passed on, and few are looked into.
+/// The arguments of a received event or ack, or of an ack to send. They stay the
+/// JSON that they came as: most are passed on, and few are looked into.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Args {
     /// A JSON array.
@@ -14,6 +14,14 @@ pub struct Args {
 }
 
 impl Args {
+    /// These arguments, without attachments, for instance to answer an event.
+    #[must_use]
+    pub fn new(values: &[&RawValue]) -> Self {
+        let mut elements = String::new();
+        OutgoingArgs::new(values).write_elements("", &mut elements);
+        Self::from_elements(&elements)
+    }
+
     /// Arguments from the inside of a JSON array, which is known to be valid.
     pub(crate) fn from_elements(elements: &str) -> Self {
         let mut json = String::with_capacity(elements.len() + 2);

@@ -233,6 +233,16 @@ impl Client {
         Ok(id)
     }
 
+    /// Stops waiting for an ack; it is ignored if it comes. Returns false when
+    /// it is not awaited.
+    pub fn forget_ack(&mut self, id: u64) -> bool {
+        self.awaited_acks
+            .iter()
+            .position(|awaited| awaited.id == id)
+            .map(|position| self.awaited_acks.swap_remove(position))
+            .is_some()
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) is due, and why. Ask again
     /// after every other call.
     #[must_use]

@@ -116,3 +116,19 @@ fn the_number_of_awaited_acks_is_bounded() {
     peer.text(&format!("3/a,{first}[]")).unwrap();
     peer.client.await_ack(&a, deadline).unwrap();
 }
+
+#[test]
+fn a_forgotten_ack_makes_room_and_is_ignored() {
+    let mut peer = Peer::new(ClientConfig {
+        max_awaited_acks: 1,
+        ..ClientConfig::default()
+    });
+    peer.connect("/a");
+    let (a, deadline) = (namespace("/a"), peer.now + WAIT);
+    let id = peer.client.await_ack(&a, deadline).unwrap();
+    assert!(peer.client.forget_ack(id));
+    assert!(!peer.client.forget_ack(id));
+    assert_eq!(peer.client.poll_timeout(), None);
+    assert!(peer.text(&format!("3/a,{id}[]")).unwrap().is_none());
+    peer.client.await_ack(&a, deadline).unwrap();
+}

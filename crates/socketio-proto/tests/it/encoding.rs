@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde_json::value::{RawValue, to_raw_value};
-use socketio_proto::{EventName, OutgoingArgs, PacketData, encode};
+use socketio_proto::{Args, EventName, OutgoingArgs, PacketData, encode};
 
 use crate::support::{attachments_of, decode, namespace, text_of};
 
@@ -108,6 +108,18 @@ fn received_arguments_go_back_as_they_came() {
         text_of(&encode::ack(&namespace("/"), 1, &event.args)),
         r#"61-1[{"_placeholder":true,"num":0} ,1.50]"#
     );
+}
+
+#[test]
+fn arguments_are_made_of_values() {
+    let one = to_raw_value(&1).unwrap();
+    let object = to_raw_value(&serde_json::json!({"ok": true})).unwrap();
+    let args = Args::new(&[&one, &object]);
+    assert_eq!(args.json(), r#"[1,{"ok":true}]"#);
+    assert!(args.attachments().is_empty());
+    assert_eq!(Args::new(&[]).json(), "[]");
+    let ack = encode::ack(&namespace("/"), 7, &args);
+    assert_eq!(text_of(&ack), r#"37[1,{"ok":true}]"#);
 }
 
 #[test]

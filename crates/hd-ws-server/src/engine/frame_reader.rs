@@ -201,17 +201,17 @@ enum FrameLen {
     Known(usize),
 }
 
-/// RFC 6455 §5.2. The rules of the header are tungstenite's to check; this
-/// looks for the frame's end, and refuses a declared length before a byte is
-/// kept for it.
+/// RFC 6455 §5.2. Looks for the frame's end. Refuses what is no frame of a
+/// client, and a declared length, before a byte is kept for it: whoever sends
+/// garbage would have us wait for the length that the garbage declares.
 fn frame_len(bytes: &[u8], max_payload: usize) -> Result<FrameLen, FrameError> {
-    let Some(&[_, second]) = bytes
+    let Some(&[first, second]) = bytes
         .get(..2)
         .and_then(|head| <&[u8; 2]>::try_from(head).ok())
     else {
         return Ok(FrameLen::HeaderIncomplete);
     };
-    let mask_len = if second & 0x80 == 0 { 0 } else { 4 };
+    check_header(first, second)?;
     let (extended_len, payload_len) = match second & 0x7f {
         126 => match bytes.get(2..4).and_then(|len| len.try_into().ok()) {
             Some(len) => (2, u64::from(u16::from_be_bytes(len))),
@@ -227,7 +227,25 @@ fn frame_len(bytes: &[u8], max_payload: usize) -> Result<FrameLen, FrameError> {
         .ok()
         .filter(|&len| len <= max_payload)
         .ok_or(FrameError::TooLarge)?;
-    Ok(FrameLen::Known(2 + extended_len + mask_len + payload_len))
+    Ok(FrameLen::Known(2 + extended_len + MASK_LEN + payload_len))
+}
+
+/// The rules that the first two bytes of a frame show. Those about the order of
+/// frames are tungstenite's to check.
+const fn check_header(first: u8, second: u8) -> Result<(), FrameError> {
+    let has_reserved_bits = first & 0x70 != 0;
+    let is_masked = second & 0x80 != 0;
+    let is_allowed = match first & 0x0f {
+        // Continuation, text, binary.
+        0..=2 => true,
+        // Close, ping, pong: not fragmented, and short (§5.5).
+        8..=10 => first & 0x80 != 0 && second & 0x7f <= 125,
+        _ => false,
+    };
+    if has_reserved_bits || !is_masked || !is_allowed {
+        return Err(FrameError::Protocol);
+    }
+    Ok(())
 }
 
 /// One frame for tungstenite to read. It writes pongs and close frames of its
@@ -255,6 +273,8 @@ impl Write for FrameBytes<'_> {
 
 /// Most fragments of one message: the limit of `ws` 8.21 for Node.
 const MAX_FRAGMENTS: usize = 16_384;
+/// A client's frames are masked.
+const MASK_LEN: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -329,7 +349,20 @@ mod tests {
             (frame(0x83, b"reserved opcode"), FrameError::Protocol),
             (frame(0x09, b"fragmented ping"), FrameError::Protocol),
             (frame(0x81, b"\xff"), FrameError::InvalidUtf8),
+            (
+                frame(0x8b, b"reserved control opcode"),
+                FrameError::Protocol,
+            ),
+            (frame(0x89, &[0; 126]), FrameError::Protocol),
+            (frame(0x80, b"nothing to continue"), FrameError::Protocol),
+            (frame(0x88, b"\x03"), FrameError::Protocol),
+            (frame(0x88, b"\x03\xe8\xff"), FrameError::InvalidUtf8),
             (vec![0x81, 0x01, b'x'], FrameError::Protocol),
+            // What the header shows is not waited for.
+            (b"test".to_vec(), FrameError::Protocol),
+            (vec![0x83, 0xfe], FrameError::Protocol),
+            (vec![0x09, 0x80], FrameError::Protocol),
+            (vec![0x81, 0x7e], FrameError::Protocol),
         ] {
             let refused = read(&mut FrameReader::default(), &bytes).unwrap_err();
             assert_eq!(refused, error, "{bytes:?}");

@@ -22,6 +22,11 @@ pub struct Config {
     /// Most packets in one polling body. engine.io has no such limit; 16,384
     /// is the number of fragments that the `ws` package allows in one message.
     pub max_packets_per_payload: usize,
+    /// Most packets in the answer to one poll; the rest waits for the next.
+    /// engine.io has no such limit; 16 is what python-engineio decodes
+    /// (`max_decode_packets`), and it gives up on a larger payload. 0 counts
+    /// as 1.
+    pub max_packets_per_poll: usize,
     /// Most bytes queued for one client, each frame with its header and with
     /// the 64 bytes that it costs to keep it. engine.io has no such limit;
     /// 1 MiB holds any message that a client may send itself.
@@ -39,6 +44,7 @@ impl Default for Config {
             close_timeout: Duration::from_millis(30_000),
             max_payload: 1_000_000,
             max_packets_per_payload: 16_384,
+            max_packets_per_poll: 16,
             send_queue_bytes: 1024 * 1024,
             transports: Transports::Both,
         }

@@ -99,9 +99,32 @@ impl Outbound {
         self.frames.back().is_some_and(Frame::is_close)
     }
 
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Frame> {
+    /// Queues a frame before all others, for a transport that takes whole
+    /// frames.
+    pub(crate) fn push_first(&mut self, frame: Frame) {
         debug_assert_eq!(self.written, 0, "a poll takes whole packets");
-        std::mem::take(self).frames.into_iter()
+        self.bytes += frame.len();
+        self.frames.push_front(frame);
+    }
+
+    /// Takes up to `count` frames.
+    pub(crate) fn take(&mut self, count: usize) -> Self {
+        debug_assert_eq!(self.written, 0, "a poll takes whole packets");
+        if count >= self.frames.len() {
+            return std::mem::take(self);
+        }
+        let frames: VecDeque<Frame> = self.frames.drain(..count).collect();
+        let bytes = frames.iter().map(Frame::len).sum();
+        self.bytes -= bytes;
+        Self {
+            frames,
+            written: 0,
+            bytes,
+        }
+    }
+
+    pub(crate) fn frames(&self) -> impl Iterator<Item = &Frame> {
+        self.frames.iter()
     }
 
     /// Drops all but a frame that is partly written, since the peer could make

@@ -328,8 +328,13 @@ impl Session {
         match self.heartbeat {
             Heartbeat::PingAt(at) if at <= now => {
                 // One byte over a full queue is no reason to close.
-                self.outbound
-                    .push(EncodedPacket::control(PacketType::Ping, "").into_frame());
+                let ping = EncodedPacket::control(PacketType::Ping, "").into_frame();
+                if self.transport() == Some(Transport::Polling) {
+                    // What waits may take many polls, and the pong is due.
+                    self.outbound.push_first(ping);
+                } else {
+                    self.outbound.push(ping);
+                }
                 self.heartbeat = Heartbeat::PongBy(now + self.config.ping_timeout);
             }
             Heartbeat::PongBy(by) if by <= now => self.end(CloseReason::PingTimeout),

@@ -56,8 +56,9 @@ impl Session {
         }
     }
 
-    /// The body for the poll that waits, once there is one. The poll waits no
-    /// more then.
+    /// The body for the poll that waits, once there is one: at most
+    /// [`Config::max_packets_per_poll`](crate::Config::max_packets_per_poll)
+    /// packets. The poll waits no more then.
     #[must_use]
     pub fn poll_response(&mut self) -> Option<Bytes> {
         if self.requests.get == Get::Idle {
@@ -75,7 +76,10 @@ impl Session {
                 ..
             } => {
                 let body = self.take_payload();
-                self.end(reason);
+                // The close packet is the last one.
+                if self.outbound.is_empty() {
+                    self.end(reason);
+                }
                 body
             }
             State::Polling | State::Upgrading { .. } => self.take_payload(),
@@ -84,7 +88,11 @@ impl Session {
             State::Closed {
                 transport: Transport::Polling,
                 ..
-            } if !self.outbound.is_empty() => self.take_payload(),
+            } if !self.outbound.is_empty() => {
+                let body = self.take_payload();
+                self.outbound = Outbound::default();
+                body
+            }
             // engine.io lets go of the poll of a client that said `1` with a
             // noop, and of any other with a close packet.
             State::Closed {
@@ -144,9 +152,10 @@ impl Session {
     }
 
     fn take_payload(&mut self) -> Bytes {
-        let mut body = Vec::with_capacity(self.outbound.bytes());
-        for frame in self.outbound.drain() {
-            payload::append(&mut body, &frame);
+        let taken = self.outbound.take(self.config.max_packets_per_poll.max(1));
+        let mut body = Vec::with_capacity(taken.bytes());
+        for frame in taken.frames() {
+            payload::append(&mut body, frame);
         }
         body.into()
     }

@@ -1,4 +1,6 @@
-use engineio_proto::{CloseReason, Config, EncodedPacket, Event, Frame, SendError, Transport};
+use engineio_proto::{
+    CloseReason, Config, EncodedPacket, Event, Frame, SendError, Transport, UpgradeStep,
+};
 
 use crate::pair::Pair;
 use crate::wire::{Received, text};
@@ -87,6 +89,90 @@ fn small_messages_count_with_what_it_takes_to_keep_them() {
     pair.assert_closed(Event::Closed(CloseReason::SendQueueFull));
 }
 
+fn answering_with(max_packets_per_poll: usize) -> Pair {
+    let config = Config {
+        max_packets_per_poll,
+        ..Config::default()
+    };
+    Pair::open(Transport::Polling, config)
+}
+
+#[test]
+fn a_poll_gets_as_many_packets_as_every_client_decodes() {
+    let mut pair = Pair::polling();
+    for number in 0..100 {
+        pair.send(&number.to_string());
+    }
+    let bodies: Vec<String> = (0..7).map(|_| pair.get().unwrap()).collect();
+    let counts: Vec<usize> = bodies
+        .iter()
+        .map(|body| body.split('\x1e').count())
+        .collect();
+    assert_eq!(counts, [16, 16, 16, 16, 16, 16, 4]);
+    let numbers: Vec<String> = (0..100).map(|number| format!("4{number}")).collect();
+    assert_eq!(bodies.join("\x1e"), numbers.join("\x1e"));
+    assert_eq!(pair.get(), None);
+}
+
+#[test]
+fn a_poll_gets_a_packet_whatever_the_setting() {
+    let mut pair = answering_with(0);
+    pair.send("one");
+    pair.send("two");
+    assert_eq!(pair.get().unwrap(), "4one");
+    assert_eq!(pair.get().unwrap(), "4two");
+}
+
+#[test]
+fn a_ping_does_not_wait_for_the_polls_that_fetch_the_rest() {
+    let mut pair = answering_with(2);
+    for data in ["one", "two", "three"] {
+        pair.send(data);
+    }
+    pair.next_timeout();
+    assert_eq!(pair.get().unwrap(), "2\x1e4one");
+    assert_eq!(pair.get().unwrap(), "4two\x1e4three");
+}
+
+#[test]
+fn a_closing_session_lives_until_its_close_packet_is_fetched() {
+    let mut pair = answering_with(2);
+    for data in ["one", "two", "three"] {
+        pair.send(data);
+    }
+    pair.session.close(CloseReason::ForcedClose, pair.now);
+    assert_eq!(pair.get().unwrap(), "4one\x1e4two");
+    assert_eq!(pair.session.transport(), Some(Transport::Polling));
+    assert_eq!(pair.get().unwrap(), "4three\x1e1");
+    pair.assert_closed(Event::Closed(CloseReason::ForcedClose));
+}
+
+#[test]
+fn what_the_last_poll_of_a_closed_session_cannot_hold_is_dropped() {
+    let mut pair = answering_with(2);
+    assert_eq!(pair.get(), None);
+    for data in ["one", "two", "three"] {
+        pair.send(data);
+    }
+    pair.session.abort(CloseReason::TransportError);
+    assert_eq!(pair.response().unwrap(), "4one\x1e4two");
+    pair.assert_closed(Event::Closed(CloseReason::TransportError));
+    assert!(pair.session.handle_poll().is_err());
+}
+
+#[test]
+fn what_the_polls_left_is_written_after_an_upgrade() {
+    let mut pair = answering_with(2);
+    for data in ["one", "two", "three"] {
+        pair.send(data);
+    }
+    assert!(pair.session.handle_upgrade(pair.now));
+    pair.upgrade_frame("2probe");
+    assert_eq!(pair.get().unwrap(), "4one\x1e4two");
+    assert_eq!(pair.upgrade_frame("5"), UpgradeStep::Complete);
+    assert_eq!(pair.read(), [text("4three")]);
+}
+
 #[test]
 fn a_peer_that_pings_and_does_not_read_is_given_up() {
     let mut pair = bounded(Transport::WebSocket, 10_000);
@@ -114,7 +200,8 @@ fn heartbeats_and_the_close_packet_pass_a_full_queue() {
     pair.session.send(message_of(100)).unwrap();
     pair.next_timeout();
     pair.session.close(CloseReason::ForcedClose, pair.now);
-    assert!(pair.get().unwrap().ends_with("\x1e2\x1e1"));
+    let body = pair.get().unwrap();
+    assert!(body.starts_with("2\x1e4x") && body.ends_with("x\x1e1"));
 }
 
 #[test]

@@ -70,14 +70,18 @@ impl CloseReason {
     }
 
     /// Status of the WebSocket close frame that ends such a session. engine.io
-    /// gives none; these are of RFC 6455 §7.4.1 and its registry, and clients
-    /// reconnect after each of them.
+    /// gives none, so that is what a client sees for every end that engine.io
+    /// knows too. The others are of RFC 6455 §7.4.1 and its registry, and
+    /// clients reconnect after each of them.
     pub(super) const fn close_code(self) -> Option<u16> {
         match self {
             Self::ServerShuttingDown => Some(1012),
             Self::SendQueueFull => Some(1008),
-            Self::TransportError | Self::ParseError => Some(1002),
-            Self::TransportClose | Self::ForcedClose | Self::PingTimeout => None,
+            Self::TransportError
+            | Self::ParseError
+            | Self::TransportClose
+            | Self::ForcedClose
+            | Self::PingTimeout => None,
         }
     }
 }

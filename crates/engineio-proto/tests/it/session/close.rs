@@ -134,11 +134,11 @@ fn a_closing_websocket_may_break() {
 #[test]
 fn the_reason_picks_the_status_of_the_close_frame() {
     for (reason, status) in [
-        (CloseReason::TransportError, Some(1002)),
+        (CloseReason::TransportError, None),
         (CloseReason::TransportClose, None),
         (CloseReason::ForcedClose, None),
         (CloseReason::PingTimeout, None),
-        (CloseReason::ParseError, Some(1002)),
+        (CloseReason::ParseError, None),
         (CloseReason::ServerShuttingDown, Some(1012)),
         (CloseReason::SendQueueFull, Some(1008)),
     ] {
@@ -188,7 +188,7 @@ fn aborting_drops_what_has_not_begun_and_finishes_a_frame() {
     pair.send("dropped");
     pair.write(3);
     pair.session.abort(CloseReason::ParseError);
-    assert_eq!(pair.read(), [text("4begun"), Received::Close(Some(1002))]);
+    assert_eq!(pair.read(), [text("4begun"), Received::Close(None)]);
     pair.assert_closed(Event::Closed(CloseReason::ParseError));
 }
 

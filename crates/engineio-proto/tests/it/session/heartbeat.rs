@@ -113,7 +113,7 @@ fn a_ping_by_the_client_has_the_wrong_direction() {
             websocket.frame(ping),
             Err(ProtocolViolation::HeartbeatDirection)
         );
-        assert_eq!(websocket.read(), [Received::Close(Some(1002))]);
+        assert_eq!(websocket.read(), [Received::Close(None)]);
         websocket.assert_closed(Event::Closed(CloseReason::TransportError));
     }
 }

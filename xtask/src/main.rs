@@ -14,6 +14,7 @@ mod deps;
 mod dev;
 mod executables;
 mod image;
+mod links;
 mod metadata;
 mod node_modules;
 mod process;
@@ -69,8 +70,9 @@ enum Command {
     Deps,
     /// Check the rules of this repository that no compiler knows.
     ///
-    /// Which crate may depend on what, what a lib.rs holds, that no file names a path of one machine, and that
-    /// the commands which the documentation shows exist. Warns of files over 600 lines.
+    /// Which crate may depend on what, what a lib.rs holds, that no file names a path of one machine, that the
+    /// commands which the documentation shows exist, and that its links lead to files and headings that are
+    /// there. Warns of files over 600 lines.
     Tidy,
     /// Rebuild and restart the service whenever a source file changes.
     ///

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
 
 use crate::{
-    Cli,
+    Cli, links,
     metadata::{Metadata, Package},
     process,
 };
@@ -120,7 +120,10 @@ fn file(path: &Path, text: &str) -> Vec<String> {
                 );
             }
         }
-        Some("md") => offences.extend(unknown_commands(text)),
+        Some("md") => {
+            offences.extend(unknown_commands(text));
+            offences.extend(links::dead(path, text));
+        }
         _ => {}
     }
     offences

@@ -23,8 +23,9 @@ pub struct ServerConfig {
     /// How long a client may take to send a request's body. 30 s; Node's
     /// `requestTimeout` is 300 s.
     pub body_timeout: Duration,
-    /// Largest request head, in bytes; larger ones are answered with 431.
-    /// 16 KiB, Node's `--max-http-header-size`.
+    /// Largest request head, in bytes; larger ones are answered with 431, and
+    /// so are those of more than 100 headers, which is hyper's limit. 16 KiB,
+    /// Node's `--max-http-header-size`.
     pub max_header_bytes: usize,
     /// How long a WebSocket that this side has closed waits for the peer's
     /// close frame. 2 s; `ws` for Node waits 30 s.

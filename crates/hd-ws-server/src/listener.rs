@@ -131,7 +131,9 @@ async fn serve_http<A: Application, H: HttpHandler<A>>(
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(engine.config.header_timeout)
-        .max_buf_size(engine.config.max_header_bytes)
+        .max_header_size(engine.config.max_header_bytes)
+        // A head that is not whole yet. hyper panics below its least.
+        .max_buf_size(engine.config.max_header_bytes.max(HYPER_LEAST_BUFFER))
         .serve_connection(TokioIo::new(stream), service);
     let result = {
         let mut done = std::pin::pin!(std::future::poll_fn(|cx| {
@@ -178,4 +180,6 @@ fn is_of_connection(error: &io::Error) -> bool {
 /// Connections that may wait for `accept`: a whole fleet of clients reconnects
 /// at once. The kernel caps it at `net.core.somaxconn`, 4096 by default.
 const BACKLOG: u32 = 4096;
+/// The least that hyper takes, as its `max_buf_size` documents.
+const HYPER_LEAST_BUFFER: usize = 8192;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

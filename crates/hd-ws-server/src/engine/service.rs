@@ -10,8 +10,8 @@ use bytes::Bytes;
 use engineio_proto::{
     Method, OriginVerdict, Query, RequestError, RequestFacts, Transport, UpgradeHeader, Verified,
 };
-use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, UPGRADE};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -42,7 +42,11 @@ impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpServi
     type Error = Infallible;
     type Future = ResponseFuture;
 
-    fn call(&self, request: Request<Incoming>) -> ResponseFuture {
+    fn call(&self, mut request: Request<Incoming>) -> ResponseFuture {
+        if request.version() == Version::HTTP_10 {
+            // RFC 9110 §7.8 has us ignore it. RFC 6455 §4.2.1 wants HTTP/1.1.
+            request.headers_mut().remove(UPGRADE);
+        }
         let engine = Arc::clone(&self.engine);
         let upgrade = Arc::clone(&self.upgrade);
         if request.uri().path().starts_with(&engine.config.path) {

@@ -3,7 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use engineio_proto::{CloseReason, EncodedPacket, Message};
@@ -12,8 +12,12 @@ use hd_ws_server::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Echoes text.
-pub(crate) struct Echo;
+use crate::client::{PATIENCE, WebSocket};
+
+/// Echoes text, and reports how sessions end.
+pub(crate) struct Echo {
+    closed: mpsc::Sender<CloseReason>,
+}
 
 impl Application for Echo {
     type Client = ();
@@ -29,13 +33,17 @@ impl Application for Echo {
         }
     }
 
-    fn closed(&self, _connection: &Arc<Connection<Self>>, _reason: CloseReason) {}
+    fn closed(&self, _connection: &Arc<Connection<Self>>, reason: CloseReason) {
+        // The test may have ended.
+        let _unheard = self.closed.send(reason);
+    }
 }
 
 /// A running server; it stops with its runtime.
 pub(crate) struct EchoServer {
     pub(crate) address: SocketAddr,
     pub(crate) engine: Arc<Engine<Echo>>,
+    closed: mpsc::Receiver<CloseReason>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -49,7 +57,8 @@ impl EchoServer {
         let entered = runtime.enter();
         let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
         let address = server.local_addr().expect("an address");
-        let engine = Arc::new(Engine::new(config, Echo));
+        let (sender, closed) = mpsc::channel();
+        let engine = Arc::new(Engine::new(config, Echo { closed: sender }));
         let stop = CancellationToken::new();
         let handler = Arc::new(NotFound);
         runtime.spawn(server.serve(Arc::clone(&engine), handler, stop, Duration::ZERO));
@@ -57,8 +66,25 @@ impl EchoServer {
         Self {
             address,
             engine,
+            closed,
             _runtime: runtime,
         }
+    }
+
+    /// Why the next session to end has ended.
+    pub(crate) fn next_end(&self) -> CloseReason {
+        self.closed.recv_timeout(PATIENCE).expect("an end")
+    }
+
+    /// Checks that the server serves, by a session of its own, and that nobody
+    /// else is left.
+    pub(crate) fn serves_on(&self) {
+        let mut client = WebSocket::open(self.address);
+        client.send_text("4still there");
+        assert_eq!(client.text(), "4still there");
+        drop(client);
+        assert_eq!(self.next_end(), CloseReason::TransportClose);
+        assert!(self.engine.is_empty());
     }
 
     /// Opens a session by polling and returns its id.

@@ -1,5 +1,8 @@
 //! Tests of the server over real sockets.
 
+mod client;
 mod echo_server;
+mod http_limits;
 mod memory;
 mod polling;
+mod websocket;

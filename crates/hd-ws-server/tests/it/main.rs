@@ -5,4 +5,5 @@ mod echo_server;
 mod http_limits;
 mod memory;
 mod polling;
+mod upgrade;
 mod websocket;

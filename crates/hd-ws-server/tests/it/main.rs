@@ -4,6 +4,7 @@ mod client;
 mod echo_server;
 mod http_limits;
 mod memory;
+mod origin;
 mod polling;
 mod upgrade;
 mod websocket;

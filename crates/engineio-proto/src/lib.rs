@@ -74,7 +74,7 @@ pub use request::{
 
 mod session;
 pub use session::{
-    CloseReason, Event, ProtocolViolation, SendError, Session, TimerReason, UpgradeStep,
+    CloseReason, Event, ProtocolViolation, SendError, Session, TimerReason, UpgradeId, UpgradeStep,
 };
 
 mod sid;

@@ -1,7 +1,9 @@
 //! The server's side of one session, as a machine without I/O.
 
 mod outcome;
-pub use outcome::{CloseReason, Event, ProtocolViolation, SendError, TimerReason, UpgradeStep};
+pub use outcome::{
+    CloseReason, Event, ProtocolViolation, SendError, TimerReason, UpgradeId, UpgradeStep,
+};
 
 mod polling;
 mod upgrade;
@@ -35,6 +37,7 @@ pub struct Session {
     heartbeat: Heartbeat,
     outbound: Outbound,
     event: Option<Event>,
+    next_upgrade: UpgradeId,
     sid: Sid,
     revision: Revision,
     supports_binary: bool,
@@ -60,6 +63,7 @@ pub struct Session {
 enum State {
     Polling,
     Upgrading {
+        id: UpgradeId,
         probe: Probe,
         deadline: Instant,
     },
@@ -136,6 +140,7 @@ impl Session {
             heartbeat: Heartbeat::PingAt(now + config.ping_interval),
             outbound,
             event: None,
+            next_upgrade: UpgradeId(0),
             sid,
             revision,
             supports_binary,

@@ -11,6 +11,11 @@ pub enum Event {
     Closed(CloseReason),
 }
 
+/// One upgrade of a session. A session may see several, and what the new
+/// transport of one of them does must not be taken for another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpgradeId(pub(super) u32);
+
 /// What a packet on the new transport of an upgrade leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UpgradeStep {

@@ -2,38 +2,48 @@
 
 use std::time::Instant;
 
-use super::{Event, Probe, Session, State, UpgradeStep};
+use super::{Event, Probe, Session, State, UpgradeId, UpgradeStep};
 use crate::{EncodedPacket, Packet, PacketType};
 
 impl Session {
-    /// A WebSocket for this session has been opened. Returns whether it may go
-    /// on; if not, close it. One upgrade runs at a time.
+    /// A WebSocket for this session has been opened. One upgrade runs at a
+    /// time: with `None`, close the WebSocket.
     #[must_use]
-    pub fn handle_upgrade(&mut self, now: Instant) -> bool {
+    pub fn handle_upgrade(&mut self, now: Instant) -> Option<UpgradeId> {
         match self.state {
             State::Polling => {
+                let id = self.next_upgrade;
+                self.next_upgrade = UpgradeId(id.0.wrapping_add(1));
                 self.state = State::Upgrading {
+                    id,
                     probe: Probe::Awaited,
                     deadline: now + self.config.upgrade_timeout,
                 };
-                true
+                Some(id)
             }
             State::Upgrading { .. }
             | State::WebSocket
             | State::Closing { .. }
-            | State::Closed { .. } => false,
+            | State::Closed { .. } => None,
         }
     }
 
-    /// A packet has arrived on the new transport.
+    /// A packet has arrived on the new transport of `upgrade`. One that is over
+    /// is refused.
     #[must_use]
-    pub fn handle_upgrade_packet(&mut self, packet: &Packet<'_>, now: Instant) -> UpgradeStep {
-        let State::Upgrading { deadline, .. } = self.state else {
+    pub fn handle_upgrade_packet(
+        &mut self,
+        upgrade: UpgradeId,
+        packet: &Packet<'_>,
+        now: Instant,
+    ) -> UpgradeStep {
+        let Some(deadline) = self.upgrade_deadline(upgrade) else {
             return UpgradeStep::Refused;
         };
         match packet {
             Packet::Ping("probe") => {
                 self.state = State::Upgrading {
+                    id: upgrade,
                     probe: Probe::Answered,
                     deadline,
                 };
@@ -58,10 +68,23 @@ impl Session {
         }
     }
 
-    /// The new transport has closed, or sent something that is no packet.
-    pub fn handle_upgrade_aborted(&mut self) {
-        if matches!(self.state, State::Upgrading { .. }) {
+    /// The new transport of `upgrade` has closed, or sent something that is no
+    /// packet. Nothing happens when that upgrade is over.
+    pub fn handle_upgrade_aborted(&mut self, upgrade: UpgradeId) {
+        if self.upgrade_deadline(upgrade).is_some() {
             self.state = State::Polling;
+        }
+    }
+
+    /// `None` when it is not this upgrade that runs.
+    fn upgrade_deadline(&self, upgrade: UpgradeId) -> Option<Instant> {
+        match self.state {
+            State::Upgrading { id, deadline, .. } if id == upgrade => Some(deadline),
+            State::Polling
+            | State::Upgrading { .. }
+            | State::WebSocket
+            | State::Closing { .. }
+            | State::Closed { .. } => None,
         }
     }
 }

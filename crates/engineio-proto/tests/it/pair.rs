@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use engineio_proto::{
     Config, EncodedPacket, Event, Message, Packet, ProtocolViolation, Revision, Session, Sid,
-    TimerReason, Transport, UpgradeStep, payload,
+    TimerReason, Transport, UpgradeId, UpgradeStep, payload,
 };
 
 use crate::wire::{Received, take_frames};
@@ -17,6 +17,8 @@ pub(crate) struct Pair {
     pub(crate) now: Instant,
     max_packets: usize,
     stream: Vec<u8>,
+    /// The latest that was let in.
+    pub(crate) upgrade: Option<UpgradeId>,
 }
 
 impl Pair {
@@ -46,6 +48,7 @@ impl Pair {
             now,
             max_packets,
             stream: Vec::new(),
+            upgrade: None,
         }
     }
 
@@ -60,7 +63,7 @@ impl Pair {
     /// A polling session with an upgrade under way; its probe is not answered.
     pub(crate) fn upgrading() -> Self {
         let mut pair = Self::polling();
-        assert!(pair.session.handle_upgrade(pair.now));
+        assert!(pair.start_upgrade());
         pair
     }
 
@@ -106,10 +109,28 @@ impl Pair {
         Ok(message.map(text_of))
     }
 
-    /// A text frame arrives on the new WebSocket of an upgrade.
+    /// A WebSocket for the session is opened. Whether it may go on.
+    pub(crate) fn start_upgrade(&mut self) -> bool {
+        let upgrade = self.session.handle_upgrade(self.now);
+        self.upgrade = upgrade.or(self.upgrade);
+        upgrade.is_some()
+    }
+
+    /// A text frame arrives on the new WebSocket of the latest upgrade.
     pub(crate) fn upgrade_frame(&mut self, packet: &str) -> UpgradeStep {
+        self.upgrade_packet(&Packet::decode(packet).unwrap())
+    }
+
+    pub(crate) fn upgrade_packet(&mut self, packet: &Packet<'_>) -> UpgradeStep {
+        let upgrade = self.upgrade.expect("an upgrade was let in");
         self.session
-            .handle_upgrade_packet(&Packet::decode(packet).unwrap(), self.now)
+            .handle_upgrade_packet(upgrade, packet, self.now)
+    }
+
+    /// The new WebSocket of the latest upgrade ends.
+    pub(crate) fn abort_upgrade(&mut self) {
+        let upgrade = self.upgrade.expect("an upgrade was let in");
+        self.session.handle_upgrade_aborted(upgrade);
     }
 
     /// Writes up to `count` bytes of the queue, as a socket that is almost full

@@ -161,17 +161,21 @@ impl Checked {
             Input::PostEnd => pair.session.handle_post_end(),
             Input::PostAborted => pair.session.handle_post_aborted(),
             Input::Upgrade => {
-                let may_go_on = pair.session.handle_upgrade(now);
+                let may_go_on = pair.start_upgrade();
                 assert!(was_polling || !may_go_on);
             }
             Input::UpgradePacket(text) => {
-                if let Ok(packet) = Packet::decode(text) {
+                if let (Ok(packet), Some(_)) = (Packet::decode(text), pair.upgrade) {
                     self.upgrade_packet(&packet);
                 }
             }
-            Input::UpgradeAborted => pair.session.handle_upgrade_aborted(),
+            Input::UpgradeAborted => {
+                if pair.upgrade.is_some() {
+                    pair.abort_upgrade();
+                }
+            }
             Input::MoveToWebSocket => {
-                if pair.session.handle_upgrade(now) {
+                if pair.start_upgrade() {
                     self.upgrade_packet(&Packet::Ping("probe"));
                     self.respond();
                     self.upgrade_packet(&Packet::Upgrade);
@@ -274,6 +278,10 @@ impl Checked {
             return;
         }
         self.apply(&Input::Fetch);
+        // One poll may leave messages to the next.
+        for _ in 0..self.due.len() {
+            self.apply(&Input::Fetch);
+        }
         while self.pair.session.poll_transmit().is_some() {
             self.apply(&Input::Write(usize::MAX));
         }
@@ -287,7 +295,7 @@ impl Checked {
 
     fn upgrade_packet(&mut self, packet: &Packet<'_>) {
         let pair = &mut self.pair;
-        let step = pair.session.handle_upgrade_packet(packet, pair.now);
+        let step = pair.upgrade_packet(packet);
         let transport = pair.session.transport();
         match step {
             UpgradeStep::Answer(answer) => {

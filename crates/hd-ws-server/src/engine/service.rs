@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use engineio_proto::{
-    Method, OriginVerdict, Query, RequestError, RequestFacts, Transport, UpgradeHeader, Verified,
+    Method, OriginVerdict, Query, RequestError, RequestFacts, Transport, UpgradeHeader, UpgradeId,
+    Verified,
 };
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, UPGRADE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
@@ -34,7 +35,7 @@ pub(crate) enum Upgrade<A: Application> {
     /// The connection's only transport.
     Direct(Arc<Connection<A>>),
     /// The transport that a polling session wants to move to.
-    Probe(Arc<Connection<A>>),
+    Probe(Arc<Connection<A>>, UpgradeId),
 }
 
 impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpService<A, H> {
@@ -174,12 +175,14 @@ fn serve_engine<A: Application>(
             session,
             transport: Transport::WebSocket,
         }) => match upgrade::switch_protocols(request.headers()) {
-            Ok(switch) if session.start_upgrade() => {
-                put(upgrade, Upgrade::Probe(session));
-                switch.response()
-            }
-            // The session is not polling, or moves already.
-            Ok(_) => refusal(RequestError::BadRequest, facts),
+            Ok(switch) => match session.start_upgrade() {
+                Some(id) => {
+                    put(upgrade, Upgrade::Probe(session, id));
+                    switch.response()
+                }
+                // The session is not polling, or moves already.
+                None => refusal(RequestError::BadRequest, facts),
+            },
             Err(refusal) => refusal.response(),
         },
     };

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use engineio_proto::{CloseReason, Frame, Packet, Transport, UpgradeHeader, UpgradeStep};
+use engineio_proto::{
+    CloseReason, Frame, Packet, Transport, UpgradeHeader, UpgradeId, UpgradeStep,
+};
 use http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -119,13 +121,13 @@ pub(crate) fn serve_upgrade<A: Application>(
             attach(&connection, stream);
             Pump::new(connection, FrameReader::default(), read_ahead).spawn();
         }
-        Upgrade::Probe(connection) => {
+        Upgrade::Probe(connection, id) => {
             let timeout = engine.config.engine.upgrade_timeout;
             engine.runtime.spawn(async move {
-                let probe = Box::pin(probe(Arc::clone(&connection), stream, read_ahead));
+                let probe = Box::pin(probe(Arc::clone(&connection), id, stream, read_ahead));
                 match tokio::time::timeout(timeout, probe).await {
                     Ok(Some(pump)) => pump.spawn(),
-                    Ok(None) | Err(_) => connection.abort_upgrade(),
+                    Ok(None) | Err(_) => connection.abort_upgrade(id),
                 }
             });
         }
@@ -136,7 +138,7 @@ pub(crate) fn serve_upgrade<A: Application>(
 pub(crate) fn abandon_upgrade<A: Application>(upgrade: Upgrade<A>) {
     match upgrade {
         Upgrade::Direct(connection) => connection.abort(CloseReason::TransportError),
-        Upgrade::Probe(connection) => connection.abort_upgrade(),
+        Upgrade::Probe(connection, id) => connection.abort_upgrade(id),
     }
 }
 
@@ -149,6 +151,7 @@ fn attach<A: Application>(connection: &Connection<A>, stream: TcpStream) {
 /// its pump then, or until it is given up.
 async fn probe<A: Application>(
     connection: Arc<Connection<A>>,
+    id: UpgradeId,
     stream: TcpStream,
     read_ahead: Bytes,
 ) -> Option<Pump<A>> {
@@ -159,7 +162,7 @@ async fn probe<A: Application>(
         let mut step = None;
         let consumed = reader
             .read(&buffer, max_payload, |incoming| {
-                step = connection.handle_probe(&incoming);
+                step = connection.handle_probe(id, &incoming);
                 match step {
                     None => ControlFlow::Continue(()),
                     Some(_) => ControlFlow::Break(()),
@@ -185,28 +188,33 @@ async fn probe<A: Application>(
 }
 
 impl<A: Application> Connection<A> {
-    /// Whether the session may move to a WebSocket that asks for it.
-    pub(super) fn start_upgrade(self: &Arc<Self>) -> bool {
+    /// Begins to move the session to a WebSocket that asks for it, unless it
+    /// may not move.
+    pub(super) fn start_upgrade(self: &Arc<Self>) -> Option<UpgradeId> {
         let mut state = self.lock();
-        let may_start = match &mut state.wire {
+        let upgrade = match &mut state.wire {
             Wire::EngineIo(session) => session.handle_upgrade(Instant::now()),
-            Wire::Plain(_) => false,
+            Wire::Plain(_) => None,
         };
         self.settle(state);
-        may_start
+        upgrade
     }
 
-    fn abort_upgrade(self: &Arc<Self>) {
+    fn abort_upgrade(self: &Arc<Self>, id: UpgradeId) {
         let mut state = self.lock();
         if let Wire::EngineIo(session) = &mut state.wire {
-            session.handle_upgrade_aborted();
+            session.handle_upgrade_aborted(id);
         }
         self.settle(state);
     }
 
     /// Handles what the new transport of an upgrade received; `None` to go on
     /// reading.
-    fn handle_probe(self: &Arc<Self>, incoming: &Incoming<'_>) -> Option<UpgradeStep> {
+    fn handle_probe(
+        self: &Arc<Self>,
+        id: UpgradeId,
+        incoming: &Incoming<'_>,
+    ) -> Option<UpgradeStep> {
         let packet = match incoming {
             Incoming::Text(text) => match Packet::decode(text) {
                 Ok(packet) => packet,
@@ -218,7 +226,7 @@ impl<A: Application> Connection<A> {
         };
         let mut state = self.lock();
         let step = match &mut state.wire {
-            Wire::EngineIo(session) => session.handle_upgrade_packet(&packet, Instant::now()),
+            Wire::EngineIo(session) => session.handle_upgrade_packet(id, &packet, Instant::now()),
             Wire::Plain(_) => UpgradeStep::Refused,
         };
         if step == UpgradeStep::Complete {

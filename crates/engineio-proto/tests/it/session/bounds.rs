@@ -166,7 +166,7 @@ fn what_the_polls_left_is_written_after_an_upgrade() {
     for data in ["one", "two", "three"] {
         pair.send(data);
     }
-    assert!(pair.session.handle_upgrade(pair.now));
+    assert!(pair.start_upgrade());
     pair.upgrade_frame("2probe");
     assert_eq!(pair.get().unwrap(), "4one\x1e4two");
     assert_eq!(pair.upgrade_frame("5"), UpgradeStep::Complete);

@@ -211,7 +211,7 @@ fn a_closing_session_takes_no_messages_and_does_not_ping() {
         pair.session.handle_ping_frame(b"late");
         assert!(!pair.session.is_writable() && !pair.session.is_ready());
         assert_eq!(pair.frame("4late"), Ok(None));
-        assert!(!pair.session.handle_upgrade(pair.now));
+        assert!(!pair.start_upgrade());
         pair.pass(secs(26));
         pair.session.handle_timeout(pair.now);
         assert_eq!(pair.timeout(), Some((secs(4), TimerReason::CloseTimeout)));

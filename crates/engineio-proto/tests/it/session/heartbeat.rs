@@ -125,7 +125,7 @@ fn goes_on_while_an_upgrade_runs() {
         ..Config::default()
     };
     let mut pair = Pair::open(Transport::Polling, config);
-    assert!(pair.session.handle_upgrade(pair.now));
+    assert!(pair.start_upgrade());
     assert_eq!(pair.next_timeout(), Some(PING));
     assert_eq!(pair.get().unwrap(), "2");
     pair.post("3").unwrap();
@@ -139,7 +139,7 @@ fn goes_on_while_an_upgrade_runs() {
 fn a_ping_that_was_not_fetched_moves_to_the_websocket() {
     let mut pair = Pair::polling();
     pair.next_timeout();
-    assert!(pair.session.handle_upgrade(pair.now));
+    assert!(pair.start_upgrade());
     pair.upgrade_frame("2probe");
     pair.upgrade_frame("5");
     assert_eq!(pair.read(), [text("2")]);

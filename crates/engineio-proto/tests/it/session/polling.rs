@@ -173,7 +173,7 @@ fn a_session_that_has_ended_refuses_requests_and_messages() {
     let late = EncodedPacket::message("late");
     assert_eq!(pair.session.send(late), Err(SendError::Closed));
     assert!(!pair.session.is_ready());
-    assert!(!pair.session.handle_upgrade(pair.now));
+    assert!(!pair.start_upgrade());
     pair.session.close(CloseReason::ForcedClose, pair.now);
     pair.session.abort(CloseReason::ParseError);
     assert_eq!(pair.session.poll_event(), None);

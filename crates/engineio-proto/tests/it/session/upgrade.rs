@@ -194,7 +194,7 @@ fn any_other_packet_closes_the_new_transport_only() {
 fn a_binary_frame_closes_the_new_transport_only() {
     let mut pair = Pair::upgrading();
     let packet = Packet::from_binary(b"5");
-    let step = pair.session.handle_upgrade_packet(&packet, pair.now);
+    let step = pair.upgrade_packet(&packet);
     assert_eq!(step, UpgradeStep::Refused);
     pair.assert_open(Transport::Polling);
 }
@@ -204,11 +204,11 @@ fn the_end_of_the_new_transport_leaves_the_session_polling() {
     let mut pair = Pair::upgrading();
     pair.upgrade_frame("2probe");
     pair.send("kept");
-    pair.session.handle_upgrade_aborted();
+    pair.abort_upgrade();
     pair.assert_open(Transport::Polling);
     assert_eq!(pair.get().unwrap(), "4kept");
     assert_eq!(pair.get(), None);
-    assert!(pair.session.handle_upgrade(pair.now), "it may try again");
+    assert!(pair.start_upgrade(), "it may try again");
     assert_eq!(pair.response(), None);
     assert_eq!(pair.upgrade_frame("2probe"), pong_probe());
     assert_eq!(pair.upgrade_frame("5"), UpgradeStep::Complete);
@@ -247,7 +247,7 @@ fn an_upgrade_packet_at_the_deadline_is_too_late() {
 fn a_heartbeat_that_is_due_first_comes_first() {
     let mut pair = Pair::polling();
     pair.pass(secs(20));
-    assert!(pair.session.handle_upgrade(pair.now));
+    assert!(pair.start_upgrade());
     assert_eq!(pair.timeout(), Some((secs(5), TimerReason::PingInterval)));
     assert_eq!(pair.next_timeout(), Some(TimerReason::PingInterval));
     assert_eq!(pair.timeout(), Some((secs(5), TimerReason::UpgradeTimeout)));
@@ -256,19 +256,39 @@ fn a_heartbeat_that_is_due_first_comes_first() {
 #[test]
 fn one_upgrade_runs_at_a_time_and_one_is_enough() {
     let mut pair = Pair::upgrading();
-    assert!(!pair.session.handle_upgrade(pair.now));
+    assert!(!pair.start_upgrade());
     pair.upgrade_frame("2probe");
-    assert!(!pair.session.handle_upgrade(pair.now));
+    assert!(!pair.start_upgrade());
     assert_eq!(pair.upgrade_frame("5"), UpgradeStep::Complete);
-    assert!(!pair.session.handle_upgrade(pair.now));
+    assert!(!pair.start_upgrade());
     assert_eq!(pair.upgrade_frame("2probe"), UpgradeStep::Refused);
-    pair.session.handle_upgrade_aborted();
+    pair.abort_upgrade();
     assert!(pair.session.is_open());
 
     let mut direct = Pair::websocket();
-    assert!(!direct.session.handle_upgrade(direct.now));
-    assert_eq!(direct.upgrade_frame("5"), UpgradeStep::Refused);
+    assert!(!direct.start_upgrade());
     direct.assert_open(Transport::WebSocket);
+}
+
+#[test]
+fn an_upgrade_that_is_over_has_no_say_in_the_next() {
+    let mut pair = Pair::upgrading();
+    let first = pair.upgrade.unwrap();
+    pair.next_timeout();
+    assert!(pair.start_upgrade());
+    pair.session.handle_upgrade_aborted(first);
+    for packet in [Packet::Ping("probe"), Packet::Upgrade, Packet::Noop] {
+        assert_eq!(
+            pair.session.handle_upgrade_packet(first, &packet, pair.now),
+            UpgradeStep::Refused
+        );
+    }
+    pair.assert_open(Transport::Polling);
+    assert_eq!(pair.upgrade_frame("2probe"), pong_probe());
+    assert_eq!(pair.upgrade_frame("5"), UpgradeStep::Complete);
+    pair.session.handle_upgrade_aborted(first);
+    assert_eq!(pair.session.poll_event(), Some(Event::Upgraded));
+    pair.assert_open(Transport::WebSocket);
 }
 
 #[test]

@@ -108,11 +108,14 @@ impl OriginPolicy {
             ACCESS_CONTROL_ALLOW_METHODS,
             HeaderValue::from_static("GET,HEAD,PUT,PATCH,POST,DELETE"),
         );
+        headers.insert(
+            VARY,
+            HeaderValue::from_static(match self.allowed {
+                AllowedOrigins::Any => "Access-Control-Request-Headers",
+                AllowedOrigins::List(_) => "Origin, Access-Control-Request-Headers",
+            }),
+        );
         if let Some(asked) = request.get(ACCESS_CONTROL_REQUEST_HEADERS) {
-            headers.append(
-                VARY,
-                HeaderValue::from_static("Access-Control-Request-Headers"),
-            );
             headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
         }
         headers

@@ -63,11 +63,7 @@ pub(super) async fn serve_post<A: Application>(
     if !is_accepted {
         return empty(StatusCode::BAD_REQUEST);
     }
-    let mut response = Response::new(Full::new(Bytes::from_static(b"ok")));
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
-    response
+    accepted(Bytes::from_static(b"ok"), "text/html")
 }
 
 /// Hands the packets to the session and their messages to the application, in
@@ -110,6 +106,15 @@ pub(super) fn reject(violation: ProtocolViolation) -> Response<Full<Bytes>> {
     response
 }
 
+/// The answer to a request that was understood. Nothing on the way may keep it.
+fn accepted(body: Bytes, content_type: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 fn is_octet_stream(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_TYPE)
@@ -139,14 +144,7 @@ impl<A: Application> Future for WaitingPoll<A> {
         };
         self.is_done = true;
         connection.settle(state);
-        let mut response = Response::new(Full::new(body));
-        let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=UTF-8"),
-        );
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Poll::Ready(response)
+        Poll::Ready(accepted(body, "text/plain; charset=UTF-8"))
     }
 }
 

@@ -11,7 +11,7 @@ use engineio_proto::{
     Method, OriginVerdict, Query, RequestError, RequestFacts, Transport, UpgradeHeader, UpgradeId,
     Verified,
 };
-use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, UPGRADE};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, UPGRADE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -169,7 +169,12 @@ fn serve_engine<A: Application>(
                     ))
                 });
             }
-            Method::Other => empty(StatusCode::METHOD_NOT_ALLOWED),
+            Method::Other => {
+                let mut response = empty(StatusCode::METHOD_NOT_ALLOWED);
+                let allowed = HeaderValue::from_static("GET, POST, OPTIONS");
+                response.headers_mut().insert(ALLOW, allowed);
+                response
+            }
         },
         Ok(Verified::Session {
             session,

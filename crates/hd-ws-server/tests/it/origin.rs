@@ -168,7 +168,7 @@ fn cors_of(server: &EchoServer, request: String) -> Vec<String> {
     let head = answer.split("\r\n\r\n").next().unwrap_or_default();
     head.lines()
         .map(str::to_ascii_lowercase)
-        .filter(|line| line.starts_with("access-control-allow-"))
+        .filter(|line| line.starts_with("access-control-allow-") || line.starts_with("vary:"))
         .collect()
 }
 
@@ -179,6 +179,7 @@ fn answers_may_be_read_by_allowed_pages_only() {
     assert_eq!(
         cors_of(&server, from(ALLOWED)),
         [
+            "vary: origin",
             "access-control-allow-origin: https://helpdesk.example.com",
             "access-control-allow-credentials: true",
         ]
@@ -194,6 +195,12 @@ fn answers_may_be_read_by_allowed_pages_only() {
     let allowed = cors_of(&server, preflight(ALLOWED)).join("\n");
     assert!(
         allowed.contains(&format!("access-control-allow-origin: {ALLOWED}")),
+        "{allowed}"
+    );
+    // Also where the browser asks for no header: the answer to another would be
+    // another.
+    assert!(
+        allowed.contains("vary: origin, access-control-request-headers"),
         "{allowed}"
     );
     let refused = cors_of(&server, preflight("https://evil.io")).join("\n");

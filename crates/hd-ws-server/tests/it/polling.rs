@@ -47,3 +47,33 @@ fn a_draining_server_turns_new_clients_away_and_serves_the_others() {
     assert!(server.request("POST", &query, "4still").ends_with("ok"));
     assert!(server.request("GET", &query, "").ends_with("4still"));
 }
+
+#[test]
+fn only_get_and_post_are_for_a_session() {
+    let server = EchoServer::start(ServerConfig::default());
+    let query = format!("&sid={}", server.open_polling());
+    for method in ["PUT", "DELETE", "PATCH", "HEAD"] {
+        let answer = server.request(method, &query, "");
+        assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+        assert!(
+            answer.contains("\r\nallow: GET, POST, OPTIONS\r\n"),
+            "{answer}"
+        );
+    }
+    assert!(server.request("POST", &query, "4still").ends_with("ok"));
+    assert!(server.request("GET", &query, "").ends_with("4still"));
+}
+
+/// A cache that kept the answer to a poll would play it again.
+#[test]
+fn answers_are_not_to_be_stored() {
+    let server = EchoServer::start(ServerConfig::default());
+    let query = format!("&sid={}", server.open_polling());
+    for (method, body) in [("POST", "4hello"), ("GET", "")] {
+        let answer = server.request(method, &query, body);
+        assert!(
+            answer.contains("\r\ncache-control: no-store\r\n"),
+            "{answer}"
+        );
+    }
+}

@@ -70,6 +70,6 @@ pub use origin::{AllowedOrigins, OriginPolicy};
 
 mod socketio;
 pub use socketio::{
-    Admission, ConnectRequest, DisconnectReason, Namespace, NamespaceHandler, Refusal, Socket,
-    SocketIo, SocketIoClient,
+    AckError, Admission, Answers, ConnectRequest, DisconnectReason, Namespace, NamespaceHandler,
+    PendingAck, Refusal, Socket, SocketIo, SocketIoClient,
 };

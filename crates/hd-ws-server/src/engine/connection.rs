@@ -166,6 +166,11 @@ impl<A: Application> Connection<A> {
         sweep.arm(self.sid, &mut state.armed, deadline);
     }
 
+    /// Runs a task on the engine's runtime, wherever it is called from.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.engine.runtime.spawn(task);
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -185,7 +190,7 @@ impl<A: Application> Connection<A> {
     fn settle_later(self: &Arc<Self>, state: MutexGuard<'_, State>) {
         if let Some(event) = self.wake(state) {
             let connection = Arc::clone(self);
-            self.engine.runtime.spawn(async move {
+            self.spawn(async move {
                 connection.dispatch(event);
             });
         }

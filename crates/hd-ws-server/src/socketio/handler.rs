@@ -3,22 +3,27 @@
 use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use hd_rooms::RoomName;
 use serde_json::value::RawValue;
 use socketio_proto::{Args, Event};
 
-use super::{DisconnectReason, Socket};
-use crate::ClientHandshake;
+use super::{DisconnectReason, Socket, SocketIo};
+use crate::{ClientHandshake, Connection};
 
 /// The application of one namespace.
 ///
-/// Apart from [`connect`](Self::connect) the calls must not block: what takes
-/// long belongs in a task of its own. For one socket [`connected`](Self::connected)
+/// The calls must not block, nor may [`connect`](Self::connect) between two
+/// awaits: what takes long belongs in a task of its own. For one socket
+/// [`connected`](Self::connected)
 /// is the first to begin and [`disconnected`](Self::disconnected) comes after it
 /// has ended; the first event may come while it runs.
 pub trait NamespaceHandler: Send + Sync + 'static {
     /// Decides whether a client may join. Nothing has been sent to it yet.
+    ///
+    /// It is polled once where the client's CONNECT is read; only when it is
+    /// not ready then it gets a task of its own.
     fn connect(
         &self,
         request: ConnectRequest<'_>,
@@ -85,21 +90,39 @@ pub enum Refusal {
 
 /// The handler as an object: its future is boxed.
 pub(super) trait DynHandler: Send + Sync {
-    fn connect<'a>(
-        &'a self,
-        request: ConnectRequest<'a>,
-    ) -> Pin<Box<dyn Future<Output = Result<Admission, Refusal>> + Send + 'a>>;
+    fn connect<'a>(&'a self, request: ConnectRequest<'a>) -> Verdict<'a>;
+
+    /// As [`connect`](Self::connect), with all that it needs in the future.
+    fn connect_client(
+        self: Arc<Self>,
+        connection: Arc<Connection<SocketIo>>,
+        auth: Option<Box<RawValue>>,
+    ) -> Verdict<'static>;
+
     fn connected(&self, socket: &Socket);
     fn event(&self, socket: &Socket, event: &Event) -> Option<Args>;
     fn disconnected(&self, socket: &Socket, reason: DisconnectReason);
 }
 
+pub(super) type Verdict<'a> = Pin<Box<dyn Future<Output = Result<Admission, Refusal>> + Send + 'a>>;
+
 impl<H: NamespaceHandler> DynHandler for H {
-    fn connect<'a>(
-        &'a self,
-        request: ConnectRequest<'a>,
-    ) -> Pin<Box<dyn Future<Output = Result<Admission, Refusal>> + Send + 'a>> {
+    fn connect<'a>(&'a self, request: ConnectRequest<'a>) -> Verdict<'a> {
         Box::pin(NamespaceHandler::connect(self, request))
+    }
+
+    fn connect_client(
+        self: Arc<Self>,
+        connection: Arc<Connection<SocketIo>>,
+        auth: Option<Box<RawValue>>,
+    ) -> Verdict<'static> {
+        Box::pin(async move {
+            let Some(handshake) = connection.client().handshake() else {
+                unreachable!("invariant: only clients of Socket.IO send CONNECT");
+            };
+            let auth = auth.as_deref();
+            NamespaceHandler::connect(&*self, ConnectRequest { handshake, auth }).await
+        })
     }
 
     fn connected(&self, socket: &Socket) {

@@ -1,24 +1,29 @@
 //! Socket.IO on top of Engine.IO: namespaces, sockets, rooms.
 
+mod acks;
+mod client;
 mod emission;
 mod handler;
 mod namespace;
 mod socket;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use engineio_proto::{CloseReason, EncodedPacket, Message};
 use hd_rooms::RoomName;
 use serde_json::value::RawValue;
-use smallvec::SmallVec;
 use socketio_proto::{Client, ClientConfig, ClientError, ClientEvent, Timeout, encode};
 
+pub use acks::{AckError, Answers, PendingAck};
+pub use client::SocketIoClient;
 pub use handler::{Admission, ConnectRequest, NamespaceHandler, Refusal};
 pub use namespace::Namespace;
 pub use socket::{DisconnectReason, Socket};
 
+use self::client::ClientState;
 use self::socket::Dialect;
 use crate::engine::new_sid;
 use crate::{Application, ClientHandshake, Connection};
@@ -28,18 +33,6 @@ use crate::{Application, ClientHandshake, Connection};
 pub struct SocketIo {
     config: Arc<ClientConfig>,
     namespaces: Vec<Namespace>,
-}
-
-/// What is kept for each client.
-pub struct SocketIoClient {
-    handshake: ClientHandshake,
-    state: Mutex<ClientState>,
-}
-
-pub(super) struct ClientState {
-    /// `None` for a plain WebSocket, which speaks no Socket.IO.
-    pub(super) proto: Option<Client>,
-    pub(super) sockets: SmallVec<[Socket; 1]>,
 }
 
 impl SocketIo {
@@ -94,17 +87,21 @@ impl SocketIo {
                     let _gone = socket.send(encode::ack(&namespace, id, &answer).packets());
                 }
             }
-            // No event of ours asks for an ack, so none is awaited.
-            ClientEvent::Ack { .. } => {}
-            ClientEvent::Disconnect { namespace, .. } => {
-                let socket = {
+            ClientEvent::Ack { ack, .. } => connection.client().answer(ack.id, Ok(ack.args)),
+            ClientEvent::Disconnect {
+                namespace,
+                lost_acks,
+            } => {
+                let ((socket, askers), deadline) = {
                     let mut client = connection.client().lock();
-                    let position = client
-                        .sockets
-                        .iter()
-                        .position(|socket| *socket.namespace().name() == namespace);
-                    position.map(|position| client.sockets.remove(position))
+                    let left = client.has_left(&namespace, &lost_acks);
+                    (left, client.poll_timeout())
                 };
+                drop(askers); // not under the lock
+                // In no namespace the client may stay for a while only.
+                if let Some(deadline) = deadline {
+                    connection.arm(deadline);
+                }
                 if let Some(socket) = socket {
                     socket.left(DisconnectReason::ClientNamespaceDisconnect);
                 }
@@ -118,11 +115,11 @@ impl Application for SocketIo {
 
     fn opened(&self, handshake: ClientHandshake, now: Instant) -> SocketIoClient {
         let proto = Client::new(Arc::clone(&self.config), now);
-        SocketIoClient::new(handshake, Some(proto))
+        SocketIoClient::socket_io(handshake, proto)
     }
 
-    fn opened_plain(&self, handshake: ClientHandshake) -> SocketIoClient {
-        SocketIoClient::new(handshake, None)
+    fn opened_plain(&self, _handshake: ClientHandshake) -> SocketIoClient {
+        SocketIoClient::plain()
     }
 
     fn message(&self, connection: &Arc<Connection<Self>>, message: Message<'_>) {
@@ -151,15 +148,15 @@ impl Application for SocketIo {
     }
 
     fn closed(&self, connection: &Arc<Connection<Self>>, reason: CloseReason) {
-        let sockets = std::mem::take(&mut connection.client().lock().sockets);
+        let (sockets, askers) = connection.client().lock().take_all();
+        drop(askers); // not under the lock
         for socket in sockets {
             socket.left(DisconnectReason::Session(reason));
         }
     }
 
     fn poll_timeout(&self, connection: &Arc<Connection<Self>>) -> Option<Instant> {
-        let client = connection.client().lock();
-        client.proto.as_ref()?.poll_timeout().map(|(at, _)| at)
+        connection.client().lock().poll_timeout()
     }
 
     fn handle_timeout(&self, connection: &Arc<Connection<Self>>, now: Instant) {
@@ -176,54 +173,46 @@ impl Application for SocketIo {
                 Some(Timeout::Connect | Timeout::Attachment) => {
                     connection.close(CloseReason::ForcedClose);
                 }
-                // No event of ours asks for an ack.
-                Some(Timeout::Ack { .. }) => {}
+                Some(Timeout::Ack { id, .. }) => {
+                    connection.client().answer(id, Err(AckError::TimedOut));
+                }
             }
         }
     }
 }
 
-impl SocketIoClient {
-    fn new(handshake: ClientHandshake, proto: Option<Client>) -> Self {
-        Self {
-            handshake,
-            state: Mutex::new(ClientState {
-                proto,
-                sockets: SmallVec::new(),
-            }),
-        }
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, ClientState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn find(&self, namespace: &socketio_proto::Namespace) -> Option<Socket> {
-        self.lock()
-            .sockets
-            .iter()
-            .find(|socket| socket.namespace().name() == namespace)
-            .cloned()
-    }
-}
-
-/// Asks the application in a task of its own, since it may take its time.
+/// Asks the application: here and now, and in a task of its own only when it
+/// takes its time.
 fn connect(
     connection: &Arc<Connection<SocketIo>>,
     namespace: Namespace,
     auth: Option<Box<RawValue>>,
 ) {
-    let connection = Arc::clone(connection);
-    tokio::spawn(async move {
-        let request = ConnectRequest {
-            handshake: &connection.client().handshake,
-            auth: auth.as_deref(),
-        };
-        match namespace.handler().connect(request).await {
-            Ok(admission) => admit(&connection, &namespace, admission),
-            Err(refusal) => refuse(&connection, namespace.name(), refusal),
+    let handler = Arc::clone(namespace.handler());
+    let mut verdict = handler.connect_client(Arc::clone(connection), auth);
+    // The task polls again, with a waker of its own.
+    let mut cx = Context::from_waker(Waker::noop());
+    match verdict.as_mut().poll(&mut cx) {
+        Poll::Ready(verdict) => answer_connect(connection, &namespace, verdict),
+        Poll::Pending => {
+            let waiting = Arc::clone(connection);
+            connection.spawn(async move {
+                let verdict = verdict.await;
+                answer_connect(&waiting, &namespace, verdict);
+            });
         }
-    });
+    }
+}
+
+fn answer_connect(
+    connection: &Arc<Connection<SocketIo>>,
+    namespace: &Namespace,
+    verdict: Result<Admission, Refusal>,
+) {
+    match verdict {
+        Ok(admission) => admit(connection, namespace, admission),
+        Err(refusal) => refuse(connection, namespace.name(), refusal),
+    }
 }
 
 /// Lets a client in.
@@ -305,6 +294,7 @@ fn refuse(
                 return;
             }
             let now = Instant::now();
+            // It has been in for no time, so no ack is awaited.
             let _no_acks = proto.disconnect(namespace, now);
             let connect = encode::connect(namespace, new_sid().as_str(), None);
             let disconnect = encode::disconnect(namespace);
@@ -320,11 +310,5 @@ impl fmt::Debug for SocketIo {
         f.debug_struct("SocketIo")
             .field("namespaces", &self.namespaces)
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for SocketIoClient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SocketIoClient").finish_non_exhaustive()
     }
 }

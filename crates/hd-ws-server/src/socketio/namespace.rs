@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use hd_rooms::{Audience, AudienceScratch, Rooms, RoomsConfig};
 use socketio_proto::{EventName, OutgoingArgs};
 
+use super::acks::{Answers, PendingAck};
 use super::emission::Emission;
 use super::handler::{ConnectRequest, DynHandler, NamespaceHandler, Refusal};
 use super::{Socket, SocketIo};
@@ -17,7 +19,7 @@ pub struct Namespace(Arc<Inner>);
 
 struct Inner {
     name: socketio_proto::Namespace,
-    handler: Box<dyn DynHandler>,
+    handler: Arc<dyn DynHandler>,
     rooms: RwLock<Rooms<Socket>>,
 }
 
@@ -25,7 +27,7 @@ impl Namespace {
     pub(super) fn new(name: socketio_proto::Namespace, handler: impl NamespaceHandler) -> Self {
         Self(Arc::new(Inner {
             name,
-            handler: Box::new(handler),
+            handler: Arc::new(handler),
             rooms: RwLock::new(Rooms::new(RoomsConfig::default())),
         }))
     }
@@ -51,14 +53,83 @@ impl Namespace {
     /// Sends an event to an audience. Returns how many sockets took it: it was
     /// written to them, or waits for them.
     pub fn emit(&self, audience: &Audience, name: EventName<'_>, args: OutgoingArgs<'_>) -> usize {
-        let mut sockets = Vec::new();
-        self.rooms()
-            .resolve(audience, &mut AudienceScratch::default(), &mut sockets);
         let emission = Emission::new(self, name, args);
-        sockets
+        self.resolve(audience)
             .iter()
             .filter(|socket| socket.send(emission.packets_for(socket)).is_some())
             .count()
+    }
+
+    /// As [`emit`](Self::emit), but only to sockets that the event leaves for
+    /// at once; see [`Socket::emit_volatile`]. Returns how many these were.
+    pub fn emit_volatile(
+        &self,
+        audience: &Audience,
+        name: EventName<'_>,
+        args: OutgoingArgs<'_>,
+    ) -> usize {
+        let emission = Emission::new(self, name, args);
+        self.resolve(audience)
+            .iter()
+            .filter(|socket| socket.send_volatile(emission.packets_for(socket)))
+            .count()
+    }
+
+    /// Sends an event to an audience, and waits until each socket has answered
+    /// it, has left, or `timeout` is over; see [`Socket::emit_with_ack`].
+    ///
+    /// The event is sent here and now, whether the future is polled or not.
+    /// Each socket has an id of its own in it, so it is encoded for each.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to cancel: the answers are ignored then.
+    pub fn emit_with_ack(
+        &self,
+        audience: &Audience,
+        name: EventName<'_>,
+        args: OutgoingArgs<'_>,
+        timeout: Duration,
+    ) -> impl Future<Output = Answers> + Send + use<> {
+        let asked: Vec<(Socket, PendingAck)> = self
+            .resolve(audience)
+            .into_iter()
+            .map(|socket| {
+                let ack = socket.emit_with_ack(name, args, timeout);
+                (socket, ack)
+            })
+            .collect();
+        async move {
+            let mut answers = Answers::default();
+            // One after the other: none takes longer than the timeout, and
+            // answers that have come wait.
+            for (socket, ack) in asked {
+                match ack.await {
+                    Ok(args) => answers.answered.push((socket, args)),
+                    Err(error) => answers.missing.push((socket, error)),
+                }
+            }
+            answers
+        }
+    }
+
+    /// Takes an audience out of the namespace; see [`Socket::disconnect`].
+    /// Returns how many sockets were in it.
+    pub fn disconnect(&self, audience: &Audience) -> usize {
+        self.resolve(audience)
+            .iter()
+            .filter(|socket| socket.disconnect())
+            .count()
+    }
+
+    /// Closes the transports under an audience; see
+    /// [`Socket::close_transport`]. Returns how many sockets there were.
+    pub fn close_transports(&self, audience: &Audience) -> usize {
+        let sockets = self.resolve(audience);
+        for socket in &sockets {
+            socket.close_transport();
+        }
+        sockets.len()
     }
 
     /// Asks the application to let in a client that speaks WebSocket and
@@ -87,8 +158,16 @@ impl Namespace {
         }))
     }
 
-    pub(super) fn handler(&self) -> &dyn DynHandler {
-        &*self.0.handler
+    pub(super) fn handler(&self) -> &Arc<dyn DynHandler> {
+        &self.0.handler
+    }
+
+    /// The sockets of an audience. The registry's lock is released by then.
+    fn resolve(&self, audience: &Audience) -> Vec<Socket> {
+        let mut sockets = Vec::new();
+        self.rooms()
+            .resolve(audience, &mut AudienceScratch::default(), &mut sockets);
+        sockets
     }
 
     pub(super) fn rooms(&self) -> RwLockReadGuard<'_, Rooms<Socket>> {

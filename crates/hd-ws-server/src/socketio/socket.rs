@@ -3,13 +3,14 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use engineio_proto::{CloseReason, EncodedPacket, Sid};
-use hd_rooms::{InsertError, JoinError, MemberKey, RoomName};
+use hd_rooms::{Audience, InsertError, JoinError, MemberKey, RoomName};
 use socketio_proto::{EventName, OutgoingArgs, encode};
 
 use super::SocketIo;
+use super::acks::{AckError, MAX_ACK_TIMEOUT, PendingAck};
 use super::emission::Emission;
 use super::namespace::Namespace;
 use crate::engine::new_sid;
@@ -120,8 +121,65 @@ impl Socket {
         self.send(Emission::new(self.namespace(), name, args).packets_for(self))
     }
 
+    /// Sends an event if it leaves at once: over a WebSocket on which nothing
+    /// waits, or in the answer to a poll that waits. Otherwise it is dropped.
+    /// Returns whether it was sent.
+    pub fn emit_volatile(&self, name: EventName<'_>, args: OutgoingArgs<'_>) -> bool {
+        self.send_volatile(Emission::new(self.namespace(), name, args).packets_for(self))
+    }
+
+    /// Sends an event that the client is to answer, and waits for its answer,
+    /// at most `timeout`, which is at most a day.
+    ///
+    /// The event is sent here and now, whether the [`PendingAck`] is polled or
+    /// not; what keeps it from being sent is the result of the future.
+    pub fn emit_with_ack(
+        &self,
+        name: EventName<'_>,
+        args: OutgoingArgs<'_>,
+        timeout: Duration,
+    ) -> PendingAck {
+        if self.0.dialect == Dialect::Plain {
+            return PendingAck::failed(match self.emit(name, args) {
+                Some(_) => AckError::PlainWebSocket,
+                None => AckError::Disconnected,
+            });
+        }
+        let deadline = Instant::now() + timeout.min(MAX_ACK_TIMEOUT);
+        let asked = self.0.connection.client().lock().ask(self, deadline);
+        let (id, pending) = match asked {
+            Ok(asked) => asked,
+            Err(error) => return PendingAck::failed(error),
+        };
+        let event = encode::event(self.namespace().name(), Some(id), name, args);
+        if self.send(event.packets()).is_none() {
+            return PendingAck::failed(AckError::Disconnected);
+        }
+        self.0.connection.arm(deadline);
+        pending
+    }
+
+    /// An audience without this socket: `socket.broadcast` of Socket.IO is an
+    /// [`emit`](Namespace::emit) to everyone but oneself.
+    #[must_use]
+    pub fn except_self(&self, audience: Audience) -> Audience {
+        match self.0.key.get() {
+            Some(key) => audience.except_member(*key),
+            None => audience,
+        }
+    }
+
     pub(super) fn send(&self, packets: &[EncodedPacket]) -> Option<Sent> {
         self.0.connection.send(packets).ok()
+    }
+
+    pub(super) fn send_volatile(&self, packets: &[EncodedPacket]) -> bool {
+        self.0.connection.send_volatile(packets)
+    }
+
+    pub(super) fn forget_ack(&self, id: u64) {
+        let asker = self.0.connection.client().lock().forget_ack(id);
+        drop(asker); // not under the lock
     }
 
     /// Joins a room.
@@ -143,27 +201,38 @@ impl Socket {
     }
 
     /// Takes the client out of the namespace, by a DISCONNECT packet: clients
-    /// do not come back after it. A plain WebSocket is closed.
-    pub fn disconnect(&self) {
-        let namespace = self.namespace().name();
-        let was_in = {
-            let mut client = self.0.connection.client().lock();
-            let was_in = match &mut client.proto {
-                Some(proto) => proto.disconnect(namespace, Instant::now()).is_some(),
-                None => false,
-            };
-            if was_in {
-                client.sockets.retain(|socket| socket.0.id != self.0.id);
-            }
-            was_in
-        };
-        if was_in {
-            // It is gone, which is what is wanted.
-            let _gone = self.send(encode::disconnect(namespace).packets());
-            self.left(DisconnectReason::ServerNamespaceDisconnect);
-        } else if self.0.dialect == Dialect::Plain {
+    /// do not come back after it. A plain WebSocket is closed. Returns whether
+    /// the client was in the namespace.
+    ///
+    /// The socket is in no room when this returns; the application hears of its
+    /// end from another task.
+    pub fn disconnect(&self) -> bool {
+        let connection = &self.0.connection;
+        if self.0.dialect == Dialect::Plain {
+            let is_in = connection.client().lock().position(self).is_some();
             self.close_transport();
+            return is_in;
         }
+        let (askers, deadline) = {
+            let mut client = connection.client().lock();
+            let Some(askers) = client.take_out(self, Instant::now()) else {
+                return false;
+            };
+            (askers, client.poll_timeout())
+        };
+        drop(askers); // not under the lock
+        // When it is gone, that is what is wanted.
+        let _gone = self.send(encode::disconnect(self.namespace().name()).packets());
+        if let Some(deadline) = deadline {
+            connection.arm(deadline);
+        }
+        if self.leave_rooms(DisconnectReason::ServerNamespaceDisconnect) {
+            let socket = self.clone();
+            connection.spawn(async move {
+                socket.tell_end(DisconnectReason::ServerNamespaceDisconnect);
+            });
+        }
+        true
     }
 
     /// Closes the transport under the client once what waits has left. Clients
@@ -205,23 +274,30 @@ impl Socket {
 
     /// Takes the socket out of the rooms and tells the application.
     pub(super) fn left(&self, reason: DisconnectReason) {
+        if self.leave_rooms(reason) {
+            self.tell_end(reason);
+        }
+    }
+
+    /// Takes the socket out of the rooms. Returns whether the application is to
+    /// be told now; otherwise it is told once it has heard of the beginning.
+    fn leave_rooms(&self, reason: DisconnectReason) -> bool {
         if let Some(key) = self.0.key.get() {
             // Dropped after the lock is released.
             let _member = self.namespace().rooms_mut().remove(*key);
         }
-        let is_announced = {
-            let mut announcement = self.announcement();
-            match *announcement {
-                Announcement::Connected => true,
-                Announcement::Pending | Announcement::LeftBefore(_) => {
-                    *announcement = Announcement::LeftBefore(reason);
-                    false
-                }
+        let mut announcement = self.announcement();
+        match *announcement {
+            Announcement::Connected => true,
+            Announcement::Pending | Announcement::LeftBefore(_) => {
+                *announcement = Announcement::LeftBefore(reason);
+                false
             }
-        };
-        if is_announced {
-            self.namespace().handler().disconnected(self, reason);
         }
+    }
+
+    fn tell_end(&self, reason: DisconnectReason) {
+        self.namespace().handler().disconnected(self, reason);
     }
 
     fn announcement(&self) -> MutexGuard<'_, Announcement> {

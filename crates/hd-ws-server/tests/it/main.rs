@@ -1,6 +1,8 @@
 //! Tests of the server over real sockets.
 
+mod acks;
 mod client;
+mod connecting;
 mod echo_server;
 mod heartbeat;
 mod http_limits;
@@ -8,5 +10,7 @@ mod memory;
 mod origin;
 mod polling;
 mod polling_abuse;
+mod socket_server;
+mod sockets;
 mod upgrade;
 mod websocket;

@@ -10,7 +10,7 @@ use engineio_proto::Message;
 use serde_json::value::RawValue;
 
 use crate::placeholder::check_placeholders;
-use crate::{Ack, Args, Event, EventName, Namespace, Packet, PacketData, PacketType};
+use crate::{Args, Event, EventName, Namespace, Packet, PacketData, PacketType};
 
 /// Bounds on what a peer may make us keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub enum DecodeError {
     /// [`MAX_NAMESPACE_BYTES`](crate::MAX_NAMESPACE_BYTES).
     #[error("the namespace is too long")]
     NamespaceTooLong,
-    /// An ack id over 2^53 − 1, or an ack without one.
+    /// An ack id over 2^53 − 1.
     #[error("the ack id is invalid")]
     InvalidId,
     /// The payload is not what a packet of this type carries.
@@ -232,7 +232,10 @@ impl<'a> Head<'a> {
             | PacketType::Ack
             | PacketType::BinaryEvent
             | PacketType::BinaryAck => ack_id(rest)?,
-            PacketType::Connect | PacketType::Disconnect | PacketType::ConnectError => (None, rest),
+            // An id means nothing here. Node's parser takes it all the same.
+            PacketType::Connect | PacketType::Disconnect | PacketType::ConnectError => {
+                (None, rest.trim_start_matches(|c: char| c.is_ascii_digit()))
+            }
         };
         Ok(Self {
             packet_type,
@@ -297,10 +300,10 @@ fn packet_data(
                 name: event_name(name)?,
             })
         }
-        PacketType::Ack | PacketType::BinaryAck => PacketData::Ack(Ack {
-            id: id.ok_or(DecodeError::InvalidId)?,
+        PacketType::Ack | PacketType::BinaryAck => PacketData::Ack {
+            id,
             args: Args::from_elements(elements(payload)?),
-        }),
+        },
         PacketType::ConnectError => PacketData::ConnectError {
             error: json_starting_with(&['{', '"'], payload)?.to_owned(),
         },

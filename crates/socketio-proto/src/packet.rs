@@ -79,7 +79,13 @@ pub enum PacketData {
     /// EVENT or BINARY_EVENT.
     Event(Event),
     /// ACK or BINARY_ACK.
-    Ack(Ack),
+    Ack {
+        /// The id of the event that it answers. Node's parser takes an ack
+        /// without one, which answers nothing.
+        id: Option<u64>,
+        /// The arguments.
+        args: Args,
+    },
     /// CONNECT_ERROR.
     ConnectError {
         /// An object or a string, which
@@ -92,7 +98,7 @@ impl PacketData {
     pub(crate) const fn args_mut(&mut self) -> Option<&mut Args> {
         match self {
             Self::Event(event) => Some(&mut event.args),
-            Self::Ack(ack) => Some(&mut ack.args),
+            Self::Ack { args, .. } => Some(args),
             Self::Connect { .. } | Self::Disconnect | Self::ConnectError { .. } => None,
         }
     }
@@ -105,7 +111,11 @@ impl std::fmt::Debug for PacketData {
             Self::Connect { .. } => f.debug_struct("Connect").finish_non_exhaustive(),
             Self::Disconnect => f.write_str("Disconnect"),
             Self::Event(event) => event.fmt(f),
-            Self::Ack(ack) => ack.fmt(f),
+            Self::Ack { id, args } => f
+                .debug_struct("Ack")
+                .field("id", id)
+                .field("args", args)
+                .finish(),
             Self::ConnectError { .. } => f.debug_struct("ConnectError").finish_non_exhaustive(),
         }
     }

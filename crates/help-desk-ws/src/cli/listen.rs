@@ -252,7 +252,7 @@ impl Listener<'_> {
                 self.namespace.as_str()
             )
             .into()),
-            PacketData::Ack(_) => Ok(()),
+            PacketData::Ack { .. } => Ok(()),
         }
     }
 

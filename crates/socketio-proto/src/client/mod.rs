@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use engineio_proto::Message;
 use smallvec::SmallVec;
 
-use crate::{Decoder, Limits, Namespace, PacketData};
+use crate::{Ack, Decoder, Limits, Namespace, PacketData};
 
 mod outcome;
 pub use outcome::{
@@ -131,7 +131,7 @@ impl Client {
             (_, None | Some(State::Connecting)) => {
                 return Err(ProtocolViolation::NotConnected.into());
             }
-            (PacketData::Event(_) | PacketData::Ack(_), Some(State::Left)) => None,
+            (PacketData::Event(_) | PacketData::Ack { .. }, Some(State::Left)) => None,
             (PacketData::Disconnect, Some(State::Left)) => {
                 self.remove(&namespace);
                 None
@@ -139,11 +139,14 @@ impl Client {
             (PacketData::Event(event), Some(State::Connected)) => {
                 Some(ClientEvent::Event { namespace, event })
             }
-            (PacketData::Ack(ack), Some(State::Connected)) => {
+            (PacketData::Ack { id, args }, Some(State::Connected)) => {
                 // An ack that nobody waits for is late or made up. Node
                 // ignores it too.
-                self.take_awaited_ack(&namespace, ack.id)
-                    .then_some(ClientEvent::Ack { namespace, ack })
+                id.filter(|&id| self.take_awaited_ack(&namespace, id))
+                    .map(|id| {
+                        let ack = Ack { id, args };
+                        ClientEvent::Ack { namespace, ack }
+                    })
             }
             (PacketData::Disconnect, Some(State::Connected)) => {
                 self.remove(&namespace);

@@ -27,6 +27,7 @@ fn an_awaited_ack_comes_once() {
 fn acks_that_nobody_awaits_are_ignored() {
     let mut peer = Peer::connected(&["/a", "/b"]);
     assert!(peer.text("3/a,0[]").unwrap().is_none());
+    assert!(peer.text("3/a,[]").unwrap().is_none());
     let deadline = peer.now + WAIT;
     let id = peer.client.await_ack(&namespace("/a"), deadline).unwrap();
     assert!(peer.text(&format!("3/b,{id}[]")).unwrap().is_none());

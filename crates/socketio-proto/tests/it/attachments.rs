@@ -28,11 +28,11 @@ fn an_event_is_complete_with_its_last_attachment() {
 #[test]
 fn an_ack_is_complete_with_its_last_attachment() {
     let packet = decode(r#"61-7[{"_placeholder":true,"num":0}]"#, &[b"x"]).unwrap();
-    let PacketData::Ack(ack) = packet.data else {
+    let PacketData::Ack { id, args } = packet.data else {
         panic!("not an ack");
     };
-    assert_eq!(ack.id, 7);
-    assert_eq!(ack.args.attachments(), [&b"x"[..]]);
+    assert_eq!(id, Some(7));
+    assert_eq!(args.attachments(), [&b"x"[..]]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use hd_rooms::Audience;
 use hd_ws_server::{
     BodyError, ClientHandshake, HttpHandler, HttpReply, Namespace, Refusal, SocketIo, read_body,
 };
-use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -45,7 +45,10 @@ struct Refused {
 impl HttpHandler<SocketIo> for HttpApi {
     async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> HttpReply<SocketIo> {
         let response = match (request.method(), request.uri().path()) {
-            (&Method::GET, "/notifications") => return self.listen(&request, peer).await,
+            (&Method::GET, "/notifications") if request.headers().contains_key(UPGRADE) => {
+                return self.listen(&request, peer).await;
+            }
+            (&Method::GET, "/notifications") => upgrade_required(),
             (&Method::GET | &Method::HEAD, "/" | "/health" | "/livez") => {
                 json(StatusCode::OK, HEALTHY)
             }
@@ -56,7 +59,9 @@ impl HttpHandler<SocketIo> for HttpApi {
             (&Method::POST, "/notifications/broadcast") => {
                 self.answer(self.broadcast(request).await, peer)
             }
-            (_, "/" | "/health" | "/livez" | "/readyz") => Refused::method("GET").response(),
+            (_, "/" | "/health" | "/livez" | "/readyz" | "/notifications") => {
+                Refused::method("GET").response()
+            }
             (_, "/notifications/emit" | "/emit" | "/notifications/broadcast") => {
                 Refused::method("POST").response()
             }
@@ -240,6 +245,17 @@ impl From<EmitError> for Refused {
         };
         Self::new(status, error.code(), error.to_string())
     }
+}
+
+/// RFC 9110 §15.5.22.
+fn upgrade_required() -> Response<Full<Bytes>> {
+    let message = "this route takes WebSockets; Socket.IO clients connect to /socket.io/";
+    let mut response =
+        Refused::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message).response();
+    let headers = response.headers_mut();
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    response
 }
 
 fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

@@ -1,7 +1,8 @@
 //! The main job, by the program alone: a client listens, the back end emits,
 //! the notification arrives, and SIGTERM ends the server in order.
 
-use std::io::BufReader;
+use std::io::{BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, Command};
 
 use crate::program::{GOOD_SECRET, GOOD_TOKEN, Program};
@@ -28,6 +29,25 @@ impl Server {
             lines,
             url,
         }
+    }
+
+    /// The head of the answer and what came with it of the body.
+    fn request(&self, method: &str, target: &str) -> String {
+        let address = self.url.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(
+            stream,
+            "{method} {target} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = Vec::new();
+        let mut buffer = [0; 1024];
+        while !answer.ends_with(b"}") {
+            let count = stream.read(&mut buffer).unwrap();
+            assert_ne!(count, 0, "the connection ended");
+            answer.extend_from_slice(&buffer[..count]);
+        }
+        String::from_utf8(answer).unwrap()
     }
 
     fn emit(&self, user: &str) -> String {
@@ -93,6 +113,22 @@ fn a_notification_reaches_its_user_and_nobody_else() {
         gone.contains("[NotificationsGateway] Client disconnected: "),
         "{gone}"
     );
+}
+
+#[test]
+fn the_route_of_plain_websockets_says_what_it_takes() {
+    let server = Server::start();
+    let answer = server.request("GET", "/notifications?token=whatever");
+    assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
+    assert!(answer.contains("\r\nupgrade: websocket\r\n"), "{answer}");
+    assert!(answer.contains("\r\nconnection: Upgrade\r\n"), "{answer}");
+    assert!(
+        answer.contains(r#"{"code":"upgrade_required","#),
+        "{answer}"
+    );
+    let answer = server.request("POST", "/notifications");
+    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+    assert!(answer.contains("\r\nallow: GET\r\n"), "{answer}");
 }
 
 #[test]

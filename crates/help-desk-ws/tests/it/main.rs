@@ -7,6 +7,7 @@
 )]
 
 mod env_example;
+mod guides;
 mod http_commands;
 mod listen;
 mod program;

@@ -95,6 +95,15 @@ impl Run {
         self
     }
 
+    /// The names of all settings, as `serve --check` lists them.
+    pub(crate) fn settings(&self) -> Vec<&str> {
+        self.check_code(0);
+        let lines = self.stdout.lines();
+        lines
+            .filter_map(|line| line.split_whitespace().next())
+            .collect()
+    }
+
     /// Value and source of a setting, as `serve --check` lists them.
     #[track_caller]
     pub(crate) fn setting(&self, name: &str) -> (String, String) {

@@ -36,7 +36,8 @@ pub(super) struct SwitchProtocols {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HandshakeRefusal {
     MalformedRequest,
-    UnsupportedVersion,
+    /// It does not ask to, or for another version of the protocol.
+    UpgradeRequired,
 }
 
 /// Whether the request asks for a WebSocket.
@@ -53,13 +54,13 @@ pub(super) fn asks_for_websocket(headers: &HeaderMap) -> UpgradeHeader {
 /// Checks the opening handshake.
 pub(super) fn switch_protocols(headers: &HeaderMap) -> Result<SwitchProtocols, HandshakeRefusal> {
     if asks_for_websocket(headers) == UpgradeHeader::Absent {
-        return Err(HandshakeRefusal::MalformedRequest);
+        return Err(HandshakeRefusal::UpgradeRequired);
     }
     if headers
         .get(SEC_WEBSOCKET_VERSION)
         .is_none_or(|version| version != "13")
     {
-        return Err(HandshakeRefusal::UnsupportedVersion);
+        return Err(HandshakeRefusal::UpgradeRequired);
     }
     let key = headers
         .get(SEC_WEBSOCKET_KEY)
@@ -97,11 +98,13 @@ impl HandshakeRefusal {
     pub(super) fn response(self) -> Response<Full<Bytes>> {
         match self {
             Self::MalformedRequest => closing(StatusCode::BAD_REQUEST),
-            Self::UnsupportedVersion => {
+            // RFC 9110 §15.5.22 and RFC 6455 §4.4.
+            Self::UpgradeRequired => {
                 let mut response = closing(StatusCode::UPGRADE_REQUIRED);
-                response
-                    .headers_mut()
-                    .insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+                let headers = response.headers_mut();
+                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(CONNECTION, HeaderValue::from_static("Upgrade, close"));
+                headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
                 response
             }
         }

@@ -214,3 +214,18 @@ fn a_bad_handshake_leaves_the_session_polling() {
         polls_on(&server, &query);
     }
 }
+
+#[test]
+fn another_version_of_websocket_is_told_the_right_one() {
+    let server = start();
+    let head = websocket_head("", "").replace("version: 13", "version: 8");
+    let answer = exchange(server.address, head).to_ascii_lowercase();
+    assert!(answer.starts_with("http/1.1 426 "), "{answer}");
+    for header in [
+        "upgrade: websocket",
+        "connection: upgrade, close",
+        "sec-websocket-version: 13",
+    ] {
+        assert!(answer.contains(&format!("\r\n{header}\r\n")), "{answer}");
+    }
+}

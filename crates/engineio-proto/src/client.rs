@@ -18,7 +18,7 @@ pub struct ClientSession {
 enum ClientState {
     Opening,
     Open {
-        handshake: Handshake,
+        handshake: Handshake<Box<str>>,
         silent_until: Instant,
     },
     Closed,
@@ -60,7 +60,7 @@ impl ClientSession {
 
     /// The handshake, once the session is open.
     #[must_use]
-    pub const fn handshake(&self) -> Option<&Handshake> {
+    pub const fn handshake(&self) -> Option<&Handshake<Box<str>>> {
         match &self.state {
             ClientState::Open { handshake, .. } => Some(handshake),
             ClientState::Opening | ClientState::Closed => None,
@@ -149,6 +149,6 @@ impl Default for ClientSession {
     }
 }
 
-fn patience(handshake: &Handshake) -> Duration {
+fn patience(handshake: &Handshake<Box<str>>) -> Duration {
     handshake.ping_interval + handshake.ping_timeout
 }

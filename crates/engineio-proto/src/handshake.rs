@@ -10,10 +10,13 @@ use crate::{Config, EncodedPacket, Frame, PacketType, Sid, Transport, Transports
 /// What the server tells a client in the open packet.
 ///
 /// [Engine.IO protocol, "Handshake"](https://socket.io/docs/v4/engine-io-protocol/#handshake)
+///
+/// A server's session ids are [`Sid`]s. A client takes them as text, since each
+/// server makes them in its own way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Handshake {
+pub struct Handshake<S = Sid> {
     /// The session id.
-    pub sid: Sid,
+    pub sid: S,
     /// Transports that the session may move to.
     pub upgrades: &'static [Transport],
     /// See [`Config::ping_interval`].
@@ -62,17 +65,23 @@ impl Handshake {
             debug_assert!(written.is_ok(), "a String takes any text");
         }))
     }
+}
 
+impl Handshake<Box<str>> {
     /// Parses the data of an open packet, in the client's role. Unknown
     /// upgrades and unknown keys are left out.
     ///
     /// # Errors
     ///
-    /// [`InvalidHandshake`] when the data is not a handshake.
+    /// [`InvalidHandshake`] when the data is not a handshake, or when its
+    /// session id would have to be escaped in a query.
     pub fn decode(data: &str) -> Result<Self, InvalidHandshake> {
         let open: Open<'_> = serde_json::from_str(data).map_err(|_| InvalidHandshake)?;
+        if open.sid.is_empty() || !open.sid.bytes().all(is_unreserved) {
+            return Err(InvalidHandshake);
+        }
         Ok(Self {
-            sid: open.sid.parse().map_err(|_| InvalidHandshake)?,
+            sid: open.sid.into(),
             upgrades: if open.upgrades.contains(&"websocket") {
                 &[Transport::WebSocket]
             } else {
@@ -83,6 +92,11 @@ impl Handshake {
             max_payload: open.max_payload,
         })
     }
+}
+
+/// RFC 3986, section 2.3.
+const fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 /// The server's open packet holds no handshake.

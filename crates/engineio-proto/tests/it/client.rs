@@ -75,7 +75,7 @@ fn a_conversation_from_handshake_to_close() {
     assert_eq!(world.client.handshake(), None);
     assert_eq!(world.client.poll_timeout(), None);
     assert_eq!(world.carry(), ["Opened"]);
-    assert_eq!(world.client.handshake().unwrap().sid, sid());
+    assert_eq!(*world.client.handshake().unwrap().sid, *sid().as_str());
 
     world.server.send("to the client");
     let binary = EncodedPacket::binary_message(&[1, 2]);

@@ -65,7 +65,20 @@ fn is_the_first_thing_that_either_transport_carries() {
 #[test]
 fn decodes_what_it_encodes() {
     let handshake = Handshake::new(sid(), Transport::Polling, &Config::default());
-    assert_eq!(Handshake::decode(&OPEN[1..]), Ok(handshake));
+    let decoded = Handshake::decode(&OPEN[1..]).unwrap();
+    assert_eq!(*decoded.sid, *handshake.sid.as_str());
+    assert_eq!(decoded.upgrades, handshake.upgrades);
+    assert_eq!(decoded.ping_interval, handshake.ping_interval);
+    assert_eq!(decoded.ping_timeout, handshake.ping_timeout);
+    assert_eq!(decoded.max_payload, handshake.max_payload);
+}
+
+#[test]
+fn decodes_the_session_ids_of_other_servers() {
+    for sid in ["wquKOVwvkU0GBzs4", "a", "0.1-2_3~4"] {
+        let data = OPEN[1..].replace(SID_TEXT, sid);
+        assert_eq!(*Handshake::decode(&data).unwrap().sid, *sid);
+    }
 }
 
 #[test]
@@ -74,7 +87,7 @@ fn decodes_other_key_orders_unknown_keys_and_an_absent_max_payload() {
         r#"{{"pingTimeout":2,"pingInterval":1000,"new":[{{}}],"upgrades":["webtransport","websocket"],"sid":"{SID_TEXT}"}}"#
     );
     let handshake = Handshake::decode(&data).unwrap();
-    assert_eq!(handshake.sid, sid());
+    assert_eq!(*handshake.sid, *SID_TEXT);
     assert_eq!(handshake.upgrades, [Transport::WebSocket]);
     assert_eq!(handshake.ping_interval, secs(1));
     assert_eq!(handshake.ping_timeout, Duration::from_millis(2));
@@ -90,8 +103,9 @@ fn refuses_what_is_no_handshake() {
         "[]",
         "null",
         &valid[..valid.len() - 1],
-        &valid.replace(SID_TEXT, "short"),
-        &valid.replace(SID_TEXT, "AAECAwQFBgcICQoLDA0/"),
+        &valid.replace(SID_TEXT, ""),
+        &valid.replace(SID_TEXT, "AAEC&sid=BAUGBwgJCgs"),
+        &valid.replace(SID_TEXT, "AAEC HTTP/1.1\\r\\nBAUG"),
         &valid.replace("25000", "-1"),
         &valid.replace("25000", "\"25000\""),
         &valid.replace("25000", "1e400"),

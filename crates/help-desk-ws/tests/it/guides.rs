@@ -4,6 +4,7 @@ use crate::program::{GOOD_SECRET, Program};
 
 const OPERATOR: &str = include_str!("../../../../docs/operator.md");
 const GUIA: &str = include_str!("../../../../docs/es/guia.md");
+const FRONT_END: &str = include_str!("../../../../docs/front-end.md");
 const TASK_DEFINITION: &str = include_str!("../../../../docs/deploy/ecs-task-definition.json");
 
 #[test]
@@ -60,4 +61,15 @@ fn the_service_starts_with_the_settings_of_the_task_definition() {
     let run = program.run();
     run.check_code(0);
     assert_eq!(run.stderr, "", "no warnings");
+}
+
+#[test]
+fn the_front_end_guide_has_every_reason_for_a_refused_token() {
+    for error in hd_auth::VerifyError::ALL {
+        let code = error.reason();
+        let is_explained = FRONT_END
+            .lines()
+            .any(|line| line.starts_with('|') && line.contains(&format!("`{code}`")));
+        assert!(is_explained, "{code}");
+    }
 }

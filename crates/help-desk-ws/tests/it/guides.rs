@@ -1,4 +1,4 @@
-//! The guides for operators name what there is.
+//! The guides name what there is.
 
 use crate::program::{GOOD_SECRET, Program};
 

@@ -16,7 +16,7 @@ use crate::{executables::Executables, metadata, process, server::Server, steps::
 pub(crate) struct Args {
     /// The crate whose suites to run; all when left out.
     crate_name: Option<Project>,
-    /// Passed on to the project's `run.mjs`: names of suites.
+    /// Passed on to the project's `run.mjs`: names of suites; all when left out.
     #[arg(last = true)]
     suites: Vec<String>,
 }
@@ -28,19 +28,6 @@ enum Project {
     HdWsServer,
     /// The service.
     HelpDeskWs,
-}
-
-impl Args {
-    /// The suites that were asked for; when none was, those that must pass.
-    fn suites(&self, project: Project) -> Vec<String> {
-        match project {
-            // Its transcripts are run by name: docs/conformance.md says why.
-            Project::HdWsServer if self.suites.is_empty() => {
-                ["raw", "clients", "python"].map(str::to_owned).to_vec()
-            }
-            Project::HdWsServer | Project::HelpDeskWs => self.suites.clone(),
-        }
-    }
 }
 
 /// Known to the service and to its suites, which sign tokens with it.
@@ -60,7 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for project in &projects {
         let started = Instant::now();
         println!("\n--- conformance of {}", project.name());
-        match project.run(&executables, &logs, &args.suites(*project)) {
+        match project.run(&executables, &logs, &args.suites) {
             Ok(()) => println!("ok {} ({})", project.name(), seconds(started.elapsed())),
             Err(error) => {
                 println!(

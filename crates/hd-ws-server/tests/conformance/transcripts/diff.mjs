@@ -1,78 +1,80 @@
 // Compares what the server at OURS_URL answers with what Node's socket.io answers, exchange by
-// exchange, and both with `expected-differences.json`. Exits non-zero on a difference that is not
-// listed there, on a listed one that did not occur, and on one without a reason.
+// exchange, and both with `expected-differences.json`, which expected.mjs describes. Exits non-zero on
+// a difference that is not listed there, on a listed one that did not occur, on one without a reason,
+// and when the table in docs/conformance.md is another than that of the file.
 //
 //   OURS_URL=http://127.0.0.1:3000 node transcripts/diff.mjs [--self]
+//   node transcripts/diff.mjs --write-table       writes the table and compares nothing
 //
 // `--self` (and REFERENCE=1) compares a second Node server instead and expects no difference: what
 // differs then is a run, not a server.
-//
-// An entry is `{exchange, field, node, ours, why}`, as printed here for an unexpected difference, with
-// `why` filled in. `"exchange": "*"` with a field `"*.headers.<name>"` or `"*.frame"` covers every place in
-// which exactly these two values differ.
 
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { spawnReference } from "../support/spawned-server.mjs";
+import { exchanges } from "./exchanges.mjs";
+import { judge, readExpected, table } from "./expected.mjs";
 import { record } from "./record.mjs";
 
+const DOCUMENT = new URL("../../../../../docs/conformance.md", import.meta.url);
+const BEGIN = "<!-- differences: begin -->\n";
+const END = "\n<!-- differences: end -->";
+
+const groups = readExpected(exchanges.map(([name]) => name));
 const self = process.argv.includes("--self") || process.env.REFERENCE === "1";
-if (!self && !process.env.OURS_URL) {
+if (process.argv.includes("--write-table")) {
+  const [before, , after] = documentParts();
+  writeFileSync(DOCUMENT, before + BEGIN + table(groups) + END + after);
+} else if (self || process.env.OURS_URL) {
+  process.exitCode = (await compareServers()) && (self || tableIsCurrent()) ? 0 : 1;
+} else {
   console.error("set OURS_URL to the server to compare, or pass --self");
-  process.exit(64);
+  process.exitCode = 64;
 }
 
-const reference = await spawnReference("reference/echo-server.mjs");
-const second = self ? await spawnReference("reference/echo-server.mjs") : undefined;
-let node;
-let ours;
-try {
-  [node, ours] = await Promise.all([record(reference.url), record(second?.url ?? process.env.OURS_URL)]);
-} finally {
-  await Promise.all([reference.stop(), second?.stop()]);
-}
-
-const expected = self ? [] : readExpected();
-const differences = Object.keys(node).flatMap((exchange) => compare(exchange, node[exchange], ours[exchange]));
-const unexpected = differences.filter((difference) => !expected.some((entry) => covers(entry, difference)));
-const missing = expected.filter((entry) => !differences.some((difference) => covers(entry, difference)));
-
-if (unexpected.length > 0) {
-  console.log(`${unexpected.length} unexpected difference(s); to accept one, paste it with a reason into expected-differences.json:\n`);
-  console.log(unexpected.map((difference) => JSON.stringify({ ...difference, why: "" })).join(",\n"));
-}
-if (missing.length > 0) {
-  console.log(`\n${missing.length} expected difference(s) that did not occur; remove them from expected-differences.json:\n`);
-  console.log(missing.map((entry) => JSON.stringify(entry)).join(",\n"));
-}
-console.log(
-  `\n${Object.keys(node).length} exchanges, ${differences.length} difference(s), ` +
-    `${unexpected.length} unexpected, ${missing.length} expected but gone`,
-);
-process.exitCode = unexpected.length + missing.length > 0 ? 1 : 0;
-
-function readExpected() {
-  const entries = JSON.parse(readFileSync(new URL("expected-differences.json", import.meta.url), "utf8"));
-  for (const entry of entries) {
-    const everywhere = entry.exchange === "*";
-    const valid =
-      entry.why?.trim() &&
-      "node" in entry &&
-      "ours" in entry &&
-      (everywhere ? /^\*\.(frame|headers\.[a-z0-9-]+)$/.test(entry.field) : entry.exchange in node && /^\d+\./.test(entry.field));
-    if (!valid) {
-      console.error(`expected-differences.json: not a valid entry, or one without a reason: ${JSON.stringify(entry)}`);
-      process.exit(65);
-    }
+async function compareServers() {
+  const reference = await spawnReference("reference/echo-server.mjs");
+  const second = self ? await spawnReference("reference/echo-server.mjs") : undefined;
+  let node;
+  let ours;
+  try {
+    [node, ours] = await Promise.all([record(reference.url), record(second?.url ?? process.env.OURS_URL)]);
+  } finally {
+    await Promise.all([reference.stop(), second?.stop()]);
   }
-  return entries;
+  const differences = Object.keys(node).flatMap((exchange) => compare(exchange, node[exchange], ours[exchange]));
+  const { unexpected, gone } = judge(differences, self ? [] : groups);
+  if (unexpected.length > 0) {
+    console.log(`${unexpected.length} unexpected difference(s); to accept one, add it to expected-differences.json with a reason:\n`);
+    console.log(unexpected.map((difference) => JSON.stringify(difference)).join(",\n"));
+  }
+  if (gone.length > 0) {
+    console.log(`\n${gone.length} expected difference(s) that did not occur; remove them from expected-differences.json:\n`);
+    console.log(gone.map((entry) => JSON.stringify(entry)).join(",\n"));
+  }
+  console.log(
+    `\n${Object.keys(node).length} exchanges, ${differences.length} difference(s), ` +
+      `${unexpected.length} unexpected, ${gone.length} expected but gone`,
+  );
+  return unexpected.length + gone.length === 0;
 }
 
-function covers(entry, difference) {
-  const sameField =
-    entry.exchange === "*"
-      ? difference.field.replace(/^\d+/, "*") === entry.field
-      : entry.exchange === difference.exchange && entry.field === difference.field;
-  return sameField && entry.node === difference.node && entry.ours === difference.ours;
+function tableIsCurrent() {
+  const current = documentParts()[1] === table(groups);
+  if (!current) {
+    console.log("\nthe table in docs/conformance.md is out of date: node transcripts/diff.mjs --write-table");
+  }
+  return current;
+}
+
+/** Before the table, the table, after it. */
+function documentParts() {
+  const document = readFileSync(DOCUMENT, "utf8");
+  const begin = document.indexOf(BEGIN);
+  const end = document.indexOf(END);
+  if (begin === -1 || end === -1) {
+    throw new Error("docs/conformance.md has no place for the table of differences");
+  }
+  return [document.slice(0, begin), document.slice(begin + BEGIN.length, end), document.slice(end + END.length)];
 }
 
 /** The fields in which two lists of steps differ; what one of them does not have is null there. */

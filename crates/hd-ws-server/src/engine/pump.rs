@@ -13,6 +13,7 @@ use bytes::Bytes;
 use engineio_proto::{CloseReason, Frame, Message, Packet, Transport};
 use socket2::SockRef;
 use tokio::net::TcpStream;
+use tokio::task::coop::consume_budget;
 
 use super::frame_reader::{FrameReader, Incoming};
 use super::wire::Wire;
@@ -68,13 +69,13 @@ impl<A: Application> Pump<A> {
         self.poll_write(cx)
     }
 
-    /// Reads until the socket is empty, in turns. Ready when the WebSocket is
-    /// at its end.
+    /// Reads until the socket is empty, or others must have their turn. Ready
+    /// when the WebSocket is at its end.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         let mut scratch = SCRATCH
             .take()
             .unwrap_or_else(|| vec![0; SCRATCH_LEN].into_boxed_slice());
-        let mut turns = 0;
+        let mut left = READ_BUDGET;
         let result = loop {
             if !self.read_ahead.is_empty() {
                 let bytes = std::mem::take(&mut self.read_ahead);
@@ -95,12 +96,12 @@ impl<A: Application> Pump<A> {
                     if let ControlFlow::Break(ended) = self.handle_bytes(&scratch[..count]) {
                         break Poll::Ready(ended);
                     }
+                    left = left.saturating_sub(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => break Poll::Ready(self.handle_end(CloseReason::TransportError)),
             }
-            turns += 1;
-            if turns == READ_TURNS {
+            if left == 0 {
                 cx.waker().wake_by_ref();
                 break Poll::Pending;
             }
@@ -239,6 +240,9 @@ async fn linger<A: Application>(connection: &Connection<A>, stream: &TcpStream) 
     let drain = async {
         let mut buffer = [0; 512];
         while stream.readable().await.is_ok() {
+            // A peer that sends faster than this reads would keep the thread,
+            // and the timeout from being looked at: `readable` never yields.
+            consume_budget().await;
             match stream.try_read(&mut buffer) {
                 Ok(0) => return,
                 Ok(_) => {}
@@ -317,7 +321,9 @@ thread_local! {
 /// What one read may take: the receive window of a fast sender, and small
 /// enough for a core's cache.
 const SCRATCH_LEN: usize = 64 * 1024;
-/// Reads before other tasks get their turn.
-const READ_TURNS: u32 = 8;
+/// Bytes that are read before other tasks get their turn. They may hold ten
+/// thousand frames, and tokio looks at sockets and timers only after some sixty
+/// turns of tasks that are always ready.
+const READ_BUDGET: usize = 64 * 1024;
 /// hyper's limit on the slices of one write.
 const MAX_SLICES: usize = 64;

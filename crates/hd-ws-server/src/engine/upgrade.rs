@@ -17,6 +17,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use tokio::net::TcpStream;
+use tokio::task::coop::consume_budget;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::counts::Kind;
@@ -246,6 +247,9 @@ async fn fill(stream: &TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
     buffer.resize(PROBE_BUFFER, 0);
     loop {
         stream.readable().await.ok()?;
+        // A peer that sends faster than this reads would keep the thread, and
+        // the timeout from being looked at: `readable` never yields.
+        consume_budget().await;
         match stream.try_read(buffer) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Ok(0) | Err(_) => return None,

@@ -4,6 +4,7 @@ mod acks;
 mod client;
 mod connecting;
 mod echo_server;
+mod floods;
 mod heartbeat;
 mod http_limits;
 mod memory;

@@ -102,8 +102,9 @@ impl<A: Application> Connection<A> {
         state.wire.is_ready() && self.send_locked(state, packets, || ()).is_ok()
     }
 
-    /// As [`send`](Self::send); once the packets have their place, and before
-    /// any that are sent later get theirs, runs `then`.
+    /// As [`send`](Self::send); runs `then` when the packets are taken, before
+    /// the client can have them and before any that are sent later get their
+    /// place.
     pub(crate) fn send_then(
         self: &Arc<Self>,
         packets: &[EncodedPacket],
@@ -123,14 +124,13 @@ impl<A: Application> Connection<A> {
             && state.wire.takes_frame(packet)
             && let Some(stream) = self.stream.get()
         {
+            then();
             // An error is the reading side's to find.
             let written = stream.try_write(packet.frame().bytes()).unwrap_or(0);
             if written == packet.frame().len() {
-                then();
                 return Ok(Sent::Written);
             }
             state.wire.queue_rest(packet.frame().clone(), written);
-            then();
             self.settle_later(state);
             return Ok(Sent::Queued);
         }

@@ -76,6 +76,11 @@ impl EchoServer {
         self.closed.recv_timeout(PATIENCE).expect("an end")
     }
 
+    /// Why a session has ended, when one has by now.
+    pub(crate) fn end(&self) -> Option<CloseReason> {
+        self.closed.try_recv().ok()
+    }
+
     /// Checks that the server serves, by a session of its own, and that nobody
     /// else is left.
     pub(crate) fn serves_on(&self) {

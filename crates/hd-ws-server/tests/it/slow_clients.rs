@@ -1,0 +1,101 @@
+//! Clients that take less than they are sent.
+
+use engineio_proto::CloseReason;
+use hd_rooms::Audience;
+use hd_ws_server::{DisconnectReason, ServerConfig};
+use serde_json::value::RawValue;
+use socket2::SockRef;
+use socketio_proto::{ClientConfig, EventName, OutgoingArgs};
+
+use crate::client::{WebSocket, frame};
+use crate::echo_server::EchoServer;
+use crate::io_server::IoServer;
+
+/// Far more than the kernel keeps for both ends.
+const MUCH: usize = 256 * 1024 * 1024;
+
+/// Makes the kernel keep little for a client.
+fn take_little(client: &WebSocket) {
+    SockRef::from(&client.0)
+        .set_recv_buffer_size(4096)
+        .expect("a buffer size");
+}
+
+#[test]
+fn a_client_that_never_reads_is_closed_and_nobody_waits_for_it() {
+    let server = IoServer::start(ServerConfig::default(), ClientConfig::default());
+    let slow = server.join();
+    take_little(&slow);
+    let mut other = server.join();
+    let text = format!("\"{}\"", "x".repeat(16 * 1024));
+    let expected = format!("42/n,[\"news\",{text}]");
+    let value = RawValue::from_string(text).unwrap();
+    let emit = || {
+        let name = EventName::new("news").unwrap();
+        let args = [&*value];
+        server
+            .namespace
+            .emit(&Audience::everyone(), name, OutgoingArgs::new(&args))
+    };
+    let mut sent = 0;
+    while emit() == 2 {
+        assert_eq!(other.text(), expected);
+        sent += expected.len();
+        assert!(sent < MUCH, "it is never closed");
+    }
+    // The event that did not fit went to the other, as all after it do.
+    assert_eq!(other.text(), expected);
+    assert_eq!(
+        server.next_left(),
+        DisconnectReason::Session(CloseReason::SendQueueFull)
+    );
+    assert_eq!(emit(), 1);
+    assert_eq!(other.text(), expected);
+}
+
+#[test]
+fn a_client_that_asks_and_never_reads_the_answers_is_closed() {
+    for asking in [
+        frame(0x81, format!("4{}", "x".repeat(10_000)).as_bytes()),
+        // Pongs, too, have to wait somewhere.
+        frame(0x89, &[b'x'; 125]).repeat(100),
+    ] {
+        let mut config = ServerConfig::default();
+        config.engine.send_queue_bytes = 50_000;
+        let server = EchoServer::start(config);
+        let mut client = WebSocket::open(server.address);
+        take_little(&client);
+        let mut sent = 0;
+        let reason = loop {
+            if let Some(reason) = server.end() {
+                break reason;
+            }
+            assert!(sent < MUCH, "it is never closed");
+            client.send(&asking);
+            sent += asking.len();
+        };
+        assert_eq!(reason, CloseReason::SendQueueFull);
+        server.serves_on();
+    }
+}
+
+#[test]
+fn a_client_that_never_polls_is_closed() {
+    let mut config = ServerConfig::default();
+    config.engine.send_queue_bytes = 10_000;
+    let server = EchoServer::start(config);
+    let query = format!("&sid={}", server.open_polling());
+    let body = format!("4{}", "x".repeat(6000));
+    assert!(server.request("POST", &query, &body).ends_with("ok"));
+    server.request("POST", &query, &body);
+    assert_eq!(server.next_end(), CloseReason::SendQueueFull);
+    // Many that are small cost more than their bytes.
+    let query = format!("&sid={}", server.open_polling());
+    server.request(
+        "POST",
+        &query,
+        &(0..200).map(|_| "4x").collect::<Vec<_>>().join("\x1e"),
+    );
+    assert_eq!(server.next_end(), CloseReason::SendQueueFull);
+    server.serves_on();
+}

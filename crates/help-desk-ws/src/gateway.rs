@@ -1,7 +1,7 @@
-//! The `/notifications` namespace: who may join, and in which room.
+//! The `/notifications` namespace: who may join, in which room, and until when.
 
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::borrow::Cow;
+use std::sync::Arc;
 
 use engineio_proto::CloseReason;
 use hd_auth::{JwtPayload, TokenSource, TokenSources, UserId, Verifier, VerifyError};
@@ -12,13 +12,14 @@ use hd_ws_server::{
 use http::header::AUTHORIZATION;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use socketio_proto::{EventName, OutgoingArgs};
-use tokio::task::AbortHandle;
+use socketio_proto::{Args, Event};
 
+use crate::expiry::{Expiries, unix_time};
 use crate::settings::AuthFailure;
 use crate::telemetry::Counters;
 use crate::telemetry::events::{
     AuthenticationFailed, ClientConnected, ClientDisconnected, QueryTokenUsed, SlowConsumerClosed,
+    TokenRefreshRefused, TokenRefreshed,
 };
 
 /// The application of `/notifications`.
@@ -26,6 +27,7 @@ use crate::telemetry::events::{
 pub(crate) struct Gateway {
     pub(crate) verifier: Verifier,
     pub(crate) auth_failure: AuthFailure,
+    pub(crate) expiries: Arc<Expiries>,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -34,7 +36,6 @@ struct ClientData {
     user_id: UserId,
     /// When the token expires, in seconds since 1970.
     expires_at: Option<u64>,
-    expiry: OnceLock<AbortHandle>,
 }
 
 /// The private room of a user.
@@ -60,7 +61,31 @@ impl Gateway {
             let peer = request.handshake.peer();
             QueryTokenUsed { peer }.emit(&self.counters);
         }
-        self.verifier.verify(&found.token, unix_now())
+        self.verify_token(&found.token)
+    }
+
+    fn verify_token(&self, token: &str) -> Result<JwtPayload, VerifyError> {
+        self.verifier.verify(token, unix_time().as_secs())
+    }
+
+    /// Puts a new token into the place of the one that a client came with.
+    /// Returns when it expires, or the code of what is wrong; the old one is
+    /// good as long as it was then.
+    fn refresh(&self, socket: &Socket, event: &Event) -> Result<Option<u64>, &'static str> {
+        let client: &ClientData = socket.data().ok_or(OTHER_USER)?;
+        let token: Option<TokenText<'_>> = event
+            .args
+            .iter()
+            .next()
+            .and_then(|token| serde_json::from_str(token.get()).ok());
+        let token = token.ok_or(VerifyError::Missing.reason())?.0;
+        let payload = self.verify_token(&token).map_err(VerifyError::reason)?;
+        if payload.usu_id != client.user_id {
+            return Err(OTHER_USER);
+        }
+        // One that is gone hears no answer.
+        let _is_there = self.expiries.renew(socket, payload.exp);
+        Ok(payload.exp)
     }
 }
 
@@ -72,7 +97,6 @@ impl NamespaceHandler for Gateway {
                 data: Some(Box::new(ClientData {
                     user_id: payload.usu_id,
                     expires_at: payload.exp,
-                    expiry: OnceLock::new(),
                 })),
             }),
             Err(reason) => {
@@ -104,21 +128,30 @@ impl NamespaceHandler for Gateway {
             room: user_room(data.user_id.get()).as_str(),
         }
         .emit(&self.counters);
-        if let Some(expires_at) = data.expires_at {
-            let left = Duration::from_secs(expires_at.saturating_sub(unix_now()));
-            let expiring = tokio::spawn(expire(socket.clone(), left));
-            let is_first = data.expiry.set(expiring.abort_handle()).is_ok();
-            debug_assert!(is_first, "a socket connects once");
+        self.expiries.insert(socket, data.expires_at);
+    }
+
+    fn event(&self, socket: &Socket, event: &Event) -> Option<Args> {
+        if event.name().as_str() != REFRESH {
+            return None;
         }
+        let sid = socket.id().as_str();
+        let answer = match self.refresh(socket, event) {
+            Ok(exp) => {
+                TokenRefreshed { sid }.emit(&self.counters);
+                serde_json::json!({"ok": true, "exp": exp})
+            }
+            Err(code) => {
+                TokenRefreshRefused { sid, reason: code }.emit(&self.counters);
+                serde_json::json!({"ok": false, "code": code})
+            }
+        };
+        let answer = RawValue::from_string(answer.to_string()).ok()?;
+        Some(Args::new(&[&answer]))
     }
 
     fn disconnected(&self, socket: &Socket, reason: DisconnectReason) {
-        if let Some(expiry) = socket
-            .data::<ClientData>()
-            .and_then(|data| data.expiry.get())
-        {
-            expiry.abort();
-        }
+        self.expiries.remove(socket);
         let sid = socket.id().as_str();
         if reason == DisconnectReason::Session(CloseReason::SendQueueFull) {
             SlowConsumerClosed { sid }.emit(&self.counters);
@@ -131,25 +164,6 @@ impl NamespaceHandler for Gateway {
     }
 }
 
-/// Tells a client that its token has expired, and closes its transport: with a
-/// new token it may come back.
-async fn expire(socket: Socket, left: Duration) {
-    tokio::time::sleep(left).await;
-    let name = EventName::new("auth:expired").expect("invariant: not a reserved name");
-    // A client that is gone needs not be told.
-    let _gone = socket.emit(name, OutgoingArgs::new(&[]));
-    // Clients of revision 4 handle the packets of one poll each in a turn of
-    // their own: closing in the same one would overtake the event.
-    tokio::time::sleep(EXPIRY_GRACE).await;
-    socket.close_transport();
-}
-
-fn unix_now() -> u64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
-}
-
 /// The `auth` object of a CONNECT packet.
 #[derive(Default, Deserialize)]
 struct Auth<'a> {
@@ -158,7 +172,9 @@ struct Auth<'a> {
 }
 
 #[derive(Deserialize)]
-struct TokenText<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);
+struct TokenText<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// From telling a client that its token has expired to closing its transport.
-const EXPIRY_GRACE: Duration = Duration::from_millis(250);
+/// The event by which a client hands in a new token, its argument.
+const REFRESH: &str = "auth:refresh";
+/// The code for a token of somebody else than who has connected.
+const OTHER_USER: &str = "token_other_user";

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 mod cli;
+mod expiry;
 mod gateway;
 mod http_api;
 mod serve;

@@ -13,6 +13,7 @@ use socketio_proto::ClientConfig;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::expiry::Expiries;
 use crate::gateway::Gateway;
 use crate::http_api::HttpApi;
 use crate::settings::{CorsOrigin, EmitAuth, NodeEnv, Settings};
@@ -37,10 +38,12 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
 
 async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let counters = Arc::new(Counters::default());
+    let expiries = Arc::new(Expiries::new(Arc::clone(&counters)));
     let gateway = Gateway {
         verifier: Verifier::new(settings.jwt.verifier_config())
             .context("tokens cannot be verified")?,
         auth_failure: settings.auth_failure,
+        expiries: Arc::clone(&expiries),
         counters: Arc::clone(&counters),
     };
     let mut io = SocketIo::new(ClientConfig {
@@ -49,6 +52,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     });
     let notifications = io.add_namespace("/notifications".parse()?, gateway);
     let engine = Arc::new(Engine::new(server_config(&settings), io));
+    tokio::spawn(async move { expiries.run().await });
     let stop = CancellationToken::new();
     let api = Arc::new(HttpApi {
         notifications,

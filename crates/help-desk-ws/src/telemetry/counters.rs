@@ -28,6 +28,12 @@ pub(crate) struct Counters {
     pub(crate) clients_connected: Counter,
     /// Of these, the ones that have left.
     pub(crate) clients_disconnected: Counter,
+    /// New tokens of connected clients that were accepted.
+    pub(crate) refreshes_accepted: Counter,
+    /// New tokens of connected clients that were refused.
+    pub(crate) refreshes_refused: Counter,
+    /// Tokens that expired while their client was connected.
+    pub(crate) tokens_expired: Counter,
     /// Tokens taken from the query string.
     pub(crate) query_tokens: Counter,
     /// Emit and broadcast commands that were carried out.

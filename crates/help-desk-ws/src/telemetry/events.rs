@@ -81,6 +81,50 @@ impl AuthenticationFailed<'_> {
     }
 }
 
+/// A client has handed in a new token for the one it came with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TokenRefreshed<'a> {
+    pub(crate) sid: &'a str,
+}
+
+impl TokenRefreshed<'_> {
+    pub(crate) fn emit(self, counters: &Counters) {
+        let Self { sid } = self;
+        counters.refreshes_accepted.add(1);
+        debug!(context = GATEWAY, sid, "Token refreshed");
+    }
+}
+
+/// A client's new token was refused; the one it came with stays in force.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TokenRefreshRefused<'a> {
+    pub(crate) sid: &'a str,
+    /// The `code` of the answer.
+    pub(crate) reason: &'a str,
+}
+
+impl TokenRefreshRefused<'_> {
+    pub(crate) fn emit(self, counters: &Counters) {
+        let Self { sid, reason } = self;
+        counters.refreshes_refused.add(1);
+        warn!(context = GATEWAY, sid, reason, "Token refresh refused");
+    }
+}
+
+/// The token of a connected client has expired; the client is closed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TokenExpired<'a> {
+    pub(crate) sid: &'a str,
+}
+
+impl TokenExpired<'_> {
+    pub(crate) fn emit(self, counters: &Counters) {
+        let Self { sid } = self;
+        counters.tokens_expired.add(1);
+        info!(context = GATEWAY, sid, "Token expired");
+    }
+}
+
 /// A client gave its token in the query string, where proxies log it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueryTokenUsed {
@@ -393,6 +437,31 @@ mod tests {
             "{text}"
         );
         assert_eq!(counters.query_tokens.get(), 1);
+    }
+
+    #[test]
+    fn what_becomes_of_tokens_is_logged_and_counted() {
+        let (text, counters) = line(LogFormat::Text, |counters| {
+            TokenRefreshed { sid: "x9" }.emit(counters);
+        });
+        assert_eq!(text, "DEBUG [NotificationsGateway] Token refreshed sid=x9");
+        assert_eq!(counters.refreshes_accepted.get(), 1);
+
+        let (text, counters) = line(LogFormat::Text, |counters| {
+            let (sid, reason) = ("x9", "token_expired");
+            TokenRefreshRefused { sid, reason }.emit(counters);
+        });
+        assert_eq!(
+            text,
+            "WARN  [NotificationsGateway] Token refresh refused sid=x9 reason=token_expired"
+        );
+        assert_eq!(counters.refreshes_refused.get(), 1);
+
+        let (text, counters) = line(LogFormat::Text, |counters| {
+            TokenExpired { sid: "x9" }.emit(counters);
+        });
+        assert_eq!(text, "INFO  [NotificationsGateway] Token expired sid=x9");
+        assert_eq!(counters.tokens_expired.get(), 1);
     }
 
     #[test]

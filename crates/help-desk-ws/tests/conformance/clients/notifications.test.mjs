@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { describe } from "node:test";
+import jwt from "jsonwebtoken";
 import { ROUTES, emit, post } from "../support/back-end.mjs";
 import { CLIENTS, COMBINATIONS, connected, openSocket, received, settled, upgraded } from "../support/clients.mjs";
 import { test } from "../support/limited-test.mjs";
@@ -207,6 +208,46 @@ for (const [combination, io, transports] of COMBINATIONS) {
       assert.ok(["transport close", "transport error"].includes(reason), reason);
       await deliveredTo(t, user, 0);
     });
+
+    test("stays when it hands in a new token in time", async (t) => {
+      const user = newUser();
+      const auth = { token: tokenFor(user, { expiresIn: 3 }) };
+      const [stays, goes] = [open(t, { auth }), open(t, { auth })];
+      const happened = [];
+      stays.on("auth:expired", () => happened.push("auth:expired"));
+      stays.on("disconnect", () => happened.push("disconnect"));
+      const gone = received(goes, "disconnect");
+      await Promise.all([connected(stays), connected(goes)]);
+      const token = tokenFor(user);
+      const { exp } = jwt.decode(token);
+      assert.deepEqual(await refreshed(stays, token), { ok: true, exp });
+      await gone;
+      await deliveredTo(t, user, 1);
+      assert.deepEqual(happened, []);
+    });
+
+    test("hands in a new token that expires sooner", async (t) => {
+      const user = newUser();
+      const socket = await join(t, user);
+      const [expired, gone] = [received(socket, "auth:expired"), received(socket, "disconnect")];
+      assert.equal((await refreshed(socket, tokenFor(user, { expiresIn: 2 }))).ok, true);
+      await Promise.all([expired, gone]);
+    });
+
+    test("is told why a new token is refused, and goes on with the old one", async (t) => {
+      const user = newUser();
+      const socket = await join(t, user);
+      const refused = [...REFUSED, ["a token of another user", tokenFor(newUser()), "token_other_user"], ["a number", 7, "token_missing"]];
+      for (const [what, token, code] of refused) {
+        assert.deepEqual(await refreshed(socket, token), { ok: false, code }, what);
+      }
+      await deliveredTo(t, user, 1);
+    });
+
+    /** What the service answers to a new token. */
+    function refreshed(socket, token) {
+      return new Promise((resolve) => socket.emit("auth:refresh", token, resolve));
+    }
 
     /** Waits until `count` sockets of the user are left: the service notices a lost client in its own time. */
     async function deliveredTo(t, user, count) {

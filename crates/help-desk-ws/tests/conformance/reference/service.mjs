@@ -72,10 +72,20 @@ async function serve() {
     const room = `user_${claims.usu_id}`;
     socket.join(room);
     log("INFO", `Client connected: ${socket.id}, User ID: ${claims.usu_id}, Room: ${room}`);
-    const expiry = setTimeout(() => {
+    const expire = () => {
       socket.emit("auth:expired");
       socket.conn.close();
-    }, untilExpiry(claims));
+    };
+    let expiry = setTimeout(expire, untilExpiry(claims));
+    socket.on("auth:refresh", (token, reply) => {
+      const renewed = verify(typeof token === "string" ? token : undefined, settings);
+      if (renewed.claims && renewed.claims.usu_id === claims.usu_id) {
+        clearTimeout(expiry);
+        expiry = setTimeout(expire, untilExpiry(renewed.claims));
+        return reply({ ok: true, exp: renewed.claims.exp ?? null });
+      }
+      return reply({ ok: false, code: renewed.code ?? "token_other_user" });
+    });
     socket.on("disconnect", (reason) => {
       clearTimeout(expiry);
       log("INFO", `Client disconnected: ${socket.id} reason="${reason}"`);

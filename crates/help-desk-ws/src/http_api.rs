@@ -2,14 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use hd_auth::UserId;
 use hd_events::{BroadcastCommand, EmitCommand, EmitError, EmitLimits};
 use hd_rooms::Audience;
 use hd_ws_server::{
-    BodyError, ClientHandshake, HttpHandler, HttpReply, Namespace, Refusal, SocketIo, read_body,
+    BodyError, ClientHandshake, Engine, HttpHandler, HttpReply, Namespace, Refusal, SocketIo,
+    read_body,
 };
 use http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
@@ -20,15 +21,20 @@ use socketio_proto::{EventName, OutgoingArgs};
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::user_room;
-use crate::settings::EmitAuth;
+use crate::settings::{EmitAuth, MetricsAuth};
 use crate::telemetry::Counters;
 use crate::telemetry::events::{EmitAccepted, EmitRefused};
+use crate::telemetry::metrics::{self, Gauges};
 
 /// The routes outside of Socket.IO.
 #[derive(Debug)]
 pub(crate) struct HttpApi {
     pub(crate) notifications: Namespace,
+    /// For its counts.
+    pub(crate) engine: Arc<Engine<SocketIo>>,
+    pub(crate) started: SystemTime,
     pub(crate) emit_auth: EmitAuth,
+    pub(crate) metrics_auth: MetricsAuth,
     pub(crate) limits: EmitLimits,
     pub(crate) counters: Arc<Counters>,
     pub(crate) stop: CancellationToken,
@@ -59,6 +65,10 @@ impl HttpHandler<SocketIo> for HttpApi {
             (&Method::POST, "/notifications/broadcast") => {
                 self.answer(self.broadcast(request).await, peer)
             }
+            // In production it may not even be there.
+            (_, "/metrics") if !matches!(self.metrics_auth, MetricsAuth::Closed) => {
+                self.metrics(&request).unwrap_or_else(Refused::response)
+            }
             (_, "/" | "/health" | "/livez" | "/readyz" | "/notifications") => {
                 Refused::method("GET").response()
             }
@@ -78,6 +88,33 @@ impl HttpApi {
         } else {
             json(StatusCode::OK, r#"{"status":"ready"}"#)
         }
+    }
+
+    fn metrics<B>(&self, request: &Request<B>) -> Result<Response<Full<Bytes>>, Refused> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Err(Refused::method("GET"));
+        }
+        if let MetricsAuth::Token(token) = &self.metrics_auth {
+            let presented = bearer(request.headers());
+            let hint = "send the header Authorization: Bearer <METRICS_TOKEN>";
+            authenticate(presented, |presented| token.accept(presented), hint)?;
+        }
+        let counts = self.engine.counts();
+        let gauges = Gauges {
+            polling: counts.polling(),
+            websocket: counts.websocket(),
+            plain: counts.plain(),
+            sockets: self.notifications.len(),
+            sessions_opened: counts.opened_total(),
+            upgrades: counts.upgraded_total(),
+            requests_refused: counts.refused_total(),
+            is_draining: self.engine.is_draining(),
+            started: self.started,
+        };
+        let mut response = Response::new(Full::from(metrics::page(&self.counters, &gauges)));
+        let content_type = HeaderValue::from_static(metrics::CONTENT_TYPE);
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+        Ok(response)
     }
 
     fn answer(&self, result: Result<usize, Refused>, peer: SocketAddr) -> Response<Full<Bytes>> {
@@ -149,7 +186,11 @@ impl HttpApi {
 
     /// The body of a request that may emit.
     async fn body(&self, request: Request<Incoming>) -> Result<Bytes, Refused> {
-        self.authenticate(request.headers())?;
+        if let EmitAuth::Token(tokens) = &self.emit_auth {
+            let presented = bearer(request.headers());
+            let hint = "send the header Authorization: Bearer <EMIT_TOKEN>";
+            authenticate(presented, |presented| tokens.accept(presented), hint)?;
+        }
         let limit = self.limits.max_payload_bytes + ENVELOPE_BYTES;
         let refused = |status, code, message: String| Err(Refused::new(status, code, message));
         match read_body(request.into_body(), limit, BODY_TIMEOUT).await {
@@ -169,30 +210,29 @@ impl HttpApi {
             ),
         }
     }
+}
 
-    fn authenticate(&self, headers: &HeaderMap) -> Result<(), Refused> {
-        let EmitAuth::Token(tokens) = &self.emit_auth else {
-            return Ok(());
-        };
-        let presented = headers
-            .get(AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim());
-        let (code, message) = match presented {
-            Some(token) if tokens.accept(token) => return Ok(()),
-            Some(_) => ("invalid_token", "the emit token is wrong"),
-            None => (
-                "missing_token",
-                "send the header Authorization: Bearer <EMIT_TOKEN>",
-            ),
-        };
-        Err(Refused {
-            header: Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-            ..Refused::new(StatusCode::UNAUTHORIZED, code, message)
-        })
-    }
+/// The token of an `Authorization: Bearer` header.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn authenticate(
+    presented: Option<&str>,
+    accept: impl FnOnce(&str) -> bool,
+    hint: &str,
+) -> Result<(), Refused> {
+    let (code, message) = match presented {
+        Some(token) if accept(token) => return Ok(()),
+        Some(_) => ("invalid_token", "the token is wrong"),
+        None => ("missing_token", hint),
+    };
+    Err(Refused {
+        header: Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+        ..Refused::new(StatusCode::UNAUTHORIZED, code, message)
+    })
 }
 
 impl Refused {

@@ -56,7 +56,10 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let stop = CancellationToken::new();
     let api = Arc::new(HttpApi {
         notifications,
+        engine: Arc::clone(&engine),
+        started: SystemTime::now(),
         emit_auth: settings.emit_auth.clone(),
+        metrics_auth: settings.metrics_auth.clone(),
         limits: EmitLimits::default(),
         counters,
         stop: stop.clone(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hd_auth::Secret;
 
 use super::reader::Reader;
-use super::secrets::{self, EmitToken};
+use super::secrets::{self, BearerToken};
 use super::variables as var;
 use super::{Flags, NodeEnv, Problems, Sources, expires_in, listen_address, values};
 
@@ -46,7 +46,7 @@ impl SigningSettings {
 #[derive(Debug)]
 pub(crate) struct EmitClientSettings {
     pub(crate) port: u16,
-    pub(crate) token: Option<EmitToken>,
+    pub(crate) token: Option<BearerToken>,
 }
 
 impl EmitClientSettings {
@@ -59,7 +59,7 @@ impl EmitClientSettings {
         let mut sources = Sources::read(Flags::default());
         let mut reader = Reader::new(&mut sources);
         let port = listen_address(&mut reader).port();
-        let token = secrets::emit_token(&mut reader, &var::EMIT_TOKEN);
+        let token = secrets::bearer_token(&mut reader, &var::EMIT_TOKEN);
         reader.finish()?;
         Ok(Self { port, token })
     }

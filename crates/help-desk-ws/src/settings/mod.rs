@@ -24,7 +24,7 @@ pub(crate) use commands::{EmitClientSettings, HealthSettings, SigningSettings};
 pub(crate) use origin::CorsOrigin;
 pub(crate) use problem::Problems;
 pub(crate) use reader::{Description, Warning};
-pub(crate) use secrets::{EmitAuth, JwtSettings};
+pub(crate) use secrets::{EmitAuth, JwtSettings, MetricsAuth};
 pub(crate) use sources::{Flags, Sources};
 pub(crate) use values::duration;
 pub(crate) use variables::ALL as VARIABLES;
@@ -59,6 +59,7 @@ pub(crate) struct Settings {
     pub(crate) max_payload: usize,
     /// Most bytes that may wait for one client.
     pub(crate) send_queue_bytes: usize,
+    pub(crate) metrics_auth: MetricsAuth,
     pub(crate) log: LogSettings,
     /// What works, and should be looked at.
     pub(crate) warnings: Vec<Warning>,
@@ -123,6 +124,7 @@ impl Settings {
             values::number(text, LEAST_SEND_QUEUE_BYTES..=MOST_BYTES)
         });
 
+        let metrics_auth = secrets::metrics_auth(&mut reader, node_env);
         let log = LogSettings {
             format: reader.value(&var::LOG_FORMAT, values::word),
             level: reader.value(&var::LOG_LEVEL, values::word),
@@ -150,6 +152,7 @@ impl Settings {
             shutdown_timeout,
             max_payload,
             send_queue_bytes,
+            metrics_auth,
             log,
             warnings,
             description,

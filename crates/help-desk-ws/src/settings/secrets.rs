@@ -1,4 +1,4 @@
-//! Secrets: who may connect, who may emit.
+//! Secrets: who may connect, who may emit, who may read the metrics.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::NodeEnv;
 use super::reader::Reader;
 use super::values::Words;
 use super::variables::{
-    EMIT_TOKEN, EMIT_TOKEN_PREVIOUS, JWT_SECRET, JWT_SECRET_PREVIOUS, Variable,
+    EMIT_TOKEN, EMIT_TOKEN_PREVIOUS, JWT_SECRET, JWT_SECRET_PREVIOUS, METRICS_TOKEN, Variable,
 };
 
 /// What tokens of clients are verified with.
@@ -48,9 +48,9 @@ pub(crate) enum EmitAuth {
 #[derive(Clone, Debug)]
 pub(crate) struct EmitTokens {
     /// The token in use.
-    pub(crate) current: EmitToken,
+    pub(crate) current: BearerToken,
     /// The token before the last rotation.
-    pub(crate) previous: Option<EmitToken>,
+    pub(crate) previous: Option<BearerToken>,
     /// Whether `current` was made up for this run, because none was set in development.
     pub(crate) is_ephemeral: bool,
 }
@@ -66,14 +66,30 @@ impl EmitTokens {
     }
 }
 
+/// Who may read the metrics.
+#[derive(Clone, Debug)]
+pub(crate) enum MetricsAuth {
+    /// Nobody: there is no such route.
+    Closed,
+    /// Everybody who reaches the port.
+    Open,
+    /// Who presents this token.
+    Token(BearerToken),
+}
+
 /// A token that fits into a header. `Debug` does not print it.
 #[derive(Clone)]
-pub(crate) struct EmitToken(Box<str>);
+pub(crate) struct BearerToken(Box<str>);
 
-impl EmitToken {
+impl BearerToken {
     /// The token itself, for the client's side and for the commands to try in development.
     pub(crate) fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// Whether the presented token is this one. Takes the same time wherever it differs.
+    pub(crate) fn accept(&self, presented: &str) -> bool {
+        self.ct_eq(presented).into()
     }
 
     fn ct_eq(&self, presented: &str) -> subtle::Choice {
@@ -81,9 +97,9 @@ impl EmitToken {
     }
 }
 
-impl fmt::Debug for EmitToken {
+impl fmt::Debug for BearerToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("EmitToken([redacted])")
+        f.write_str("BearerToken([redacted])")
     }
 }
 
@@ -201,21 +217,11 @@ pub(super) fn emit_auth(
     node_env: NodeEnv,
     kind: EmitAuthKind,
 ) -> Option<EmitAuth> {
-    let given = emit_token(reader, &EMIT_TOKEN);
-    let previous = emit_token(reader, &EMIT_TOKEN_PREVIOUS);
+    let given = bearer_token(reader, &EMIT_TOKEN);
+    let previous = bearer_token(reader, &EMIT_TOKEN_PREVIOUS);
     for (variable, token) in [(&EMIT_TOKEN, &given), (&EMIT_TOKEN_PREVIOUS, &previous)] {
-        if token
-            .as_ref()
-            .is_some_and(|token| token.0.len() < MIN_EMIT_TOKEN_BYTES)
-        {
-            refuse_in_production(
-                reader,
-                node_env,
-                variable,
-                format!("is shorter than {MIN_EMIT_TOKEN_BYTES} bytes"),
-                "set a longer one in both services: openssl rand -hex 32",
-            );
-        }
+        let fix = "set a longer one in both services: openssl rand -hex 32";
+        refuse_short(reader, node_env, variable, token.as_ref(), fix);
     }
 
     if kind == EmitAuthKind::Open {
@@ -259,21 +265,33 @@ pub(super) fn emit_auth(
     );
     let generated = generate(reader, &EMIT_TOKEN)?;
     Some(EmitAuth::Token(EmitTokens {
-        current: EmitToken(generated.into()),
+        current: BearerToken(generated.into()),
         previous: None,
         is_ephemeral: true,
     }))
 }
 
-/// Reads an emit token. One that no header can carry is a problem.
-pub(super) fn emit_token(
+/// Reads who may see the metrics.
+pub(super) fn metrics_auth(reader: &mut Reader<'_>, node_env: NodeEnv) -> MetricsAuth {
+    let token = bearer_token(reader, &METRICS_TOKEN);
+    let fix = "set a longer one here and where the metrics are collected: openssl rand -hex 32";
+    refuse_short(reader, node_env, &METRICS_TOKEN, token.as_ref(), fix);
+    match (token, node_env) {
+        (Some(token), _) => MetricsAuth::Token(token),
+        (None, NodeEnv::Production) => MetricsAuth::Closed,
+        (None, NodeEnv::Development) => MetricsAuth::Open,
+    }
+}
+
+/// Reads a token. One that no header can carry is a problem.
+pub(super) fn bearer_token(
     reader: &mut Reader<'_>,
     variable: &'static Variable,
-) -> Option<EmitToken> {
+) -> Option<BearerToken> {
     let bytes = reader.secret(variable)?;
     match str::from_utf8(bytes) {
         Ok(token) if token.bytes().all(|byte| byte.is_ascii_graphic()) => {
-            Some(EmitToken(token.into()))
+            Some(BearerToken(token.into()))
         }
         _ => {
             reader.problem(
@@ -283,6 +301,19 @@ pub(super) fn emit_token(
             );
             None
         }
+    }
+}
+
+fn refuse_short(
+    reader: &mut Reader<'_>,
+    node_env: NodeEnv,
+    variable: &'static Variable,
+    token: Option<&BearerToken>,
+    fix: &str,
+) {
+    if token.is_some_and(|token| token.0.len() < MIN_TOKEN_BYTES) {
+        let what = format!("is shorter than {MIN_TOKEN_BYTES} bytes");
+        refuse_in_production(reader, node_env, variable, what, fix);
     }
 }
 
@@ -319,7 +350,7 @@ fn generate(reader: &mut Reader<'_>, variable: &'static Variable) -> Option<Stri
 }
 
 /// 128 bits, written in any base up to 256.
-const MIN_EMIT_TOKEN_BYTES: usize = 16;
+const MIN_TOKEN_BYTES: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -328,8 +359,8 @@ mod tests {
     #[test]
     fn both_tokens_are_accepted_during_a_rotation() {
         let tokens = |previous: Option<&str>| EmitTokens {
-            current: EmitToken("current-token".into()),
-            previous: previous.map(|token| EmitToken(token.into())),
+            current: BearerToken("current-token".into()),
+            previous: previous.map(|token| BearerToken(token.into())),
             is_ephemeral: false,
         };
         let rotating = tokens(Some("previous-token"));
@@ -343,7 +374,7 @@ mod tests {
 
     #[test]
     fn debug_shows_no_token() {
-        let token = EmitToken("current-token".into());
+        let token = BearerToken("current-token".into());
         assert!(!format!("{token:?}").contains("current"));
     }
 }

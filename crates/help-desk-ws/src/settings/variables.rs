@@ -53,7 +53,7 @@ const GENERAL: &str = "General";
 const CLIENTS: &str = "Clients";
 const BACK_END: &str = "Back end";
 const LIMITS: &str = "Times and limits";
-const LOGS: &str = "Logs";
+const TELEMETRY: &str = "Logs and metrics";
 
 variables! {
     NODE_ENV {
@@ -226,14 +226,23 @@ variables! {
         flag: "log-format",
         value_name: "FORMAT",
         default: Some("text"),
-        heading: LOGS,
+        heading: TELEMETRY,
         help: "text or json, one line for each event",
     }
     LOG_LEVEL {
         flag: "log-level",
         value_name: "LEVEL",
         default: Some("info"),
-        heading: LOGS,
+        heading: TELEMETRY,
         help: "off, error, warn, info, debug or trace",
+    }
+    METRICS_TOKEN {
+        flag: "metrics-token",
+        is_secret: true,
+        value_name: "TOKEN",
+        default: None,
+        heading: TELEMETRY,
+        help: "Token for GET /metrics, sent as `Authorization: Bearer <token>`. Without one there \
+               are no metrics in production, and they are open in development",
     }
 }

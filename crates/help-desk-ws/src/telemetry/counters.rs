@@ -15,7 +15,6 @@ impl Counter {
     }
 
     /// The count so far.
-    #[cfg(test)]
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

@@ -12,6 +12,7 @@ use crate::settings::{LogFormat, LogSettings, Settings};
 mod counters;
 pub(crate) mod events;
 mod log_layer;
+pub(crate) mod metrics;
 
 pub(crate) use counters::Counters;
 

@@ -17,6 +17,7 @@ const SUITES = {
   python: (env) => run(PYTHON, ["python/test_notifications.py"], env),
 };
 const REFERENCE = {
+  REFERENCE: "1",
   JWT_SECRET: "reference-secret-of-at-least-32-bytes",
   EMIT_TOKEN: "reference-emit-token-of-at-least-32-bytes",
   WS_BIN: fileURLToPath(new URL("reference/service.mjs", import.meta.url)),

@@ -27,6 +27,7 @@ fn every_variable_has_its_default() {
         ("SEND_QUEUE_BYTES", "1048576"),
         ("LOG_FORMAT", "text"),
         ("LOG_LEVEL", "info"),
+        ("METRICS_TOKEN", "not set"),
     ] {
         assert_eq!(run.setting(name), (value.to_owned(), "default".to_owned()));
     }
@@ -320,12 +321,17 @@ fn weak_secrets_are_warned_about() {
     check_settings(&[("EMIT_TOKEN", "short")])
         .check_code(0)
         .check_stderr("warning: EMIT_TOKEN is shorter than 16 bytes");
-    Program::new(&["--check"])
-        .production()
-        .env("EMIT_TOKEN", "short")
-        .run()
-        .check_code(64)
-        .check_stderr("EMIT_TOKEN (environment) is shorter than 16 bytes");
+    check_settings(&[("METRICS_TOKEN", "short")])
+        .check_code(0)
+        .check_stderr("warning: METRICS_TOKEN is shorter than 16 bytes");
+    for name in ["EMIT_TOKEN", "METRICS_TOKEN"] {
+        Program::new(&["--check"])
+            .production()
+            .env(name, "short")
+            .run()
+            .check_code(64)
+            .check_stderr(&format!("{name} (environment) is shorter than 16 bytes"));
+    }
 }
 
 #[test]
@@ -334,9 +340,11 @@ fn secrets_that_cannot_work_are_refused() {
         .check_code(64)
         .check_stderr("JWT_SECRET (environment) cannot be used: the secret is a PEM key");
     for token in ["two words", "ñandú"] {
-        check_settings(&[("EMIT_TOKEN", token)])
-            .check_code(64)
-            .check_stderr("EMIT_TOKEN (environment) has characters that");
+        for name in ["EMIT_TOKEN", "METRICS_TOKEN"] {
+            check_settings(&[(name, token)])
+                .check_code(64)
+                .check_stderr(&format!("{name} (environment) has characters that"));
+        }
     }
 }
 
@@ -394,6 +402,7 @@ fn help_names_every_setting() {
     for text in [
         "JWT_SECRET ",
         "EMIT_TOKEN_PREVIOUS ",
+        "METRICS_TOKEN ",
         "Examples:",
         "Exit codes:",
     ] {

@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { describe } from "node:test";
 import { WebSocket } from "ws";
 import { ROUTES, emit, post } from "../support/back-end.mjs";
-import { CLIENTS, COMBINATIONS, connected, openSocket, received, settled } from "../support/clients.mjs";
+import { CLIENTS, COMBINATIONS, connected, openSocket, received, settled, upgraded } from "../support/clients.mjs";
 import { test } from "../support/limited-test.mjs";
-import { COMMANDS, EMIT_TOKEN, JWT_SECRET, runCommand, startService, withoutBinary } from "../support/service.mjs";
+import { COMMANDS, EMIT_TOKEN, JWT_SECRET, runCommand, startService, withoutBinary, withoutReference } from "../support/service.mjs";
 import { TcpProxy } from "../support/tcp-proxy.mjs";
 import { newUser, refusedTokens, tokenFor } from "../support/tokens.mjs";
 
@@ -140,6 +140,21 @@ describe("settings", options, () => {
     assert.equal((await post(`${service.url}/emit`, {}, { token: "neither" })).status, 401);
   });
 
+  for (const [combination, io, transports] of COMBINATIONS) {
+    test(`JWT_SECRET_PREVIOUS lets ${combination} in, and hand in a token of the new secret`, async (t) => {
+      const secret = "the-secret-before-with-32-bytes-or-more!";
+      const service = await startService(t, { JWT_SECRET_PREVIOUS: secret });
+      const user = newUser();
+      const socket = openSocket(t, io, service.url, { transports, auth: { token: tokenFor(user, { secret }) } });
+      await connected(socket);
+      const reply = new Promise((resolve) => socket.emit("auth:refresh", tokenFor(user), resolve));
+      assert.equal((await reply).ok, true);
+      const stranger = tokenFor(user, { secret: "a-third-secret-with-32-bytes-or-more" });
+      const refused = openSocket(t, io, service.url, { transports, auth: { token: stranger } });
+      assert.equal((await received(refused, "connect_error"))[0].data.code, "token_signature");
+    });
+  }
+
   test("EMIT_AUTH=open asks for no token", async (t) => {
     const service = await startService(t, { EMIT_AUTH: "open" });
     const { status } = await post(`${service.url}/emit`, ROUTES["/emit"](newUser(), "x", {}), { token: null });
@@ -152,16 +167,29 @@ describe("settings", options, () => {
     await connected(openSocket(t, io4, service.url, { transports: ["websocket"], auth: { token } }));
   });
 
+  for (const [combination, io, transports] of COMBINATIONS) {
+    test(`AUTH_FAILURE=legacy connects and disconnects ${combination}`, async (t) => {
+      const service = await startService(t, { AUTH_FAILURE: "legacy" });
+      const user = newUser();
+      const socket = openSocket(t, io, service.url, { transports, auth: { token: "bad" } });
+      const happened = [];
+      socket.on("connect", () => happened.push("connect"));
+      socket.on("connect_error", () => happened.push("connect_error"));
+      const [reason] = await received(socket, "disconnect");
+      assert.deepEqual(happened, ["connect"]);
+      assert.equal(reason, "io server disconnect");
+      await service.logged(/\[NotificationsGateway\] Authentication failed: .* reason=token_malformed/);
+      // As with the NestJS service, the client may try again by itself.
+      socket.auth = { token: tokenFor(user) };
+      const again = received(socket, "connect");
+      socket.connect();
+      await again;
+      assert.equal(await emit(service.url, user, "x", {}), 1);
+    });
+  }
+
   test("AUTH_FAILURE=legacy: CONNECT, then DISCONNECT, and the transport stays open", async (t) => {
     const service = await startService(t, { AUTH_FAILURE: "legacy" });
-    const socket = openSocket(t, io4, service.url, { transports: ["websocket"], auth: { token: "bad" } });
-    const happened = [];
-    socket.on("connect", () => happened.push("connect"));
-    socket.on("connect_error", () => happened.push("connect_error"));
-    const [reason] = await received(socket, "disconnect");
-    assert.deepEqual(happened, ["connect"]);
-    assert.equal(reason, "io server disconnect");
-
     const raw = new WebSocket(`${service.url.replace("http", "ws")}/socket.io/?EIO=4&transport=websocket`);
     t.after(() => raw.terminate());
     const frames = [];
@@ -234,6 +262,128 @@ describe("the log", options, () => {
   });
 });
 
+describe("the log in JSON", { ...options, ...orSkip(withoutReference) }, () => {
+  test("is one object for each line, with the contract's texts and the fields in them", async (t) => {
+    const service = await startService(t, { LOG_FORMAT: "json" });
+    const user = newUser();
+    const socket = openSocket(t, io4, service.url, { transports: ["websocket"], auth: { token: tokenFor(user) } });
+    await connected(socket);
+    const { id } = socket;
+    socket.disconnect();
+    await service.logged(/Client disconnected/);
+    const refused = openSocket(t, io4, service.url, { transports: ["websocket"], auth: { token: "bad" } });
+    await received(refused, "connect_error");
+    await service.logged(/Authentication failed/);
+    assert.equal((await service.terminate()).code, 0);
+
+    const lines = service.output.split("\n").map((line) => JSON.parse(line));
+    for (const line of lines) {
+      assert.ok(!Number.isNaN(Date.parse(line.timestamp)), line.timestamp);
+      for (const field of ["level", "context", "message"]) {
+        assert.equal(typeof line[field], "string", field);
+      }
+    }
+    const [on, off, failed] = ["Client connected", "Client disconnected", "Authentication failed"].map((text) =>
+      lines.find(({ message }) => message.startsWith(text)),
+    );
+    const room = `user_${user}`;
+    const gateway = "NotificationsGateway";
+    assert.equal(on.message, `Client connected: ${id}, User ID: ${user}, Room: ${room}`);
+    assert.deepEqual([on.context, on.level, on.sid, on.user_id, on.room], [gateway, "info", id, user, room]);
+    assert.deepEqual([off.context, off.sid, off.message], [gateway, id, `Client disconnected: ${id}`]);
+    assert.deepEqual([failed.context, failed.level, failed.reason], [gateway, "warn", "token_malformed"]);
+  });
+});
+
+describe("metrics", { ...options, ...orSkip(withoutReference) }, () => {
+  const METRICS_TOKEN = "a-metrics-token-with-32-bytes-or-more";
+  const production = { NODE_ENV: "production", CORS_ORIGIN: "https://front.example" };
+  const get = (service, token, method = "GET") =>
+    fetch(`${service.url}/metrics`, { method, headers: token === undefined ? {} : { Authorization: `Bearer ${token}` } });
+
+  test("count what happens", async (t) => {
+    const service = await startService(t);
+    const user = newUser();
+    const token = tokenFor(user);
+    const websocket = openSocket(t, io4, service.url, { transports: ["websocket"], auth: { token } });
+    const polling = openSocket(t, io4, service.url, { transports: ["polling"], auth: { token } });
+    const leaves = openSocket(t, io4, service.url, { transports: ["polling", "websocket"], auth: { token } });
+    const upgrade = upgraded(leaves);
+    await Promise.all([connected(websocket), connected(polling), connected(leaves)]);
+    await upgrade;
+    leaves.disconnect();
+    await service.logged(/Client disconnected/);
+    const plain = new WebSocket(`${service.url.replace("http", "ws")}/notifications?token=${token}`);
+    t.after(() => plain.terminate());
+    await new Promise((resolve) => plain.once("open", resolve));
+    for (const bad of ["bad", tokenFor(user, { expiresIn: -10 })]) {
+      const refused = openSocket(t, io4, service.url, { transports: ["websocket"], auth: { token: bad } });
+      await received(refused, "connect_error");
+      refused.io._close();
+    }
+    await new Promise((resolve) => websocket.emit("auth:refresh", token, resolve));
+    await new Promise((resolve) => websocket.emit("auth:refresh", "bad", resolve));
+    assert.equal(await emit(service.url, user, "x", {}), 3);
+    await post(`${service.url}/emit`, {}, { token: "wrong" });
+
+    const response = await get(service);
+    assert.equal(response.status, 200);
+    assert.equal(response.headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    const { samples, types } = parseMetrics(await response.text());
+    const expected = {
+      helpdesk_ws_sockets: 3,
+      helpdesk_ws_draining: 0,
+      'helpdesk_ws_sessions{transport="plain"}': 1,
+      'helpdesk_ws_sessions{transport="polling"}': 1,
+      helpdesk_ws_sessions_opened_total: 6,
+      helpdesk_ws_upgrades_total: 1,
+      helpdesk_ws_connects_total: 4,
+      helpdesk_ws_disconnects_total: 1,
+      'helpdesk_ws_authentication_failures_total{reason="token_malformed"}': 1,
+      'helpdesk_ws_authentication_failures_total{reason="token_expired"}': 1,
+      'helpdesk_ws_authentication_failures_total{reason="token_signature"}': 0,
+      helpdesk_ws_query_tokens_total: 1,
+      'helpdesk_ws_token_refreshes_total{result="accepted"}': 1,
+      'helpdesk_ws_token_refreshes_total{result="refused"}': 1,
+      helpdesk_ws_tokens_expired_total: 0,
+      'helpdesk_ws_emits_total{result="accepted"}': 1,
+      'helpdesk_ws_emits_total{result="refused"}': 1,
+      helpdesk_ws_deliveries_total: 3,
+      helpdesk_ws_slow_consumers_total: 0,
+    };
+    for (const [name, value] of Object.entries(expected)) {
+      assert.equal(samples.get(name), value, name);
+    }
+    const started = samples.get("helpdesk_ws_start_time_seconds");
+    assert.ok(started > Date.now() / 1000 - 60 && started <= Date.now() / 1000, `started at ${started}`);
+    for (const [name, type] of types) {
+      assert.match(name, /^helpdesk_ws_/);
+      assert.equal(type, name.endsWith("_total") ? "counter" : "gauge", name);
+    }
+  });
+
+  test("are read with METRICS_TOKEN only", async (t) => {
+    const service = await startService(t, { ...production, METRICS_TOKEN });
+    assert.equal((await get(service, METRICS_TOKEN)).status, 200);
+    for (const wrong of [undefined, EMIT_TOKEN, `${METRICS_TOKEN}x`, METRICS_TOKEN.slice(1)]) {
+      const response = await get(service, wrong);
+      assert.equal(response.status, 401);
+      assert.equal(response.headers.get("www-authenticate"), "Bearer");
+      assert.ok(!(await response.text()).includes("helpdesk_ws_"));
+    }
+    const response = await get(service, METRICS_TOKEN, "POST");
+    assert.deepEqual([response.status, response.headers.get("allow")], [405, "GET"]);
+    assert.ok(!service.output.includes(METRICS_TOKEN));
+  });
+
+  test("are not there in production without METRICS_TOKEN", async (t) => {
+    const service = await startService(t, production);
+    for (const method of ["GET", "POST"]) {
+      assert.equal((await get(service, undefined, method)).status, 404);
+    }
+  });
+});
+
 describe("commands", options, () => {
   test("token prints a token that connects", async (t) => {
     const service = await startService(t);
@@ -257,6 +407,32 @@ describe("commands", options, () => {
     assert.deepEqual(await event, [{ ticketId: 7 }]);
   });
 
+  test("listen prints what its user is sent, and ends", orSkip(withoutReference), async (t) => {
+    const service = await startService(t);
+    const user = newUser();
+    const listening = runCommand(COMMANDS.listen(service.url, tokenFor(user), 2));
+    await service.logged(/Client connected/);
+    assert.equal(await emit(service.url, user, "new_notification", { ticketId: 1, mensaje: "ñandú" }), 1);
+    assert.equal(await emit(service.url, newUser(), "new_notification", {}), 0);
+    assert.equal(await emit(service.url, user, "ticket_closed", [1, null]), 1);
+    const { code, stdout } = await listening;
+    assert.equal(code, 0);
+    assert.deepEqual(stdout.trimEnd().split("\n").map((line) => JSON.parse(line)), [
+      { event: "new_notification", data: { ticketId: 1, mensaje: "ñandú" } },
+      { event: "ticket_closed", data: [1, null] },
+    ]);
+  });
+
+  test("listen says why it is refused, and does not print the token", orSkip(withoutReference), async (t) => {
+    const service = await startService(t);
+    const token = tokenFor(newUser(), { expiresIn: -10 });
+    const { code, stdout, stderr } = await runCommand(COMMANDS.listen(service.url, token, 1));
+    assert.notEqual(code, 0);
+    assert.equal(stdout, "");
+    assert.match(stderr, /expired/);
+    assert.ok(!stderr.includes(token));
+  });
+
   test("emit fails with a wrong token", async (t) => {
     const service = await startService(t);
     const { code } = await runCommand(COMMANDS.emit(service.url, newUser(), "x", {}), { EMIT_TOKEN: "wrong-token-of-at-least-32-bytes-here" });
@@ -270,3 +446,28 @@ describe("commands", options, () => {
     assert.notEqual((await runCommand(COMMANDS.health(service.port))).code, 0);
   });
 });
+
+/** Options of which the first reason to skip counts. */
+function orSkip(...reasons) {
+  return { skip: [withoutBinary, ...reasons].map(({ skip }) => skip).find(Boolean) ?? false };
+}
+
+/** Prometheus' text format: the value of each sample, and the type of each family, which must have a help. */
+function parseMetrics(page) {
+  const [samples, types, helped] = [new Map(), new Map(), new Set()];
+  assert.ok(page.endsWith("\n"));
+  for (const line of page.trimEnd().split("\n")) {
+    const [, kind, name, rest] = /^# (HELP|TYPE) (\S+) (.+)$/.exec(line) ?? [];
+    if (kind === "HELP") {
+      helped.add(name);
+    } else if (kind === "TYPE") {
+      assert.ok(helped.has(name) && !types.has(name), line);
+      types.set(name, rest);
+    } else {
+      const [, sample, family, value] = /^((\w+)(?:\{\w+="[^"]*"\})?) ([\d.]+)$/.exec(line) ?? assert.fail(line);
+      assert.ok(types.has(family) && !samples.has(sample), line);
+      samples.set(sample, Number(value));
+    }
+  }
+  return { samples, types };
+}

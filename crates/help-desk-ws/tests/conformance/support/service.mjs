@@ -15,10 +15,14 @@ export const withoutBinary = { skip: !WS_BIN && "WS_BIN is not set" };
 export const JWT_SECRET = process.env.JWT_SECRET;
 export const EMIT_TOKEN = process.env.EMIT_TOKEN;
 
+/** For tests of what the reference service does not have. */
+export const withoutReference = { skip: Boolean(process.env.REFERENCE) && "the reference service has none of this" };
+
 /** Arguments of the commands that tests call. */
 export const COMMANDS = {
   token: (user) => ["token", "--user", String(user)],
   emit: (url, user, event, payload) => ["emit", "--url", url, "--user", String(user), "--event", event, "--payload", JSON.stringify(payload)],
+  listen: (url, token, count) => ["listen", "--url", `${url}/notifications`, "--token", token, "--count", String(count), "--timeout", "10s"],
   health: (port) => ["health", "--host", "127.0.0.1", "--port", String(port)],
 };
 
@@ -66,7 +70,7 @@ class Service {
         this.#changed();
       });
     }
-    this.listening = this.logged(/Listening on (http:\/\/\S+)/).then(([, url]) => {
+    this.listening = this.logged(/Listening on (http:\/\/[^\s"]+)/).then(([, url]) => {
       this.url = url;
       this.port = new URL(url).port;
     });

@@ -1,0 +1,191 @@
+//! The numbers of the service in Prometheus' text format, version 0.0.4.
+
+use std::fmt::{Display, Write as _};
+use std::time::{Duration, SystemTime};
+
+use hd_auth::VerifyError;
+
+use super::Counters;
+
+/// What is measured where it is, and not counted by events.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gauges {
+    /// Sessions by their transport.
+    pub(crate) polling: usize,
+    pub(crate) websocket: usize,
+    pub(crate) plain: usize,
+    /// Clients in `/notifications`.
+    pub(crate) sockets: usize,
+    pub(crate) sessions_opened: u64,
+    pub(crate) upgrades: u64,
+    pub(crate) requests_refused: u64,
+    /// Whether new clients are turned away.
+    pub(crate) is_draining: bool,
+    pub(crate) started: SystemTime,
+}
+
+/// The media type of [`page`].
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// All numbers, each with its help.
+pub(crate) fn page(counters: &Counters, gauges: &Gauges) -> String {
+    let mut page = Page(String::with_capacity(4096));
+    page.gauge(
+        "sessions",
+        "Sessions connected now, by transport; plain is a WebSocket without Socket.IO.",
+        [
+            (r#"{transport="polling"}"#, gauges.polling),
+            (r#"{transport="websocket"}"#, gauges.websocket),
+            (r#"{transport="plain"}"#, gauges.plain),
+        ],
+    );
+    page.gauge(
+        "sockets",
+        "Clients that are in /notifications now.",
+        [("", gauges.sockets)],
+    );
+    page.gauge(
+        "draining",
+        "1 while new clients are turned away, 0 otherwise.",
+        [("", u8::from(gauges.is_draining))],
+    );
+    page.gauge(
+        "build_info",
+        "1, with the version that runs.",
+        [(
+            concat!(r#"{version=""#, env!("CARGO_PKG_VERSION"), r#""}"#),
+            1,
+        )],
+    );
+    let started = gauges.started.duration_since(SystemTime::UNIX_EPOCH);
+    let uptime = gauges.started.elapsed();
+    page.gauge(
+        "start_time_seconds",
+        "When the process started, in seconds since 1970.",
+        [("", seconds(started.unwrap_or_default()))],
+    );
+    page.gauge(
+        "uptime_seconds",
+        "Time since the process started.",
+        [("", seconds(uptime.unwrap_or_default()))],
+    );
+
+    page.counter(
+        "sessions_opened_total",
+        "Sessions opened.",
+        [("", gauges.sessions_opened)],
+    );
+    page.counter(
+        "upgrades_total",
+        "Sessions that moved from polling to WebSocket.",
+        [("", gauges.upgrades)],
+    );
+    page.counter(
+        "requests_refused_total",
+        "Engine.IO requests that were refused.",
+        [("", gauges.requests_refused)],
+    );
+    page.counter(
+        "connects_total",
+        "Clients that joined /notifications.",
+        [("", counters.clients_connected.get())],
+    );
+    page.counter(
+        "disconnects_total",
+        "Clients that left /notifications.",
+        [("", counters.clients_disconnected.get())],
+    );
+    page.counter(
+        "authentication_failures_total",
+        "Clients refused for their token, by the code that they were given.",
+        VerifyError::ALL.map(|reason| {
+            let label = format!(r#"{{reason="{}"}}"#, reason.reason());
+            (label, counters.authentication_failures(reason).get())
+        }),
+    );
+    page.counter(
+        "query_tokens_total",
+        "Tokens taken from the query string, which access logs keep.",
+        [("", counters.query_tokens.get())],
+    );
+    page.counter(
+        "token_refreshes_total",
+        "New tokens of connected clients, by what became of them.",
+        [
+            (ACCEPTED, counters.refreshes_accepted.get()),
+            (REFUSED, counters.refreshes_refused.get()),
+        ],
+    );
+    page.counter(
+        "tokens_expired_total",
+        "Clients closed because their token expired.",
+        [("", counters.tokens_expired.get())],
+    );
+    page.counter(
+        "emits_total",
+        "Emit and broadcast commands, by what became of them.",
+        [
+            (ACCEPTED, counters.emits_accepted.get()),
+            (REFUSED, counters.emits_refused.get()),
+        ],
+    );
+    page.counter(
+        "deliveries_total",
+        "Clients that events were written to, or queued for.",
+        [("", counters.notifications_delivered.get())],
+    );
+    page.counter(
+        "slow_consumers_total",
+        "Clients closed because they read more slowly than they were sent.",
+        [("", counters.slow_consumers.get())],
+    );
+    page.0
+}
+
+struct Page(String);
+
+impl Page {
+    fn gauge(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (impl Display, impl Display)>,
+    ) {
+        self.family(name, "gauge", help, samples);
+    }
+
+    fn counter(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (impl Display, u64)>,
+    ) {
+        self.family(name, "counter", help, samples);
+    }
+
+    fn family(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (impl Display, impl Display)>,
+    ) {
+        let write = || {
+            writeln!(self.0, "# HELP helpdesk_ws_{name} {help}")?;
+            writeln!(self.0, "# TYPE helpdesk_ws_{name} {kind}")?;
+            for (labels, value) in samples {
+                writeln!(self.0, "helpdesk_ws_{name}{labels} {value}")?;
+            }
+            Ok::<_, std::fmt::Error>(())
+        };
+        write().expect("invariant: a String can be written to");
+    }
+}
+
+/// With three decimals.
+fn seconds(time: Duration) -> impl Display {
+    format!("{}.{:03}", time.as_secs(), time.subsec_millis())
+}
+
+const ACCEPTED: &str = r#"{result="accepted"}"#;
+const REFUSED: &str = r#"{result="refused"}"#;

@@ -4,6 +4,8 @@ mod acks;
 mod client;
 mod connecting;
 mod echo_server;
+#[cfg(target_os = "linux")]
+mod file_descriptors;
 mod floods;
 mod heartbeat;
 mod http_limits;

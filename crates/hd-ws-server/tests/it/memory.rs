@@ -8,12 +8,13 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hd_rooms::RoomName;
+use hd_rooms::{Audience, RoomName};
 use hd_ws_server::{
     Admission, ConnectRequest, Engine, Namespace, NamespaceHandler, NotFound, Refusal, Server,
     ServerConfig, SocketIo,
 };
-use socketio_proto::ClientConfig;
+use serde_json::value::RawValue;
+use socketio_proto::{ClientConfig, EventName, OutgoingArgs};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +31,32 @@ fn a_waiting_poll_costs_at_most_20_kib() {
     let bytes = World::start().bytes_per_client(Kind::Polling);
     assert!(bytes <= 20 * 1024, "{bytes} bytes");
     assert!(bytes >= 8 * 1024, "{bytes} bytes");
+}
+
+#[test]
+fn a_client_that_never_reads_costs_at_most_its_queue() {
+    let mut world = World::start();
+    world.add(Kind::WebSocket, 1);
+    let value = RawValue::from_string(format!("\"{}\"", "x".repeat(16 * 1024))).unwrap();
+    let mut sent = 0;
+    let counted = allocation_counter::measure(|| {
+        while world.engine.len() == 1 {
+            assert!(sent < 256 * 1024 * 1024, "it is never closed");
+            let args = [&*value];
+            let name = EventName::new("news").unwrap();
+            world
+                .namespace
+                .emit(&Audience::everyone(), name, OutgoingArgs::new(&args));
+            sent += value.get().len();
+            // The connection's task, and the one that tells of the end.
+            world.turn();
+        }
+    });
+    let queue = ServerConfig::default().engine.send_queue_bytes;
+    assert!(sent > queue, "closed after {sent} bytes");
+    let bytes = usize::try_from(counted.bytes_max).unwrap();
+    assert!(bytes <= queue + 64 * 1024, "{bytes} bytes");
+    assert!(bytes >= queue / 2, "{bytes} bytes");
 }
 
 /// Lets everyone in, each into a room of its own.
@@ -119,6 +146,11 @@ impl World {
             turns += 1;
             turns == 2000
         });
+    }
+
+    /// Lets each task run that can.
+    fn turn(&self) {
+        self.runtime.block_on(tokio::task::yield_now());
     }
 
     fn run_until(&self, mut is_reached: impl FnMut(&Self) -> bool) {

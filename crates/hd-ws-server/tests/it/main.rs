@@ -15,6 +15,7 @@ mod origin;
 mod packets;
 mod polling;
 mod polling_abuse;
+mod security_page;
 mod slow_clients;
 mod socket_server;
 mod sockets;

@@ -20,6 +20,10 @@ pub struct ServerConfig {
     /// How long a client may take to send a request's head. 10 s; Node's
     /// `headersTimeout` is 60 s, which a slow-header attack can live off.
     pub header_timeout: Duration,
+    /// How long a connection may rest between two requests. 75 s: more than the
+    /// 60 s of an AWS load balancer, which must be the one to close, or it
+    /// answers a request on a connection that is just being closed with 502.
+    pub keep_alive_timeout: Duration,
     /// How long a client may take to send a request's body. 30 s; Node's
     /// `requestTimeout` is 300 s.
     pub body_timeout: Duration,
@@ -42,6 +46,7 @@ impl Default for ServerConfig {
             path: "/socket.io/".into(),
             origins: OriginPolicy::default(),
             header_timeout: Duration::from_secs(10),
+            keep_alive_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             max_header_bytes: 16 * 1024,
             close_linger: Duration::from_secs(2),

@@ -56,6 +56,8 @@ pub use config::ServerConfig;
 mod engine;
 pub use engine::{Application, Connection, Counts, Engine, Sent};
 
+mod head_timeout;
+
 mod handshake;
 pub use handshake::ClientHandshake;
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::engine::{self, HttpService};
+use crate::head_timeout::head_timeout;
 use crate::{Application, Engine, HttpHandler};
 
 /// A bound port. Connections wait in the kernel until [`serve`](Self::serve).
@@ -128,13 +129,15 @@ async fn serve_http<A: Application, H: HttpHandler<A>>(
         peer,
         upgrade: Arc::clone(&slot),
     };
+    let (io, service) = head_timeout(stream, service, engine.config.header_timeout);
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(engine.config.header_timeout)
+        // Runs between two requests too.
+        .header_read_timeout(engine.config.keep_alive_timeout)
         .max_header_size(engine.config.max_header_bytes)
         // A head that is not whole yet. hyper panics below its least.
         .max_buf_size(engine.config.max_header_bytes.max(HYPER_LEAST_BUFFER))
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(io, service);
     let result = {
         let mut done = std::pin::pin!(std::future::poll_fn(|cx| {
             connection.poll_without_shutdown(cx)

@@ -122,6 +122,7 @@ fn server_config(settings: &Settings) -> ServerConfig {
             allow_missing: settings.allow_no_origin,
         },
         header_timeout: settings.header_timeout,
+        keep_alive_timeout: settings.keep_alive_timeout,
         kept_headers: vec![AUTHORIZATION],
         ..ServerConfig::default()
     }

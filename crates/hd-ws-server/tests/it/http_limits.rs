@@ -1,6 +1,6 @@
 //! Requests that are too large, too slow, ambiguous, or not HTTP at all.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use hd_ws_server::ServerConfig;
@@ -99,6 +99,39 @@ fn a_head_that_does_not_come_closes_the_connection() {
         assert_eq!(exchange(server.address, begun), "", "{begun}");
     }
     server.serves_on();
+}
+
+#[test]
+fn a_connection_rests_longer_than_a_head_may_take() {
+    let config = ServerConfig {
+        header_timeout: SOON,
+        ..ServerConfig::default()
+    };
+    let server = EchoServer::start(config);
+    let mut stream = connect(server.address);
+    let request = b"GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n";
+    for _ in 0..2 {
+        stream.write_all(request).unwrap();
+        let mut answer = [0; 4096];
+        let read = stream.read(&mut answer).unwrap();
+        assert!(answer[..read].starts_with(b"HTTP/1.1 404"));
+        std::thread::sleep(3 * SOON);
+    }
+    // The rest of a second head does not come.
+    stream.write_all(b"GET").unwrap();
+    assert_eq!(rest(&mut stream), "");
+    server.serves_on();
+}
+
+#[test]
+fn a_connection_that_rests_too_long_is_closed() {
+    let config = ServerConfig {
+        keep_alive_timeout: SOON,
+        ..ServerConfig::default()
+    };
+    let server = EchoServer::start(config);
+    let answer = exchange(server.address, "GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
 }
 
 #[test]

@@ -54,6 +54,7 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
     pub(crate) upgrade_timeout: Duration,
     pub(crate) header_timeout: Duration,
+    pub(crate) keep_alive_timeout: Duration,
     pub(crate) shutdown_timeout: Duration,
     /// Most bytes that a client may send at once.
     pub(crate) max_payload: usize,
@@ -107,6 +108,14 @@ impl Settings {
         let connect_timeout = reader.value(&var::CONNECT_TIMEOUT, timeout);
         let upgrade_timeout = reader.value(&var::UPGRADE_TIMEOUT, timeout);
         let header_timeout = reader.value(&var::HEADER_TIMEOUT, timeout);
+        let keep_alive_timeout = reader.value(&var::KEEP_ALIVE_TIMEOUT, timeout);
+        if keep_alive_timeout <= ALB_IDLE_TIMEOUT {
+            reader.warn(
+                &var::KEEP_ALIVE_TIMEOUT,
+                "closes connections that a load balancer of AWS keeps for 60 s to use them \
+                 again, and which answers with 502 when it does just then",
+            );
+        }
         let shutdown_timeout = reader.value(&var::SHUTDOWN_TIMEOUT, |text| {
             duration(text, TEN_MS..=MOST_SHUTDOWN_TIMEOUT)
         });
@@ -149,6 +158,7 @@ impl Settings {
             connect_timeout,
             upgrade_timeout,
             header_timeout,
+            keep_alive_timeout,
             shutdown_timeout,
             max_payload,
             send_queue_bytes,

@@ -198,6 +198,14 @@ variables! {
         heading: LIMITS,
         help: "Time in which the head of an HTTP request arrives",
     }
+    KEEP_ALIVE_TIMEOUT {
+        flag: "keep-alive-timeout",
+        value_name: "TIME",
+        // More than the 60 s of an AWS load balancer.
+        default: Some("75s"),
+        heading: LIMITS,
+        help: "Time that an HTTP connection rests between two requests before it is closed",
+    }
     SHUTDOWN_TIMEOUT {
         flag: "shutdown-timeout",
         value_name: "TIME",

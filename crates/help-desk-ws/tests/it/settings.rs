@@ -22,6 +22,7 @@ fn every_variable_has_its_default() {
         ("CONNECT_TIMEOUT", "45s"),
         ("UPGRADE_TIMEOUT", "10s"),
         ("HEADER_TIMEOUT", "10s"),
+        ("KEEP_ALIVE_TIMEOUT", "75s"),
         ("SHUTDOWN_TIMEOUT", "10s"),
         ("MAX_PAYLOAD", "1000000"),
         ("SEND_QUEUE_BYTES", "1048576"),
@@ -40,7 +41,7 @@ fn every_variable_has_its_default() {
 }
 
 /// A value other than the default for each variable that is not a secret.
-const OTHERS: [(&str, &str); 20] = [
+const OTHERS: [(&str, &str); 21] = [
     ("NODE_ENV", "production"),
     ("HOST", "::1"),
     ("PORT", "0"),
@@ -56,6 +57,7 @@ const OTHERS: [(&str, &str); 20] = [
     ("CONNECT_TIMEOUT", "1s"),
     ("UPGRADE_TIMEOUT", "2m"),
     ("HEADER_TIMEOUT", "5s"),
+    ("KEEP_ALIVE_TIMEOUT", "2m"),
     ("SHUTDOWN_TIMEOUT", "25s"),
     ("MAX_PAYLOAD", "100000000"),
     ("SEND_QUEUE_BYTES", "270000"),
@@ -170,6 +172,7 @@ fn every_bad_value_names_itself_and_the_fix() {
         ("CONNECT_TIMEOUT", "11m", TEN_MINUTES),
         ("UPGRADE_TIMEOUT", "1ms", TEN_MINUTES),
         ("HEADER_TIMEOUT", "-1s", TEN_MINUTES),
+        ("KEEP_ALIVE_TIMEOUT", "0s", TEN_MINUTES),
         ("SHUTDOWN_TIMEOUT", "3m", "use a time from 10ms to 2m"),
         (
             "MAX_PAYLOAD",
@@ -367,12 +370,23 @@ fn previous_secrets_need_their_successors() {
 
 #[test]
 fn settings_that_do_not_fit_their_surroundings_are_warned_about() {
-    check_settings(&[("PING_INTERVAL", "60s"), ("SHUTDOWN_TIMEOUT", "30s")])
-        .check_code(0)
-        .check_stderr("warning: PING_INTERVAL lets a connection rest for longer")
-        .check_stderr("warning: SHUTDOWN_TIMEOUT is not shorter than the 30 s");
-    let run = check_settings(&[("PING_INTERVAL", "59s"), ("SHUTDOWN_TIMEOUT", "29s")]);
-    assert!(!run.stderr.contains("PING_INTERVAL") && !run.stderr.contains("SHUTDOWN"));
+    check_settings(&[
+        ("PING_INTERVAL", "60s"),
+        ("KEEP_ALIVE_TIMEOUT", "60s"),
+        ("SHUTDOWN_TIMEOUT", "30s"),
+    ])
+    .check_code(0)
+    .check_stderr("warning: PING_INTERVAL lets a connection rest for longer")
+    .check_stderr("warning: KEEP_ALIVE_TIMEOUT closes connections that a load balancer")
+    .check_stderr("warning: SHUTDOWN_TIMEOUT is not shorter than the 30 s");
+    let run = check_settings(&[
+        ("PING_INTERVAL", "59s"),
+        ("KEEP_ALIVE_TIMEOUT", "61s"),
+        ("SHUTDOWN_TIMEOUT", "29s"),
+    ]);
+    for name in ["PING_INTERVAL", "KEEP_ALIVE", "SHUTDOWN"] {
+        assert!(!run.stderr.contains(name), "{}", run.stderr);
+    }
 }
 
 #[test]

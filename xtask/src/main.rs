@@ -8,6 +8,7 @@
     reason = "a command-line tool talks on its standard streams"
 )]
 
+mod bench;
 mod ci;
 mod conformance;
 mod deps;
@@ -63,6 +64,15 @@ enum Command {
         cargo xtask conformance hd-ws-server\n  \
         cargo xtask conformance hd-ws-server -- raw transcripts")]
     Conformance(conformance::Args),
+    /// Measure the service beside its peers and beside the limit of this machine.
+    ///
+    /// Builds everything in release mode, gives the server one core and the load generator another, lets the
+    /// servers take turns, and writes tables and charts into `docs/performance`.
+    #[command(after_help = "Examples:\n  \
+        cargo xtask bench --quick\n  \
+        cargo xtask bench --only fanout,unicast --servers limit,help-desk-ws --dry\n  \
+        cargo xtask bench capacity --connections 200000")]
+    Bench(bench::Args),
     /// Check licences, banned crates and sources of every dependency against deny.toml.
     ///
     /// Uses cargo-deny when it is installed, which also knows security advisories and yanked releases.
@@ -111,6 +121,7 @@ fn run(command: Command) -> Result<()> {
         }
         Command::Ci => ci::run(),
         Command::Conformance(args) => conformance::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Deps => deps::run(),
         Command::Tidy => tidy::run(),
         Command::Dev(args) => dev::run(&args),

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 
 /// How long a server may take to listen; a debug build on a busy machine needs a part of a second.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
-const CONNECT_INTERVAL: Duration = Duration::from_millis(20);
+const CONNECT_INTERVAL: Duration = Duration::from_millis(2);
 /// What is shown of a log, in bytes from its end.
 const LOG_TAIL: usize = 4096;
 
@@ -38,13 +38,29 @@ impl Server {
         settings: &[(&str, &str)],
         folder: &Path,
     ) -> Result<Self> {
+        let server = Self::start_command(name, Command::new(executable), settings, folder)?;
+        println!(
+            "{name} listens on {} (log: {})",
+            server.url(),
+            server.log.display()
+        );
+        Ok(server)
+    }
+
+    /// As [`start`](Self::start), for a program that is started by another one, or with arguments.
+    pub(crate) fn start_command(
+        name: &str,
+        mut command: Command,
+        settings: &[(&str, &str)],
+        folder: &Path,
+    ) -> Result<Self> {
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;
         let log = folder.join(format!("{name}.log"));
         let output =
             File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let port = free_port()?;
-        let child = Command::new(executable)
+        let child = command
             .env_clear()
             .envs(env::var_os("PATH").map(|path| ("PATH", path)))
             .envs(settings.iter().copied())
@@ -54,7 +70,7 @@ impl Server {
             .stdout(output.try_clone()?)
             .stderr(output)
             .spawn()
-            .with_context(|| format!("cannot start {}", executable.display()))?;
+            .with_context(|| format!("cannot start {name}"))?;
         let mut server = Self {
             name: name.to_owned(),
             child,
@@ -62,12 +78,17 @@ impl Server {
             log,
         };
         server.wait_until_it_listens()?;
-        println!(
-            "{name} listens on {} (log: {})",
-            server.url(),
-            server.log.display()
-        );
         Ok(server)
+    }
+
+    /// Where to reach it, by address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    /// The process; what `taskset` starts has its number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Where to reach it.

@@ -291,8 +291,8 @@ impl<A: Application> Connection<A> {
                 drop(state);
                 self.deliver(message);
             }
-            Ok(None) | Err(_) if is_closed => self.settle(state),
-            Ok(None) | Err(_) => {}
+            // A pong brings the next deadline forward.
+            Ok(None) | Err(_) => self.settle(state),
         }
         if is_closed {
             ControlFlow::Break(())

@@ -54,6 +54,9 @@ impl Sweep {
     pub(crate) fn arm(&self, sid: Sid, armed: &mut Option<Tick>, deadline: Instant) {
         let after = deadline.saturating_duration_since(self.started);
         let due = after.as_nanos().div_ceil(self.tick.as_nanos());
+        if armed.is_some_and(|armed| u128::from(armed.0) <= due) {
+            return;
+        }
         let mut wheel = self.wheel.lock().unwrap_or_else(PoisonError::into_inner);
         let first = wheel.current.0 + 1;
         let last = wheel.current.0 + SLOTS as u64 - 1;

@@ -58,6 +58,7 @@ impl Server {
     ///
     /// When `stop` is cancelled: the port is closed, every session's queue is
     /// flushed and its transport closed, and requests under way are answered.
+    /// A client that is between two polls cannot come back, and is given up.
     /// Returns how many sessions were left when the time was up.
     pub async fn serve<A, H>(
         self,
@@ -79,8 +80,9 @@ impl Server {
         engine.close_all();
         http_connections.close();
         let stopped = async {
-            engine.emptied().await;
             http_connections.wait().await;
+            engine.end_polling();
+            engine.emptied().await;
         };
         let _timed_out = tokio::time::timeout(stop_timeout, stopped).await;
         sweep.abort();

@@ -158,6 +158,20 @@ impl<A: Application> Engine<A> {
         }
     }
 
+    /// Ends the sessions that poll, once no request can come any more: what
+    /// waits for a client that is between two polls cannot be fetched.
+    pub(crate) fn end_polling(&self) {
+        let polling: Vec<_> = self
+            .connections
+            .iter()
+            .filter(|entry| entry.value().transport() == Transport::Polling)
+            .map(|entry| Arc::clone(entry.value()))
+            .collect();
+        for connection in polling {
+            connection.abort(CloseReason::ServerShuttingDown);
+        }
+    }
+
     /// Waits until no session is left, and the application has been told of the
     /// end of each.
     ///

@@ -4,12 +4,13 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use engineio_proto::{CloseReason, EncodedPacket, Message};
 use hd_ws_server::{
     Application, ClientHandshake, Connection, Engine, NotFound, Server, ServerConfig,
 };
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{PATIENCE, WebSocket};
@@ -44,7 +45,9 @@ pub(crate) struct EchoServer {
     pub(crate) address: SocketAddr,
     pub(crate) engine: Arc<Engine<Echo>>,
     closed: mpsc::Receiver<CloseReason>,
-    _runtime: tokio::runtime::Runtime,
+    stop: CancellationToken,
+    serving: JoinHandle<usize>,
+    runtime: tokio::runtime::Runtime,
 }
 
 impl EchoServer {
@@ -61,14 +64,26 @@ impl EchoServer {
         let engine = Arc::new(Engine::new(config, Echo { closed: sender }));
         let stop = CancellationToken::new();
         let handler = Arc::new(NotFound);
-        runtime.spawn(server.serve(Arc::clone(&engine), handler, stop, Duration::ZERO));
+        let serving = server.serve(Arc::clone(&engine), handler, stop.clone(), 2 * PATIENCE);
+        let serving = runtime.spawn(serving);
         drop(entered);
         Self {
             address,
             engine,
             closed,
-            _runtime: runtime,
+            stop,
+            serving,
+            runtime,
         }
+    }
+
+    /// Stops the server, and waits until it has stopped. Returns how many
+    /// sessions were left.
+    pub(crate) fn stop(&mut self) -> usize {
+        self.stop.cancel();
+        let stopped = async { tokio::time::timeout(PATIENCE, &mut self.serving).await };
+        let stopped = self.runtime.block_on(stopped).expect("it stops in time");
+        stopped.expect("it does not panic")
     }
 
     /// Why the next session to end has ended.

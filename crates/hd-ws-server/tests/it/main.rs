@@ -16,6 +16,7 @@ mod packets;
 mod polling;
 mod polling_abuse;
 mod security_page;
+mod shutdown;
 mod slow_clients;
 mod socket_server;
 mod sockets;

@@ -247,8 +247,8 @@ fn admit_plain(
     }
 }
 
-/// Gives `reply` its place in the queue, and then lets the rooms know the
-/// socket: no event comes before the reply and none after it is missed. Returns
+/// Gives `reply` its place in the queue and lets the rooms know the socket, as
+/// one: no event comes before the reply and none after it is missed. Returns
 /// false when the client is gone, or cannot be taken in and is closed.
 fn enter(
     client: &mut ClientState,

@@ -222,6 +222,7 @@ fn attachments_that_do_not_come_close_the_connection() {
 fn a_client_that_joins_nothing_is_closed() {
     let server = start(ClientConfig {
         connect_timeout: SOON,
+        max_connects_per_minute: u32::MAX,
         ..ClientConfig::default()
     });
     let mut silent = WebSocket::open(server.address);
@@ -235,6 +236,29 @@ fn a_client_that_joins_nothing_is_closed() {
         assert!(answer.starts_with(b"44/nowhere,"), "{answer:?}");
     }
     server.emptied();
+}
+
+#[test]
+fn asking_to_join_again_and_again_closes_the_connection() {
+    let server = start(ClientConfig {
+        max_connects_per_minute: 3,
+        ..ClientConfig::default()
+    });
+    let mut client = server.join();
+    client.send_text("40/nowhere,");
+    assert!(client.text().starts_with("44/nowhere,"));
+    client.send_text("41/n,");
+    client.send_text("40/n,");
+    assert!(client.text().starts_with("40/n,"));
+    client.send_text("40/other,");
+    client.closed();
+    assert_eq!(
+        [server.next_left(), server.next_left()],
+        [
+            DisconnectReason::ClientNamespaceDisconnect,
+            DisconnectReason::Session(CloseReason::TransportError),
+        ]
+    );
 }
 
 #[test]

@@ -22,6 +22,11 @@ pub struct ClientConfig {
     /// Most namespaces that one client may be in or ask for. Socket.IO has no
     /// such limit; 16 is more than any front end uses.
     pub max_namespaces: usize,
+    /// Most times that a client may ask to join a namespace in a row; as many
+    /// become free again evenly over each minute. Each of them makes an
+    /// application look at the client, and most write a line into a log.
+    /// Socket.IO has no such limit; 60.
+    pub max_connects_per_minute: u32,
     /// Most events to one client whose acks are awaited. Socket.IO has no such
     /// limit; 1,024.
     pub max_awaited_acks: usize,
@@ -34,6 +39,7 @@ impl Default for ClientConfig {
         Self {
             connect_timeout: Duration::from_millis(45_000),
             max_namespaces: 16,
+            max_connects_per_minute: 60,
             max_awaited_acks: 1024,
             limits: Limits::default(),
         }
@@ -58,6 +64,8 @@ pub struct Client {
     awaited_acks: Vec<AwaitedAck>,
     next_ack_id: u64,
     connect_by: Option<Instant>,
+    /// When all that the client may ask for is free again.
+    connects_free_at: Instant,
 }
 
 /// ```text
@@ -98,6 +106,7 @@ impl Client {
             awaited_acks: Vec::new(),
             next_ack_id: 0,
             connect_by: Some(now + config.connect_timeout),
+            connects_free_at: now,
             config,
         }
     }
@@ -119,6 +128,7 @@ impl Client {
         let namespace = packet.namespace;
         Ok(match (packet.data, self.state(&namespace)) {
             (PacketData::Connect { auth }, None | Some(State::Left)) => {
+                self.count_connect(now)?;
                 self.start_connecting(namespace.clone())?;
                 Some(ClientEvent::Connect { namespace, auth })
             }
@@ -299,6 +309,19 @@ impl Client {
         self.namespaces.retain(|(name, _)| name != namespace);
     }
 
+    fn count_connect(&mut self, now: Instant) -> Result<(), ProtocolViolation> {
+        let limit = self.config.max_connects_per_minute;
+        let each = MINUTE.checked_div(limit).unwrap_or(Duration::MAX);
+        let too_many = ProtocolViolation::TooManyConnects { limit };
+        let free_at = self.connects_free_at.max(now).checked_add(each);
+        let free_at = free_at.ok_or(too_many)?;
+        if free_at > now + MINUTE {
+            return Err(too_many);
+        }
+        self.connects_free_at = free_at;
+        Ok(())
+    }
+
     fn start_connecting(&mut self, namespace: Namespace) -> Result<(), ProtocolViolation> {
         self.remove(&namespace);
         let limit = self.config.max_namespaces;
@@ -339,3 +362,5 @@ impl Client {
         lost_acks
     }
 }
+
+const MINUTE: Duration = Duration::from_secs(60);

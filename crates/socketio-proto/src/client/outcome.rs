@@ -96,6 +96,12 @@ pub enum ProtocolViolation {
     /// CONNECT_ERROR, which only servers send.
     #[error("a CONNECT_ERROR packet from a client")]
     ConnectErrorFromClient,
+    /// More CONNECTs in too short a time than the setting allows.
+    #[error("more than {limit} CONNECT packets a minute")]
+    TooManyConnects {
+        /// The setting in force.
+        limit: u32,
+    },
     /// More namespaces than the setting allows.
     #[error("more than {limit} namespaces")]
     TooManyNamespaces {

@@ -1,5 +1,7 @@
 //! Which packets a client may send when.
 
+use std::time::Duration;
+
 use socketio_proto::{ClientConfig, ClientError, ClientEvent, DecodeError, ProtocolViolation};
 
 use crate::support::{Peer, namespace};
@@ -84,7 +86,7 @@ fn clients_do_not_send_connect_error() {
 fn a_refused_client_may_ask_again() {
     let mut peer = Peer::new(ClientConfig::default());
     let a = namespace("/a");
-    for _ in 0..100 {
+    for _ in 0..10 {
         assert!(matches!(
             peer.text("0/a").unwrap(),
             Some(ClientEvent::Connect { .. })
@@ -92,6 +94,57 @@ fn a_refused_client_may_ask_again() {
         assert!(peer.client.refuse(&a));
     }
     violates(&mut peer, r#"2/a,["ev"]"#, ProtocolViolation::NotConnected);
+}
+
+#[test]
+fn a_client_may_not_ask_again_and_again_without_pause() {
+    let config = ClientConfig {
+        max_connects_per_minute: 6,
+        ..ClientConfig::default()
+    };
+    let too_many = ProtocolViolation::TooManyConnects { limit: 6 };
+    let a = namespace("/a");
+    // Let in or refused, it is all the same.
+    for is_accepted in [true, false] {
+        let mut peer = Peer::new(config);
+        let ask = |peer: &mut Peer| {
+            assert!(peer.text("0/a").unwrap().is_some());
+            if is_accepted {
+                assert!(peer.client.accept(&a));
+                assert!(peer.text("1/a").unwrap().is_some());
+            } else {
+                assert!(peer.client.refuse(&a));
+            }
+        };
+        for _ in 0..6 {
+            ask(&mut peer);
+        }
+        peer.wait(Duration::from_secs(10));
+        ask(&mut peer);
+        peer.wait(Duration::from_secs(9));
+        violates(&mut peer, "0/a", too_many);
+        peer.wait(Duration::from_secs(1));
+        ask(&mut peer);
+        // No more than these come together, however long it waits.
+        peer.wait(Duration::from_secs(3600));
+        for _ in 0..6 {
+            ask(&mut peer);
+        }
+        violates(&mut peer, "0/a", too_many);
+    }
+}
+
+#[test]
+fn a_client_that_may_not_ask_is_not_let_in() {
+    let mut peer = Peer::new(ClientConfig {
+        max_connects_per_minute: 0,
+        ..ClientConfig::default()
+    });
+    violates(
+        &mut peer,
+        "0/a",
+        ProtocolViolation::TooManyConnects { limit: 0 },
+    );
 }
 
 #[test]

@@ -46,6 +46,20 @@ pub enum EmitError {
 }
 
 impl EmitError {
+    /// Every code, for guides that want to be complete.
+    pub const CODES: [&'static str; 10] = [
+        "invalid_json",
+        "not_an_object",
+        "missing_field",
+        "invalid_user_id",
+        "invalid_event",
+        "event_too_long",
+        "reserved_event",
+        "ambiguous_payload",
+        "payload_too_large",
+        "payload_too_deep",
+    ];
+
     /// A short code for programs. It never changes for a given cause.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -61,5 +75,39 @@ impl EmitError {
             Self::PayloadTooLarge { .. } => "payload_too_large",
             Self::PayloadTooDeep { .. } => "payload_too_deep",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One error after the other. A new one does not compile until it is here.
+    const fn next(error: &EmitError) -> Option<EmitError> {
+        Some(match error {
+            EmitError::InvalidJson => EmitError::NotAnObject,
+            EmitError::NotAnObject => EmitError::MissingField { field: "" },
+            EmitError::MissingField { .. } => EmitError::InvalidUserId,
+            EmitError::InvalidUserId => EmitError::InvalidEvent,
+            EmitError::InvalidEvent => EmitError::EventName(EventNameError::Empty),
+            EmitError::EventName(EventNameError::Empty) => {
+                EmitError::EventName(EventNameError::TooLong)
+            }
+            EmitError::EventName(EventNameError::TooLong) => {
+                EmitError::EventName(EventNameError::Reserved)
+            }
+            EmitError::EventName(EventNameError::Reserved) => EmitError::AmbiguousPayload,
+            EmitError::AmbiguousPayload => EmitError::PayloadTooLarge { limit: 0 },
+            EmitError::PayloadTooLarge { .. } => EmitError::PayloadTooDeep { limit: 0 },
+            EmitError::PayloadTooDeep { .. } => return None,
+        })
+    }
+
+    #[test]
+    fn the_codes_are_those_of_all_errors() {
+        let errors = std::iter::successors(Some(EmitError::InvalidJson), next);
+        let mut codes: Vec<_> = errors.map(|error| error.code()).collect();
+        codes.dedup();
+        assert_eq!(codes, EmitError::CODES);
     }
 }

@@ -4,6 +4,7 @@ use crate::program::{GOOD_SECRET, Program};
 
 const OPERATOR: &str = include_str!("../../../../docs/operator.md");
 const GUIA: &str = include_str!("../../../../docs/es/guia.md");
+const BACK_END: &str = include_str!("../../../../docs/back-end.md");
 const FRONT_END: &str = include_str!("../../../../docs/front-end.md");
 const TASK_DEFINITION: &str = include_str!("../../../../docs/deploy/ecs-task-definition.json");
 
@@ -71,5 +72,17 @@ fn the_front_end_guide_has_every_reason_for_a_refused_token() {
             .lines()
             .any(|line| line.starts_with('|') && line.contains(&format!("`{code}`")));
         assert!(is_explained, "{code}");
+    }
+}
+
+#[test]
+fn the_back_end_guides_have_every_reason_for_a_refused_command() {
+    for code in hd_events::EmitError::CODES {
+        for (guide, text) in [("back-end.md", BACK_END), ("guia.md", GUIA)] {
+            let is_explained = text
+                .lines()
+                .any(|line| line.starts_with("| 4") && line.contains(&format!("`{code}`")));
+            assert!(is_explained, "{guide} has no row for {code}");
+        }
     }
 }

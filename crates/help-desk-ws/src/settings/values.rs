@@ -92,8 +92,8 @@ where
 pub(crate) fn duration(text: &str, bounds: RangeInclusive<Duration>) -> Result<Duration, Refusal> {
     let range = format!(
         "use a time from {} to {}",
-        humantime::format_duration(*bounds.start()),
-        humantime::format_duration(*bounds.end())
+        in_one_unit(*bounds.start()),
+        in_one_unit(*bounds.end())
     );
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Refusal::new(
@@ -114,6 +114,21 @@ pub(crate) fn duration(text: &str, bounds: RangeInclusive<Duration>) -> Result<D
         return Err(Refusal::new("is out of bounds", range));
     }
     Ok(duration)
+}
+
+/// As a setting is written: `366d`, where humantime says `1year 18h`.
+fn in_one_unit(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let (unit, name) = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1000, "s"),
+    ]
+    .into_iter()
+    .find(|(unit, _)| millis > 0 && millis.is_multiple_of(*unit))
+    .unwrap_or((1, "ms"));
+    format!("{}{name}", millis / unit)
 }
 
 /// A time in whole seconds, as tokens have it.

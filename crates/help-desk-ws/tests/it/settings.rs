@@ -150,7 +150,7 @@ fn every_bad_value_names_itself_and_the_fix() {
         ),
         ("JWT_EXPIRES_IN", "0s", "use a time from 1s to"),
         ("JWT_EXPIRES_IN", "1500ms", "leave the milliseconds out"),
-        ("JWT_EXPIRES_IN", "100years", "use a time from 1s to"),
+        ("JWT_EXPIRES_IN", "100years", "use a time from 1s to 366d"),
         (
             "JWT_EXPIRES_IN",
             "tomorrow",

@@ -72,6 +72,6 @@ pub use origin::{AllowedOrigins, OriginPolicy};
 
 mod socketio;
 pub use socketio::{
-    AckError, Admission, Answers, ConnectRequest, DisconnectReason, Namespace, NamespaceHandler,
-    PendingAck, Refusal, Socket, SocketIo, SocketIoClient,
+    AckError, Admission, Answers, ConnectRequest, DisconnectReason, Emitted, Namespace,
+    NamespaceHandler, PendingAck, Refusal, Socket, SocketIo, SocketIoClient,
 };

@@ -149,9 +149,10 @@ impl HttpApi {
         let body = self.body(request).await?;
         let command = EmitCommand::parse(&body, &self.limits)?;
         let audience = Audience::room(user_room(command.user_id));
-        let delivered = self.send(&audience, command.event.as_str(), &command.payload)?;
+        let event = command.event.as_str();
+        let delivered = self.send(&audience, event, &command.payload).await?;
         EmitAccepted {
-            event: command.event.as_str(),
+            event,
             user_id: UserId::new(command.user_id).ok(),
             delivered,
         }
@@ -163,7 +164,9 @@ impl HttpApi {
         let body = self.body(request).await?;
         let command = BroadcastCommand::parse(&body, &self.limits)?;
         let event = command.event.as_str();
-        let delivered = self.send(&Audience::everyone(), event, &command.payload)?;
+        let delivered = self
+            .send(&Audience::everyone(), event, &command.payload)
+            .await?;
         EmitAccepted {
             event,
             user_id: None,
@@ -173,7 +176,12 @@ impl HttpApi {
         Ok(delivered)
     }
 
-    fn send(&self, audience: &Audience, event: &str, payload: &RawValue) -> Result<usize, Refused> {
+    async fn send(
+        &self,
+        audience: &Audience,
+        event: &str,
+        payload: &RawValue,
+    ) -> Result<usize, Refused> {
         let name = EventName::new(event).map_err(|_| {
             let message = "the event's name is reserved by Socket.IO";
             Refused::new(StatusCode::BAD_REQUEST, "reserved_event", message)
@@ -181,7 +189,8 @@ impl HttpApi {
         let args = [payload];
         Ok(self
             .notifications
-            .emit(audience, name, OutgoingArgs::new(&args)))
+            .emit(audience, name, OutgoingArgs::new(&args))
+            .await)
     }
 
     /// The body of a request that may emit.

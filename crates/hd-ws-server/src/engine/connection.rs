@@ -1,14 +1,17 @@
 //! One client's connection, whatever carries it.
 
 use std::fmt;
+use std::io::IoSlice;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
 use engineio_proto::{CloseReason, EncodedPacket, Event, SendError, Sid};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 
 use super::counts::Kind;
+use super::pump::MAX_SLICES;
 use super::sweep::Tick;
 use super::wire::Wire;
 use super::{Application, Engine};
@@ -119,21 +122,35 @@ impl<A: Application> Connection<A> {
         packets: &[EncodedPacket],
         then: impl FnOnce(),
     ) -> Result<Sent, SendError> {
-        if let [packet] = packets
-            && state.wire.is_writable()
-            && state.wire.takes_frame(packet)
-            && let Some(stream) = self.stream.get()
+        if !state.wire.is_writable() || !packets.iter().all(|packet| state.wire.takes_frame(packet))
         {
-            then();
-            // An error is the reading side's to find.
-            let written = stream.try_write(packet.frame().bytes()).unwrap_or(0);
-            if written == packet.frame().len() {
-                return Ok(Sent::Written);
-            }
-            state.wire.queue_rest(packet.frame().clone(), written);
-            self.settle_later(state);
-            return Ok(Sent::Queued);
+            return self.queue_locked(state, packets, then);
         }
+        let Some(stream) = self.stream.get() else {
+            return self.queue_locked(state, packets, then);
+        };
+        then();
+        let mut written = write_now(stream, packets);
+        let mut rest = packets;
+        while let [packet, later @ ..] = rest
+            && written >= packet.frame().len()
+        {
+            written -= packet.frame().len();
+            rest = later;
+        }
+        let [partial, rest @ ..] = rest else {
+            return Ok(Sent::Written);
+        };
+        state.wire.queue_rest(partial.frame().clone(), written);
+        self.queue_locked(state, rest, || ())
+    }
+
+    fn queue_locked(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        packets: &[EncodedPacket],
+        then: impl FnOnce(),
+    ) -> Result<Sent, SendError> {
         let result = packets
             .iter()
             .try_for_each(|packet| state.wire.send(packet.clone()));
@@ -164,6 +181,11 @@ impl<A: Application> Connection<A> {
         let mut state = self.lock();
         let sweep = &self.engine.sweep;
         sweep.arm(self.sid, &mut state.armed, deadline);
+    }
+
+    /// The engine's runtime.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.engine.runtime
     }
 
     /// Runs a task on the engine's runtime, wherever it is called from.
@@ -252,6 +274,23 @@ impl<A: Application> Connection<A> {
         }
         self.settle(state);
     }
+}
+
+/// Writes packets as far as the socket takes them. Returns how many bytes that
+/// is. An error is the reading side's to find.
+fn write_now(stream: &TcpStream, packets: &[EncodedPacket]) -> usize {
+    let written = match packets {
+        [packet] => stream.try_write(packet.frame().bytes()),
+        _ => {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let count = packets.len().min(MAX_SLICES);
+            for (slice, packet) in slices.iter_mut().zip(packets) {
+                *slice = IoSlice::new(packet.frame().bytes());
+            }
+            stream.try_write_vectored(&slices[..count])
+        }
+    };
+    written.unwrap_or(0)
 }
 
 impl<A: Application> fmt::Debug for Connection<A> {

@@ -326,4 +326,4 @@ const SCRATCH_LEN: usize = 64 * 1024;
 /// turns of tasks that are always ready.
 const READ_BUDGET: usize = 64 * 1024;
 /// hyper's limit on the slices of one write.
-const MAX_SLICES: usize = 64;
+pub(super) const MAX_SLICES: usize = 64;

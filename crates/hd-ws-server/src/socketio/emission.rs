@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use socketio_proto::{Encoded, EventName, OutgoingArgs, encode};
 
 use super::Namespace;
+use super::fanout::Event;
 use super::socket::{Dialect, Socket};
 
 /// One event for any number of sockets of a namespace.
@@ -30,6 +31,23 @@ impl<'a> Emission<'a> {
             args,
             socket_io: OnceCell::new(),
             plain: OnceCell::new(),
+        }
+    }
+
+    /// The event for whoever may be in the namespace.
+    pub(super) fn into_event(self) -> Event {
+        let Self {
+            namespace,
+            name,
+            args,
+            ..
+        } = self;
+        Event {
+            socket_io: self
+                .socket_io
+                .into_inner()
+                .unwrap_or_else(|| encode::event(namespace.name(), None, name, args)),
+            plain: self.plain.into_inner().unwrap_or_else(|| plain(name, args)),
         }
     }
 

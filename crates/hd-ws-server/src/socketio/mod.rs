@@ -3,6 +3,7 @@
 mod acks;
 mod client;
 mod emission;
+mod fanout;
 mod handler;
 mod namespace;
 mod socket;
@@ -19,6 +20,7 @@ use socketio_proto::{Client, ClientConfig, ClientError, ClientEvent, Timeout, en
 
 pub use acks::{AckError, Answers, PendingAck};
 pub use client::SocketIoClient;
+pub use fanout::Emitted;
 pub use handler::{Admission, ConnectRequest, NamespaceHandler, Refusal};
 pub use namespace::Namespace;
 pub use socket::{DisconnectReason, Socket};

@@ -1,6 +1,7 @@
 //! A namespace: its sockets, its rooms, and its application.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use socketio_proto::{EventName, OutgoingArgs};
 
 use super::acks::{Answers, PendingAck};
 use super::emission::Emission;
+use super::fanout::{Emitted, FEW, Fanout};
 use super::handler::{ConnectRequest, DynHandler, NamespaceHandler, Refusal};
 use super::{Socket, SocketIo};
 use crate::{ClientHandshake, PlainOpened};
@@ -21,6 +23,9 @@ struct Inner {
     name: socketio_proto::Namespace,
     handler: Arc<dyn DynHandler>,
     rooms: RwLock<Rooms<Socket>>,
+    /// Counts the changes of the rooms.
+    version: AtomicU64,
+    fanout: Fanout,
 }
 
 impl Namespace {
@@ -29,6 +34,8 @@ impl Namespace {
             name,
             handler: Arc::new(handler),
             rooms: RwLock::new(Rooms::new(RoomsConfig::default())),
+            version: AtomicU64::new(0),
+            fanout: Fanout::default(),
         }))
     }
 
@@ -50,14 +57,32 @@ impl Namespace {
         self.len() == 0
     }
 
-    /// Sends an event to an audience. Returns how many sockets took it: it was
-    /// written to them, or waits for them.
-    pub fn emit(&self, audience: &Audience, name: EventName<'_>, args: OutgoingArgs<'_>) -> usize {
+    /// Sends an event to an audience, whether the [`Emitted`] is polled or not.
+    /// That resolves to how many sockets took the event: it was written to
+    /// them, or waits for them.
+    ///
+    /// An event for up to 64 sockets is sent here and now. One for more is
+    /// queued, and events that are queued for the same audience are sent
+    /// together. While any is queued, every event waits behind it.
+    pub fn emit(
+        &self,
+        audience: &Audience,
+        name: EventName<'_>,
+        args: OutgoingArgs<'_>,
+    ) -> Emitted {
         let emission = Emission::new(self, name, args);
-        self.resolve(audience)
-            .iter()
-            .filter(|socket| socket.send(emission.packets_for(socket)).is_some())
-            .count()
+        let at_most = self.at_most(audience);
+        if at_most == 0 {
+            return Emitted::sent(0);
+        }
+        if at_most <= FEW && self.0.fanout.is_idle() {
+            let sent = |socket: &&Socket| socket.send(emission.packets_for(socket)).is_some();
+            return Emitted::sent(self.resolve(audience).iter().filter(sent).count());
+        }
+        let fanout = &self.0.fanout;
+        fanout.queue(audience.clone(), emission.into_event(), || {
+            super::fanout::run(self.clone())
+        })
     }
 
     /// As [`emit`](Self::emit), but only to sockets that the event leaves for
@@ -162,12 +187,36 @@ impl Namespace {
         &self.0.handler
     }
 
+    pub(super) fn fanout(&self) -> &Fanout {
+        &self.0.fanout
+    }
+
+    /// How many sockets an audience has, or more.
+    fn at_most(&self, audience: &Audience) -> usize {
+        let rooms = self.rooms();
+        match audience.to_rooms() {
+            [] => rooms.len(),
+            named => named.iter().map(|room| rooms.room_len(room.as_str())).sum(),
+        }
+    }
+
     /// The sockets of an audience. The registry's lock is released by then.
     fn resolve(&self, audience: &Audience) -> Vec<Socket> {
+        self.resolve_at_version(audience).0
+    }
+
+    /// The same, and the version of the rooms that it is true of.
+    pub(super) fn resolve_at_version(&self, audience: &Audience) -> (Vec<Socket>, u64) {
         let mut sockets = Vec::new();
-        self.rooms()
-            .resolve(audience, &mut AudienceScratch::default(), &mut sockets);
-        sockets
+        let rooms = self.rooms();
+        rooms.resolve(audience, &mut AudienceScratch::default(), &mut sockets);
+        (sockets, self.version())
+    }
+
+    /// Counts the changes of the rooms. A socket that had entered when an event
+    /// was queued is counted for who finds that event in the queue.
+    pub(super) fn version(&self) -> u64 {
+        self.0.version.load(Ordering::Relaxed)
     }
 
     pub(super) fn rooms(&self) -> RwLockReadGuard<'_, Rooms<Socket>> {
@@ -175,7 +224,10 @@ impl Namespace {
     }
 
     pub(super) fn rooms_mut(&self) -> RwLockWriteGuard<'_, Rooms<Socket>> {
-        self.0.rooms.write().unwrap_or_else(PoisonError::into_inner)
+        let rooms = self.0.rooms.write().unwrap_or_else(PoisonError::into_inner);
+        // Behind the lock, so that who sees the change sees the count.
+        self.0.version.fetch_add(1, Ordering::Relaxed);
+        rooms
     }
 }
 

@@ -25,9 +25,17 @@ pub(super) struct SocketInner {
     pub(super) namespace: Namespace,
     pub(super) connection: Arc<Connection<SocketIo>>,
     pub(super) dialect: Dialect,
-    pub(super) key: OnceLock<MemberKey>,
+    entry: OnceLock<Entry>,
     pub(super) announcement: Mutex<Announcement>,
     pub(super) data: Option<Box<dyn Any + Send + Sync>>,
+}
+
+/// A socket's place in its namespace.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    key: MemberKey,
+    /// How many events had been queued by then; see [`enter`](super::fanout::Fanout::enter).
+    after: u64,
 }
 
 /// A socket does not fit into a namespace's registry.
@@ -91,7 +99,7 @@ impl Socket {
             namespace: namespace.clone(),
             connection: Arc::clone(connection),
             dialect,
-            key: OnceLock::new(),
+            entry: OnceLock::new(),
             announcement: Mutex::new(Announcement::Pending),
             data,
         }))
@@ -163,10 +171,19 @@ impl Socket {
     /// [`emit`](Namespace::emit) to everyone but oneself.
     #[must_use]
     pub fn except_self(&self, audience: Audience) -> Audience {
-        match self.0.key.get() {
-            Some(key) => audience.except_member(*key),
+        match self.0.entry.get() {
+            Some(entry) => audience.except_member(entry.key),
             None => audience,
         }
+    }
+
+    /// How many events had been queued when the socket entered.
+    pub(super) fn entered_after(&self) -> u64 {
+        self.0.entry.get().map_or(0, |entry| entry.after)
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        self.0.dialect
     }
 
     pub(super) fn send(&self, packets: &[EncodedPacket]) -> Option<Sent> {
@@ -188,16 +205,16 @@ impl Socket {
     ///
     /// [`JoinError`], for instance when the socket has left the namespace.
     pub fn join(&self, room: &RoomName) -> Result<(), JoinError> {
-        let key = self.0.key.get().ok_or(JoinError::UnknownMember)?;
-        self.0.namespace.rooms_mut().join(*key, room).map(drop)
+        let entry = self.0.entry.get().ok_or(JoinError::UnknownMember)?;
+        self.0.namespace.rooms_mut().join(entry.key, room).map(drop)
     }
 
     /// Leaves a room. Returns whether the socket was in it.
     pub fn leave(&self, room: &str) -> bool {
-        let Some(key) = self.0.key.get() else {
+        let Some(entry) = self.0.entry.get() else {
             return false;
         };
-        self.0.namespace.rooms_mut().leave(*key, room)
+        self.0.namespace.rooms_mut().leave(entry.key, room)
     }
 
     /// Takes the client out of the namespace, by a DISCONNECT packet: clients
@@ -244,8 +261,9 @@ impl Socket {
     /// Enters the namespace's registry and these rooms.
     pub(super) fn enter_rooms(&self, rooms: &[RoomName]) -> Result<(), EnterError> {
         let mut registry = self.namespace().rooms_mut();
+        let after = self.namespace().fanout().enter(self.0.connection.runtime());
         let key = registry.insert(self.clone())?;
-        let is_first = self.0.key.set(key).is_ok();
+        let is_first = self.0.entry.set(Entry { key, after }).is_ok();
         debug_assert!(is_first, "a socket enters once");
         for room in rooms {
             registry.join(key, room)?;
@@ -282,9 +300,9 @@ impl Socket {
     /// Takes the socket out of the rooms. Returns whether the application is to
     /// be told now; otherwise it is told once it has heard of the beginning.
     fn leave_rooms(&self, reason: DisconnectReason) -> bool {
-        if let Some(key) = self.0.key.get() {
+        if let Some(entry) = self.0.entry.get() {
             // Dropped after the lock is released.
-            let _member = self.namespace().rooms_mut().remove(*key);
+            let _member = self.namespace().rooms_mut().remove(entry.key);
         }
         let mut announcement = self.announcement();
         match *announcement {

@@ -4,6 +4,7 @@ mod acks;
 mod client;
 mod connecting;
 mod echo_server;
+mod fanout;
 #[cfg(target_os = "linux")]
 mod file_descriptors;
 mod floods;

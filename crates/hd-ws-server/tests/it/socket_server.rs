@@ -198,6 +198,19 @@ impl SocketServer {
         self.ended.recv_timeout(PATIENCE).expect("an end")
     }
 
+    /// Keeps the server's only worker busy until the result is dropped.
+    pub(crate) fn hold_worker(&self) -> mpsc::Sender<()> {
+        let (held, release) = mpsc::channel();
+        let (begins, begun) = mpsc::channel();
+        self.runtime.spawn(async move {
+            begins.send(()).expect("the test waits");
+            // Fails when the sender is dropped, which is what is awaited.
+            let _released: Result<(), _> = release.recv();
+        });
+        begun.recv_timeout(PATIENCE).expect("a worker");
+        held
+    }
+
     /// The output of a future, which has to come.
     pub(crate) fn wait<F: Future>(&self, future: F) -> F::Output {
         self.runtime

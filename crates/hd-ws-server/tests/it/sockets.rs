@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use engineio_proto::CloseReason;
+use futures_util::FutureExt as _;
 use hd_rooms::{Audience, RoomName};
 use hd_ws_server::{DisconnectReason, ServerConfig};
 use socketio_proto::{ClientConfig, EventName, OutgoingArgs};
@@ -154,7 +155,8 @@ fn a_broadcast_leaves_its_sender_out() {
     let (mut first, socket) = server.join("");
     let (mut second, _) = server.join("");
     let others = socket.except_self(Audience::everyone());
-    assert_eq!(server.namespace.emit(&others, name("joined"), NO_ARGS), 1);
+    let emitted = server.namespace.emit(&others, name("joined"), NO_ARGS);
+    assert_eq!(emitted.now_or_never(), Some(1));
     assert_eq!(second.text(), r#"42/n,["joined"]"#);
     server
         .namespace

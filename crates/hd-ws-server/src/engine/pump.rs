@@ -79,8 +79,8 @@ impl<A: Application> Pump<A> {
         let result = loop {
             if !self.read_ahead.is_empty() {
                 let bytes = std::mem::take(&mut self.read_ahead);
-                if let ControlFlow::Break(ended) = self.handle_bytes(&bytes) {
-                    break Poll::Ready(ended);
+                if let ControlFlow::Break(poll) = self.handle_bytes(&bytes) {
+                    break poll;
                 }
             }
             match self.stream().poll_read_ready(cx) {
@@ -93,8 +93,8 @@ impl<A: Application> Pump<A> {
             match self.stream().try_read(&mut scratch) {
                 Ok(0) => break Poll::Ready(self.handle_end(CloseReason::TransportClose)),
                 Ok(count) => {
-                    if let ControlFlow::Break(ended) = self.handle_bytes(&scratch[..count]) {
-                        break Poll::Ready(ended);
+                    if let ControlFlow::Break(poll) = self.handle_bytes(&scratch[..count]) {
+                        break poll;
                     }
                     left = left.saturating_sub(count);
                 }
@@ -110,31 +110,37 @@ impl<A: Application> Pump<A> {
         result
     }
 
-    /// Handles what was read.
-    fn handle_bytes(&mut self, bytes: &[u8]) -> ControlFlow<Ended> {
+    /// Handles what was read. Breaks when there is nothing more to read: ready
+    /// when the WebSocket is at its end, and pending when the session is closed
+    /// and its last frame is to be written.
+    fn handle_bytes(&mut self, bytes: &[u8]) -> ControlFlow<Poll<Ended>> {
         let connection = &self.connection;
         let max_payload = connection.engine.config.engine.max_payload;
         let mut goodbye = None;
+        let mut is_closed = false;
         let read = self.reader.read(bytes, max_payload, |incoming| {
             if let Incoming::Close(code) = incoming {
                 goodbye = Some(code);
                 return ControlFlow::Break(());
             }
-            connection.handle_incoming(incoming)
+            let step = connection.handle_incoming(incoming);
+            is_closed = step.is_break();
+            step
         });
         match read {
             Ok(_) => match goodbye {
+                None if is_closed => ControlFlow::Break(Poll::Pending),
                 None => ControlFlow::Continue(()),
                 // Its status is echoed (RFC 6455 §5.5.1).
                 Some(code) => {
                     self.say_goodbye(CloseReason::TransportClose, code);
-                    ControlFlow::Break(Ended::ByPeer)
+                    ControlFlow::Break(Poll::Ready(Ended::ByPeer))
                 }
             },
             Err(error) => {
                 tracing::debug!(%error, "closing a websocket");
                 self.say_goodbye(CloseReason::TransportError, Some(error.close_code()));
-                ControlFlow::Break(Ended::ByUs)
+                ControlFlow::Break(Poll::Ready(Ended::ByUs))
             }
         }
     }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use engineio_proto::CloseReason;
 use hd_ws_server::ServerConfig;
 
-use crate::client::{WebSocket, connect, frame, reset, rest, websocket_head};
+use crate::client::{WebSocket, connect, frame, read_until, reset, rest, websocket_head};
 use crate::echo_server::EchoServer;
 
 const MAX_PAYLOAD: usize = 1000;
@@ -182,6 +182,22 @@ fn garbage_right_after_the_handshake_closes_the_connection() {
     stream.write_all(request.as_bytes()).unwrap();
     let answer = rest(&mut stream);
     assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    assert_eq!(server.next_end(), CloseReason::TransportError);
+    server.serves_on();
+}
+
+/// The bytes after it come in several reads, of which the second begins within
+/// a frame.
+#[test]
+fn a_violation_is_answered_by_a_close_frame_whatever_follows_it() {
+    let server = EchoServer::start(ServerConfig::default());
+    let mut stream = connect(server.address);
+    let mut bytes = websocket_head("", "").into_bytes();
+    bytes.extend(frame(0x81, b"2"));
+    bytes.extend(frame(0x81, &[b'4'; 50_000]));
+    stream.write_all(&bytes).unwrap();
+    read_until(&mut stream, "\r\n\r\n");
+    assert_eq!(WebSocket(stream).close_code(), None);
     assert_eq!(server.next_end(), CloseReason::TransportError);
     server.serves_on();
 }

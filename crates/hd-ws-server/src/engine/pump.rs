@@ -232,6 +232,9 @@ async fn run<A: Application>(mut pump: Pump<A>) {
     if ended == Ended::ByUs {
         Box::pin(linger(&pump.connection, pump.stream())).await;
     }
+    // An application may keep the connection, and the peer waits for the end of
+    // the stream. Where it fails the stream is at its end.
+    let _at_its_end = SockRef::from(pump.stream()).shutdown(std::net::Shutdown::Both);
 }
 
 /// Waits for the peer's close frame, or for the end of the stream. Closing at

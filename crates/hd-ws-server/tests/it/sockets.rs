@@ -8,7 +8,7 @@ use hd_rooms::{Audience, RoomName};
 use hd_ws_server::{DisconnectReason, ServerConfig};
 use socketio_proto::{ClientConfig, EventName, OutgoingArgs};
 
-use crate::client::{PATIENCE, exchange};
+use crate::client::{PATIENCE, exchange, frame};
 use crate::socket_server::SocketServer;
 
 fn start() -> SocketServer {
@@ -147,6 +147,16 @@ fn the_application_hears_of_an_end_outside_of_its_own_call() {
     let end = server.next_end();
     assert_eq!(end.socket.id(), socket.id());
     assert_ne!(end.thread, std::thread::current().id());
+}
+
+#[test]
+fn a_socket_that_the_application_keeps_does_not_keep_the_stream_open() {
+    let server = start();
+    let (mut client, socket) = server.join("");
+    client.send(&frame(0x88, b"\x03\xe8"));
+    // Reads to the end of the stream.
+    assert_eq!(client.close_code(), Some(1000));
+    assert_eq!(server.next_end().socket.id(), socket.id());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use engineio_proto::CloseReason;
 use hd_auth::{JwtPayload, TokenSource, TokenSources, UserId, Verifier, VerifyError};
@@ -36,6 +37,28 @@ struct ClientData {
     user_id: UserId,
     /// When the token expires, in seconds since 1970.
     expires_at: Option<u64>,
+    refusals: Refusals,
+}
+
+/// When refused tokens of a client that is connected are logged: a client could
+/// fill the log with them.
+#[derive(Default)]
+struct Refusals {
+    /// In seconds since 1970; 0 when there is none.
+    logged_at: AtomicU64,
+}
+
+impl Refusals {
+    fn is_to_be_logged(&self, now: u64) -> bool {
+        let logged_at = self.logged_at.load(Ordering::Relaxed);
+        // The system's clock may have been set back.
+        let is_due = now.abs_diff(logged_at) >= REFUSAL_LOG_SECONDS;
+        if is_due {
+            // The events of a client come one after the other.
+            self.logged_at.store(now, Ordering::Relaxed);
+        }
+        is_due
+    }
 }
 
 /// The private room of a user.
@@ -97,6 +120,7 @@ impl NamespaceHandler for Gateway {
                 data: Some(Box::new(ClientData {
                     user_id: payload.usu_id,
                     expires_at: payload.exp,
+                    refusals: Refusals::default(),
                 })),
             }),
             Err(reason) => {
@@ -142,7 +166,14 @@ impl NamespaceHandler for Gateway {
                 serde_json::json!({"ok": true, "exp": exp})
             }
             Err(code) => {
-                TokenRefreshRefused { sid, reason: code }.emit(&self.counters);
+                let client: Option<&ClientData> = socket.data();
+                let now = unix_time().as_secs();
+                TokenRefreshRefused {
+                    sid,
+                    reason: code,
+                    is_logged: client.is_none_or(|client| client.refusals.is_to_be_logged(now)),
+                }
+                .emit(&self.counters);
                 serde_json::json!({"ok": false, "code": code})
             }
         };
@@ -178,3 +209,20 @@ struct TokenText<'a>(#[serde(borrow)] Cow<'a, str>);
 const REFRESH: &str = "auth:refresh";
 /// The code for a token of somebody else than who has connected.
 const OTHER_USER: &str = "token_other_user";
+/// From one line about a client's refused tokens to the next.
+const REFUSAL_LOG_SECONDS: u64 = 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_tokens_of_a_client_are_logged_once_a_minute() {
+        let refusals = Refusals::default();
+        let noon = 1_800_000_000;
+        let logged = [0, 0, 1, 59, 60, 61, 119, 120, 10_000, 120]
+            .map(|seconds| refusals.is_to_be_logged(noon + seconds));
+        let (yes, no) = (true, false);
+        assert_eq!(logged, [yes, no, no, no, yes, no, no, yes, yes, yes]);
+    }
+}

@@ -101,13 +101,21 @@ pub(crate) struct TokenRefreshRefused<'a> {
     pub(crate) sid: &'a str,
     /// The `code` of the answer.
     pub(crate) reason: &'a str,
+    /// Whether it is not only counted.
+    pub(crate) is_logged: bool,
 }
 
 impl TokenRefreshRefused<'_> {
     pub(crate) fn emit(self, counters: &Counters) {
-        let Self { sid, reason } = self;
+        let Self {
+            sid,
+            reason,
+            is_logged,
+        } = self;
         counters.refreshes_refused.add(1);
-        warn!(context = GATEWAY, sid, reason, "Token refresh refused");
+        if is_logged {
+            warn!(context = GATEWAY, sid, reason, "Token refresh refused");
+        }
     }
 }
 
@@ -448,14 +456,20 @@ mod tests {
         assert_eq!(counters.refreshes_accepted.get(), 1);
 
         let (text, counters) = line(LogFormat::Text, |counters| {
-            let (sid, reason) = ("x9", "token_expired");
-            TokenRefreshRefused { sid, reason }.emit(counters);
+            for is_logged in [true, false] {
+                TokenRefreshRefused {
+                    sid: "x9",
+                    reason: "token_expired",
+                    is_logged,
+                }
+                .emit(counters);
+            }
         });
         assert_eq!(
             text,
             "WARN  [NotificationsGateway] Token refresh refused sid=x9 reason=token_expired"
         );
-        assert_eq!(counters.refreshes_refused.get(), 1);
+        assert_eq!(counters.refreshes_refused.get(), 2);
 
         let (text, counters) = line(LogFormat::Text, |counters| {
             TokenExpired { sid: "x9" }.emit(counters);

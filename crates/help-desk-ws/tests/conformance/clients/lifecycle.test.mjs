@@ -260,6 +260,20 @@ describe("the log", options, () => {
     await service.logged(new RegExp(`Client disconnected: ${id} reason="ping timeout"`));
     assert.equal((await gone)[0], "ping timeout");
   });
+
+  test("is not filled by a client that hands in bad tokens", orSkip(withoutReference), async (t) => {
+    const service = await startService(t);
+    const socket = openSocket(t, io4, service.url, { transports: ["websocket"], auth: { token: tokenFor(newUser()) } });
+    await connected(socket);
+    const refresh = () => new Promise((resolve) => socket.emit("auth:refresh", "bad", resolve));
+    const replies = await Promise.all(Array.from({ length: 100 }, refresh));
+    assert.ok(replies.every(({ code }) => code === "token_malformed"));
+    socket.disconnect();
+    await service.logged(/Client disconnected/);
+    // Two when a minute ends in between.
+    const lines = service.output.match(/Token refresh refused/g).length;
+    assert.ok(lines <= 2, `${lines} lines`);
+  });
 });
 
 describe("the log in JSON", { ...options, ...orSkip(withoutReference) }, () => {

@@ -96,5 +96,6 @@ impl Target {
 
 /// Longer than any run.
 const TOKEN_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-/// Well under the 28,000 ephemeral ports that Linux hands out.
-const CLIENTS_PER_SOURCE: usize = 8_000;
+/// Far under the 28,000 ephemeral ports that Linux hands out: the more of them
+/// are taken, the longer the kernel looks for one that is free.
+const CLIENTS_PER_SOURCE: usize = 1_000;

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,9 @@ pub(super) struct SocketInner {
     pub(super) connection: Arc<Connection<SocketIo>>,
     pub(super) dialect: Dialect,
     entry: OnceLock<Entry>,
+    /// The connection may be there still, and the client may have come back by
+    /// another socket.
+    has_left: AtomicBool,
     pub(super) announcement: Mutex<Announcement>,
     pub(super) data: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -100,6 +104,7 @@ impl Socket {
             connection: Arc::clone(connection),
             dialect,
             entry: OnceLock::new(),
+            has_left: AtomicBool::new(false),
             announcement: Mutex::new(Announcement::Pending),
             data,
         }))
@@ -124,7 +129,7 @@ impl Socket {
         self.0.data.as_ref()?.downcast_ref()
     }
 
-    /// Sends an event. Returns `None` when the client is gone.
+    /// Sends an event. Returns `None` when the socket has left the namespace.
     pub fn emit(&self, name: EventName<'_>, args: OutgoingArgs<'_>) -> Option<Sent> {
         self.send(Emission::new(self.namespace(), name, args).packets_for(self))
     }
@@ -187,11 +192,18 @@ impl Socket {
     }
 
     pub(super) fn send(&self, packets: &[EncodedPacket]) -> Option<Sent> {
+        if self.has_left() {
+            return None;
+        }
         self.0.connection.send(packets).ok()
     }
 
     pub(super) fn send_volatile(&self, packets: &[EncodedPacket]) -> bool {
-        self.0.connection.send_volatile(packets)
+        !self.has_left() && self.0.connection.send_volatile(packets)
+    }
+
+    fn has_left(&self) -> bool {
+        self.0.has_left.load(Ordering::Relaxed)
     }
 
     pub(super) fn forget_ack(&self, id: u64) {
@@ -300,6 +312,7 @@ impl Socket {
     /// Takes the socket out of the rooms. Returns whether the application is to
     /// be told now; otherwise it is told once it has heard of the beginning.
     fn leave_rooms(&self, reason: DisconnectReason) -> bool {
+        self.0.has_left.store(true, Ordering::Relaxed);
         if let Some(entry) = self.0.entry.get() {
             // Dropped after the lock is released.
             let _member = self.namespace().rooms_mut().remove(entry.key);

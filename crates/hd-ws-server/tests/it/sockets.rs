@@ -159,6 +159,26 @@ fn a_socket_that_the_application_keeps_does_not_keep_the_stream_open() {
     assert_eq!(server.next_end().socket.id(), socket.id());
 }
 
+/// The client may have come back over the same connection, as somebody else.
+#[test]
+fn a_socket_that_has_left_sends_nothing() {
+    let server = start();
+    let (mut client, left) = server.join("");
+    client.send_text("41/n,");
+    server.next_end();
+    let taken_out = server.rejoin(&mut client, "");
+    assert!(taken_out.disconnect());
+    assert_eq!(client.text(), "41/n,");
+    server.next_end();
+    let back = server.rejoin(&mut client, "");
+    for socket in [left, taken_out] {
+        assert_eq!(socket.emit(name("stray"), NO_ARGS), None);
+        assert!(!socket.emit_volatile(name("stray"), NO_ARGS));
+    }
+    assert!(back.emit(name("hi"), NO_ARGS).is_some());
+    assert_eq!(client.text(), r#"42/n,["hi"]"#);
+}
+
 #[test]
 fn a_broadcast_leaves_its_sender_out() {
     let server = start();

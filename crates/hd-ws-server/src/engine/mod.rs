@@ -259,6 +259,11 @@ impl<A: Application> Engine<A> {
             connection.arm(deadline);
         }
         connection.settle(connection.lock());
+        // Who was let in while the server stopped is missing from `close_all`:
+        // an application may have taken its time.
+        if self.is_draining() {
+            connection.close(CloseReason::ServerShuttingDown);
+        }
         connection
     }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use engineio_proto::{CloseReason, EncodedPacket, Message};
 use hd_ws_server::{
-    Application, ClientHandshake, Connection, Engine, NotFound, Server, ServerConfig,
+    Application, ClientHandshake, Connection, Engine, HttpHandler, NotFound, Server, ServerConfig,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -52,6 +52,11 @@ pub(crate) struct EchoServer {
 
 impl EchoServer {
     pub(crate) fn start(config: ServerConfig) -> Self {
+        Self::start_with(config, NotFound)
+    }
+
+    /// The same, with what answers other requests.
+    pub(crate) fn start_with(config: ServerConfig, handler: impl HttpHandler<Echo>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -63,7 +68,7 @@ impl EchoServer {
         let (sender, closed) = mpsc::channel();
         let engine = Arc::new(Engine::new(config, Echo { closed: sender }));
         let stop = CancellationToken::new();
-        let handler = Arc::new(NotFound);
+        let handler = Arc::new(handler);
         let serving = server.serve(Arc::clone(&engine), handler, stop.clone(), 2 * PATIENCE);
         let serving = runtime.spawn(serving);
         drop(entered);
@@ -74,6 +79,16 @@ impl EchoServer {
             stop,
             serving,
             runtime,
+        }
+    }
+
+    /// Has the server begin to stop, and waits until it has.
+    pub(crate) fn begin_stop(&self) {
+        self.stop.cancel();
+        let patience = Instant::now() + PATIENCE;
+        while !self.engine.is_draining() {
+            assert!(Instant::now() < patience, "it does not begin to stop");
+            std::thread::yield_now();
         }
     }
 

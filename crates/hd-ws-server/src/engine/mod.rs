@@ -34,7 +34,8 @@ use crate::{ClientHandshake, ServerConfig};
 
 /// What runs on top of Engine.IO: Socket.IO, or an application of its own.
 ///
-/// The messages of one client come one after the other.
+/// The messages of one client come one after the other, but for one that breaks
+/// the protocol and sends by POST and by WebSocket at once.
 /// [`closed`](Self::closed) and [`handle_timeout`](Self::handle_timeout) may
 /// come beside one.
 pub trait Application: Send + Sync + Sized + 'static {

@@ -41,7 +41,8 @@ pub trait NamespaceHandler: Send + Sync + 'static {
         None
     }
 
-    /// The client has left. Nothing follows.
+    /// The client has left. Nothing follows, but an event that came before may
+    /// still be under way in another task.
     fn disconnected(&self, socket: &Socket, reason: DisconnectReason) {
         let _ = (socket, reason);
     }

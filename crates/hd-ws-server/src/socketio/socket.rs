@@ -17,7 +17,8 @@ use super::namespace::Namespace;
 use crate::engine::new_sid;
 use crate::{Connection, Sent};
 
-/// A client in a namespace. A clone is the same socket.
+/// A client in a namespace. A clone is the same socket. One that is kept after
+/// the client has gone keeps the memory and the file of its connection.
 #[derive(Clone)]
 pub struct Socket(pub(super) Arc<SocketInner>);
 
@@ -233,8 +234,8 @@ impl Socket {
     /// do not come back after it. A plain WebSocket is closed. Returns whether
     /// the client was in the namespace.
     ///
-    /// The socket is in no room when this returns; the application hears of its
-    /// end from another task.
+    /// The socket is in no room when this returns, or when a plain WebSocket has
+    /// closed; the application hears of its end from another task.
     pub fn disconnect(&self) -> bool {
         let connection = &self.0.connection;
         if self.0.dialect == Dialect::Plain {

@@ -6,19 +6,15 @@ use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 
-use super::ClientArgs;
+use super::Setup;
 use crate::cli::duration;
-use crate::generator::Generator;
-use crate::proc_stat::{CpuTimes, CpuUse, Memory};
+use crate::proc_stat::{CpuUse, Memory};
 use crate::report::{self, Percentiles};
-use crate::target::TargetArgs;
 
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     #[command(flatten)]
-    target: TargetArgs,
-    #[command(flatten)]
-    clients: ClientArgs,
+    setup: Setup,
     /// Clients that leave and come back, a second
     #[arg(long, default_value_t = 500)]
     rate: u32,
@@ -45,19 +41,13 @@ struct Report {
 ///
 /// Clients that did not get in.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let mut generator = Generator::new(options.target.target()?)?;
-    let pid = options.target.server_pid;
-    let memory = || pid.map(Memory::read).transpose();
-    let ClientArgs {
-        clients,
-        at_once,
-        connect_within,
-    } = options.clients;
-    generator.connect(clients, at_once, connect_within)?;
-    let memory_before = memory()?;
+    let setup = &options.setup;
+    let (mut generator, _) = setup.connect()?;
+    let clients = setup.clients;
+    let memory_before = setup.memory()?;
     generator.handshakes.latency.reset();
 
-    let start = CpuTimes::read(pid)?;
+    let start = setup.cpu_times()?;
     let began = generator.clock.now();
     let mut replaced = 0;
     let total = (options.duration.as_secs_f64() * f64::from(options.rate)) as usize;
@@ -74,14 +64,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         }
         generator.turn(Some(STEP))?;
     }
-    let end = generator.clock.now() + connect_within;
+    let end = generator.clock.now() + setup.connect_within;
     while generator.handshakes.pending > 0 {
         generator.turn(Some(STEP))?;
         if generator.clock.now() > end {
             bail!("{} handshakes do not end", generator.handshakes.pending);
         }
     }
-    let cpu = start.until(CpuTimes::read(pid)?);
+    let cpu = start.until(setup.cpu_times()?);
     report::print(&Report {
         scenario: "churn",
         clients,
@@ -92,7 +82,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         cpu,
         server_cpu_seconds_per_million: cpu.server / replaced as f64 * 1e6,
         memory_before,
-        memory_after: memory()?,
+        memory_after: setup.memory()?,
     })
 }
 

@@ -10,20 +10,17 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
 
-use super::{ClientArgs, STUCK};
+use super::{STUCK, Setup};
 use crate::cli::duration;
 use crate::generator::Generator;
 use crate::mark::Mark;
-use crate::proc_stat::{CpuTimes, CpuUse, Memory};
+use crate::proc_stat::{CpuUse, Memory};
 use crate::report::{self, Percentiles};
-use crate::target::TargetArgs;
 
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     #[command(flatten)]
-    target: TargetArgs,
-    #[command(flatten)]
-    clients: ClientArgs,
+    setup: Setup,
     /// Hold the clients for this long
     #[arg(long, default_value = "0s", value_parser = duration)]
     hold: Duration,
@@ -56,31 +53,25 @@ struct Report {
 ///
 /// A client that did not get in, or got no event.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let mut generator = Generator::new(options.target.target()?)?;
-    let pid = options.target.server_pid;
-    let memory = || pid.map(Memory::read).transpose();
-    let ClientArgs {
-        clients,
-        at_once,
-        connect_within,
-    } = options.clients;
+    let setup = &options.setup;
+    let clients = setup.clients;
 
-    let memory_before = memory()?;
-    let start = CpuTimes::read(pid)?;
-    let took = generator.connect(clients, at_once, connect_within)?;
-    let connecting = start.until(CpuTimes::read(pid)?);
-    let memory_connected = memory()?;
+    let memory_before = setup.memory()?;
+    let start = setup.cpu_times()?;
+    let (mut generator, took) = setup.connect()?;
+    let connecting = start.until(setup.cpu_times()?);
+    let memory_connected = setup.memory()?;
 
     let mut holding = None;
     if !options.hold.is_zero() {
-        let start = CpuTimes::read(pid)?;
+        let start = setup.cpu_times()?;
         let until = generator.clock.now() + options.hold;
         while generator.clock.now() < until {
             generator.turn(Some(STEP))?;
         }
-        holding = Some(start.until(CpuTimes::read(pid)?));
+        holding = Some(start.until(setup.cpu_times()?));
     }
-    let memory_held = memory()?;
+    let memory_held = setup.memory()?;
 
     let mut memory_after_broadcast = None;
     if let Some(bytes) = options.broadcast_bytes {
@@ -88,7 +79,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         let at = generator.clock.now();
         generator.emit(0, None, Mark { sequence: 0, at }, bytes)?;
         await_event(&mut generator, clients)?;
-        memory_after_broadcast = memory()?;
+        memory_after_broadcast = setup.memory()?;
     }
     if options.pause {
         report::print(&"joined")?;

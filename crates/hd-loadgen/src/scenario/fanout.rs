@@ -4,19 +4,15 @@ use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 
-use super::{ClientArgs, STUCK};
+use super::{Deliveries, STUCK, Setup};
 use crate::generator::Generator;
 use crate::mark::Mark;
-use crate::proc_stat::{CpuTimes, CpuUse};
-use crate::report::{self, Percentiles};
-use crate::target::TargetArgs;
+use crate::report;
 
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     #[command(flatten)]
-    target: TargetArgs,
-    #[command(flatten)]
-    clients: ClientArgs,
+    setup: Setup,
     /// Events that are measured; a tenth as many come before
     #[arg(long, default_value_t = 100)]
     events: usize,
@@ -34,26 +30,17 @@ struct Report {
     clients: usize,
     window: usize,
     events: usize,
-    deliveries_per_second: f64,
-    latency: Percentiles,
-    lost: u64,
-    repeated: u64,
-    cpu: CpuUse,
-    server_cpu_seconds_per_million: f64,
+    #[serde(flatten)]
+    deliveries: Deliveries,
 }
 
 /// # Errors
 ///
 /// A client that did not get in, or an event that did not get to all.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let mut generator = Generator::new(options.target.target()?)?;
-    let pid = options.target.server_pid;
-    let ClientArgs {
-        clients,
-        at_once,
-        connect_within,
-    } = options.clients;
-    generator.connect(clients, at_once, connect_within)?;
+    let setup = &options.setup;
+    let (mut generator, _) = setup.connect()?;
+    let clients = setup.clients;
     generator.connect_emitters(options.window)?;
 
     let warm_up = options.events / 10 + options.window;
@@ -71,11 +58,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let deliveries = std::mem::take(&mut generator.tally.deliveries);
     generator.tally.clear()?;
     generator.tally.deliveries = deliveries;
-    let start = CpuTimes::read(pid)?;
-    let started = generator.clock.now();
+    let since = setup.begin(&generator)?;
     run.until(&mut generator, total, options)?;
-    let took = generator.clock.now() - started;
-    let cpu = start.until(CpuTimes::read(pid)?);
 
     // Requests that are under way at once may be served in any order, so a
     // client's events are counted and not put in order.
@@ -83,18 +67,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         let of = |seen: &u32| u64::from(surplus(*seen, clients as u32));
         generator.tally.deliveries.iter().map(of).sum()
     };
-    let received = generator.tally.received;
+    let (lost, repeated) = (
+        count(|seen, clients| clients.saturating_sub(seen)),
+        count(u32::saturating_sub),
+    );
     report::print(&Report {
         scenario: "fanout",
         clients,
         window: options.window,
         events: options.events,
-        deliveries_per_second: received as f64 / took.as_secs_f64(),
-        latency: Percentiles::from(&generator.tally.latency),
-        lost: count(|seen, clients| clients.saturating_sub(seen)),
-        repeated: count(u32::saturating_sub),
-        cpu,
-        server_cpu_seconds_per_million: cpu.server / received as f64 * 1e6,
+        deliveries: setup.deliveries(&generator, &since, lost, repeated)?,
     })
 }
 
@@ -114,7 +96,7 @@ impl Run {
         events: usize,
         options: &Options,
     ) -> anyhow::Result<()> {
-        let clients = options.clients.clients as u32;
+        let clients = options.setup.clients as u32;
         let mut progressed_at = generator.clock.now();
         while self.complete < events {
             while self.emitted < self.total && self.emitted < self.complete + options.window {

@@ -4,19 +4,16 @@ use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 
-use super::{ClientArgs, STUCK};
+use super::{Deliveries, STUCK, Setup};
 use crate::generator::Generator;
 use crate::mark::Mark;
-use crate::proc_stat::{CpuTimes, CpuUse, Memory};
+use crate::proc_stat::Memory;
 use crate::report::{self, Percentiles};
-use crate::target::TargetArgs;
 
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     #[command(flatten)]
-    target: TargetArgs,
-    #[command(flatten)]
-    clients: ClientArgs,
+    setup: Setup,
     /// Events that are measured; a tenth as many come before
     #[arg(long, default_value_t = 100)]
     events: usize,
@@ -31,12 +28,8 @@ struct Report {
     clients: usize,
     connects_per_second: f64,
     handshake: Percentiles,
-    deliveries_per_second: f64,
-    latency: Percentiles,
-    lost: u64,
-    repeated: u64,
-    cpu: CpuUse,
-    server_cpu_seconds_per_million: f64,
+    #[serde(flatten)]
+    deliveries: Deliveries,
     memory: Option<Memory>,
 }
 
@@ -44,34 +37,27 @@ struct Report {
 ///
 /// A client that did not get in, or an event that did not get to all.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let mut generator = Generator::new(options.target.target()?)?;
-    let pid = options.target.server_pid;
-    let clients = options.clients.clients;
-    let connecting = generator.connect_polling(clients, options.clients.connect_within)?;
+    let setup = &options.setup;
+    let mut generator = setup.generator()?;
+    let clients = setup.clients;
+    let connecting = generator.connect_polling(clients, setup.connect_within)?;
     generator.connect_emitters(1)?;
 
     let warm_up = options.events / 10 + 1;
     emit(&mut generator, 0..warm_up, options)?;
     generator.tally.clear()?;
-    let start = CpuTimes::read(pid)?;
-    let started = generator.clock.now();
+    let since = setup.begin(&generator)?;
     emit(&mut generator, warm_up..warm_up + options.events, options)?;
-    let took = generator.clock.now() - started;
-    let cpu = start.until(CpuTimes::read(pid)?);
 
-    let received = generator.tally.received;
+    let lost = ((clients * options.events) as u64).saturating_sub(generator.tally.received);
+    let repeated = generator.tally.repeats;
     report::print(&Report {
         scenario: "polling",
         clients,
         connects_per_second: clients as f64 / connecting.as_secs_f64(),
         handshake: Percentiles::from(&generator.handshakes.latency),
-        deliveries_per_second: received as f64 / took.as_secs_f64(),
-        latency: Percentiles::from(&generator.tally.latency),
-        lost: ((clients * options.events) as u64).saturating_sub(received),
-        repeated: generator.tally.repeats,
-        cpu,
-        server_cpu_seconds_per_million: cpu.server / received as f64 * 1e6,
-        memory: pid.map(Memory::read).transpose()?,
+        deliveries: setup.deliveries(&generator, &since, lost, repeated)?,
+        memory: setup.memory()?,
     })
 }
 
@@ -88,7 +74,7 @@ fn emit(
             at: generator.clock.now(),
         };
         generator.emit(0, None, mark, options.payload_bytes)?;
-        awaited += options.clients.clients as u64;
+        awaited += options.setup.clients as u64;
         let start = generator.clock.now();
         while generator.tally.received < awaited || generator.free_emitter().is_none() {
             generator.turn(Some(STUCK))?;

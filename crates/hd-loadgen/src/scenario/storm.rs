@@ -6,18 +6,14 @@ use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 
-use super::ClientArgs;
-use crate::generator::Generator;
-use crate::proc_stat::{CpuTimes, CpuUse, Memory};
+use super::Setup;
+use crate::proc_stat::{CpuUse, Memory};
 use crate::report::{self, Percentiles};
-use crate::target::TargetArgs;
 
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     #[command(flatten)]
-    target: TargetArgs,
-    #[command(flatten)]
-    clients: ClientArgs,
+    setup: Setup,
     /// How often
     #[arg(long, default_value_t = 3)]
     times: usize,
@@ -42,18 +38,12 @@ struct Report {
 ///
 /// Clients that did not get back.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let mut generator = Generator::new(options.target.target()?)?;
-    let pid = options.target.server_pid;
-    let memory = || pid.map(Memory::read).transpose();
-    let ClientArgs {
-        clients,
-        at_once,
-        connect_within,
-    } = options.clients;
-    generator.connect(clients, at_once, connect_within)?;
-    let memory_before = memory()?;
+    let setup = &options.setup;
+    let (mut generator, _) = setup.connect()?;
+    let clients = setup.clients;
+    let memory_before = setup.memory()?;
 
-    let start = CpuTimes::read(pid)?;
+    let start = setup.cpu_times()?;
     let mut longest = Duration::ZERO;
     let failed_before = generator.handshakes.failed;
     generator.handshakes.latency.reset();
@@ -75,7 +65,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
                     }
                 }
             }
-            if generator.clock.now() - cut_at > connect_within {
+            if generator.clock.now() - cut_at > setup.connect_within {
                 bail!("{} of {clients} clients are back", generator.joined());
             }
         }
@@ -87,9 +77,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         back_ms: longest.as_secs_f64() * 1e3,
         handshake: Percentiles::from(&generator.handshakes.latency),
         retried: generator.handshakes.failed - failed_before,
-        cpu: start.until(CpuTimes::read(pid)?),
+        cpu: start.until(setup.cpu_times()?),
         memory_before,
-        memory_after: memory()?,
+        memory_after: setup.memory()?,
     })
 }
 

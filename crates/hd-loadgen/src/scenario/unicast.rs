@@ -7,20 +7,16 @@ use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 
-use super::{ClientArgs, STUCK};
+use super::{Deliveries, STUCK, Setup};
 use crate::cli::duration;
 use crate::generator::Generator;
 use crate::mark::Mark;
-use crate::proc_stat::{CpuTimes, CpuUse};
-use crate::report::{self, Percentiles};
-use crate::target::TargetArgs;
+use crate::report;
 
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     #[command(flatten)]
-    target: TargetArgs,
-    #[command(flatten)]
-    clients: ClientArgs,
+    setup: Setup,
     /// Connections that emit, each one request at a time
     #[arg(long, default_value_t = 64)]
     concurrency: usize,
@@ -41,27 +37,17 @@ struct Report {
     clients: usize,
     concurrency: usize,
     rate: Option<u32>,
-    deliveries_per_second: f64,
-    /// From when an event was due to its arrival.
-    latency: Percentiles,
-    lost: u64,
-    repeated: u64,
-    cpu: CpuUse,
-    server_cpu_seconds_per_million: f64,
+    #[serde(flatten)]
+    deliveries: Deliveries,
 }
 
 /// # Errors
 ///
 /// A client that did not get in, or an event that was refused.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let mut generator = Generator::new(options.target.target()?)?;
-    let pid = options.target.server_pid;
-    let ClientArgs {
-        clients,
-        at_once,
-        connect_within,
-    } = options.clients;
-    generator.connect(clients, at_once, connect_within)?;
+    let setup = &options.setup;
+    let (mut generator, _) = setup.connect()?;
+    let clients = setup.clients;
     generator.connect_emitters(options.concurrency)?;
 
     let mut run = Run {
@@ -74,25 +60,19 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
     generator.tally.clear()?;
     run.emitted = 0;
-    run.began = generator.clock.now();
-    let start = CpuTimes::read(pid)?;
+    let since = setup.begin(&generator)?;
+    run.began = since.began;
     run.emit_for(&mut generator, options.duration, options)?;
     run.settle(&mut generator)?;
-    let took = generator.clock.now() - run.began;
-    let cpu = start.until(CpuTimes::read(pid)?);
 
-    let received = generator.tally.received;
+    let lost = run.emitted.saturating_sub(generator.tally.received);
+    let repeated = generator.tally.repeats;
     report::print(&Report {
         scenario: "unicast",
         clients,
         concurrency: options.concurrency,
         rate: options.rate,
-        deliveries_per_second: received as f64 / took.as_secs_f64(),
-        latency: Percentiles::from(&generator.tally.latency),
-        lost: run.emitted.saturating_sub(received),
-        repeated: generator.tally.repeats,
-        cpu,
-        server_cpu_seconds_per_million: cpu.server / received as f64 * 1e6,
+        deliveries: setup.deliveries(&generator, &since, lost, repeated)?,
     })
 }
 

@@ -4,8 +4,10 @@
 //   node run.mjs --reference        against Node's socket.io and engine.io instead
 //   node run.mjs raw transcripts    only these of: raw, clients, python, transcripts
 
-import { PYTHON, installDependencies, run } from "./support/dependencies.mjs";
+import { project } from "./support/project.mjs";
 import { spawnReference } from "./support/spawned-server.mjs";
+
+const { PYTHON, installDependencies, run } = project(import.meta.url);
 
 const SUITES = {
   // One file after the other: the heartbeat allows 200 ms for a pong, which a crowded machine takes.

@@ -10,7 +10,6 @@ mod file_descriptors;
 mod floods;
 mod heartbeat;
 mod http_limits;
-mod io_server;
 mod memory;
 mod origin;
 mod packets;

@@ -7,29 +7,29 @@ use hd_ws_server::{DisconnectReason, ServerConfig};
 use socketio_proto::{ClientConfig, Limits};
 
 use crate::client::{WebSocket, frame};
-use crate::io_server::IoServer;
+use crate::socket_server::SocketServer;
 
 const SOON: Duration = Duration::from_millis(50);
 
-fn start(config: ClientConfig) -> IoServer {
-    IoServer::start(ServerConfig::default(), config)
+fn start(config: ClientConfig) -> SocketServer {
+    SocketServer::start(ServerConfig::default(), config)
 }
 
 /// Checks that a client of `/n` that sends these messages is closed for it, and
 /// that another client is not.
 #[track_caller]
 fn is_closed_for(
-    server: &IoServer,
+    server: &SocketServer,
     bystander: &mut WebSocket,
     name: &str,
     frames: &[Vec<u8>],
     reason: CloseReason,
 ) {
-    let mut client = server.join();
+    let mut client = server.join("").0;
     client.send(&frames.concat());
     client.closed();
     let reason = DisconnectReason::Session(reason);
-    assert_eq!(server.next_left(), reason, "{name}");
+    assert_eq!(server.next_end().reason, reason, "{name}");
     bystander.send_text("42/n,1[\"are you there\"]");
     assert_eq!(bystander.text(), "43/n,1[]");
 }
@@ -45,7 +45,7 @@ fn binary(len: usize) -> Vec<u8> {
 #[test]
 fn what_is_no_packet_closes_the_connection_of_its_sender() {
     let server = start(ClientConfig::default());
-    let mut bystander = server.join();
+    let mut bystander = server.join("").0;
     let deep = "[".repeat(300_000);
     for (name, frames) in [
         ("no packet type", vec![text("4")]),
@@ -126,7 +126,7 @@ fn what_is_no_packet_closes_the_connection_of_its_sender() {
 #[test]
 fn packets_out_of_place_close_the_connection_of_their_sender() {
     let server = start(ClientConfig::default());
-    let mut bystander = server.join();
+    let mut bystander = server.join("").0;
     for (name, packet) in [
         ("a second CONNECT", "40/n,"),
         ("CONNECT_ERROR", r#"44/n,{"message":"no"}"#),
@@ -144,7 +144,7 @@ fn a_client_that_has_its_connect_reply_is_in() {
     let server = start(ClientConfig::default());
     let mut clients = Vec::new();
     for expected in 1..=200 {
-        clients.push(server.join());
+        clients.push(server.join("").0);
         assert_eq!(server.namespace.len(), expected);
     }
 }
@@ -153,7 +153,7 @@ fn a_client_that_has_its_connect_reply_is_in() {
 #[test]
 fn odd_packets_that_are_allowed_do_no_harm() {
     let server = start(ClientConfig::default());
-    let mut client = server.join();
+    let mut client = server.join("").0;
     for packet in [
         r#"42/n,["error",{"x":1}]"#,
         r#"42/n,["__proto__",{"__proto__":{"constructor":1}}]"#,
@@ -173,7 +173,7 @@ fn odd_packets_that_are_allowed_do_no_harm() {
 #[test]
 fn a_packet_as_large_as_allowed_comes_back() {
     let server = start(ClientConfig::default());
-    let mut client = server.join();
+    let mut client = server.join("").0;
     let numbers = "1,".repeat(490_000) + "1";
     client.send_text(&format!("42/n,1[\"a\",{numbers}]"));
     assert_eq!(client.text(), format!("43/n,1[{numbers}]"));
@@ -191,7 +191,7 @@ fn attachments_are_bounded_in_bytes() {
         },
         ..ClientConfig::default()
     });
-    let mut bystander = server.join();
+    let mut bystander = server.join("").0;
     let event = text(r#"452-/n,["a",{"_placeholder":true,"num":0}]"#);
     let frames = [event, binary(600), binary(401)];
     let (name, reason) = ("attachments", CloseReason::ParseError);
@@ -207,12 +207,12 @@ fn attachments_that_do_not_come_close_the_connection() {
         },
         ..ClientConfig::default()
     });
-    let mut client = server.join();
+    let mut client = server.join("").0;
     client.send_text(r#"452-/n,["a"]"#);
     client.send(&binary(1));
     client.closed();
     assert_eq!(
-        server.next_left(),
+        server.next_end().reason,
         DisconnectReason::Session(CloseReason::ForcedClose)
     );
     server.emptied();
@@ -244,7 +244,7 @@ fn asking_to_join_again_and_again_closes_the_connection() {
         max_connects_per_minute: 3,
         ..ClientConfig::default()
     });
-    let mut client = server.join();
+    let mut client = server.join("").0;
     client.send_text("40/nowhere,");
     assert!(client.text().starts_with("44/nowhere,"));
     client.send_text("41/n,");
@@ -253,7 +253,7 @@ fn asking_to_join_again_and_again_closes_the_connection() {
     client.send_text("40/other,");
     client.closed();
     assert_eq!(
-        [server.next_left(), server.next_left()],
+        [server.next_end().reason, server.next_end().reason],
         [
             DisconnectReason::ClientNamespaceDisconnect,
             DisconnectReason::Session(CloseReason::TransportError),
@@ -267,7 +267,7 @@ fn a_client_in_a_namespace_may_stay_there() {
         connect_timeout: Duration::from_secs(1),
         ..ClientConfig::default()
     });
-    let mut joined = server.join();
+    let mut joined = server.join("").0;
     let mut idle = WebSocket::open(server.address);
     idle.closed();
     joined.send_text("42/n,1[\"a\"]");
@@ -280,7 +280,7 @@ fn the_namespaces_of_a_client_are_bounded() {
         max_namespaces: 2,
         ..ClientConfig::default()
     });
-    let mut client = server.join();
+    let mut client = server.join("").0;
     // What is not there is refused, and does not count.
     for _ in 0..3 {
         client.send_text("40/nowhere,");
@@ -292,7 +292,7 @@ fn the_namespaces_of_a_client_are_bounded() {
     client.closed();
     for _ in 0..2 {
         assert_eq!(
-            server.next_left(),
+            server.next_end().reason,
             DisconnectReason::Session(CloseReason::TransportError)
         );
     }

@@ -10,7 +10,7 @@ use socketio_proto::{ClientConfig, EventName, OutgoingArgs};
 
 use crate::client::{WebSocket, frame};
 use crate::echo_server::EchoServer;
-use crate::io_server::IoServer;
+use crate::socket_server::SocketServer;
 
 /// Far more than the kernel keeps for both ends.
 const MUCH: usize = 256 * 1024 * 1024;
@@ -24,10 +24,10 @@ fn take_little(client: &WebSocket) {
 
 #[test]
 fn a_client_that_never_reads_is_closed_and_nobody_waits_for_it() {
-    let server = IoServer::start(ServerConfig::default(), ClientConfig::default());
-    let slow = server.join();
+    let server = SocketServer::start(ServerConfig::default(), ClientConfig::default());
+    let slow = server.join("").0;
     take_little(&slow);
-    let mut other = server.join();
+    let mut other = server.join("").0;
     let text = format!("\"{}\"", "x".repeat(16 * 1024));
     let expected = format!("42/n,[\"news\",{text}]");
     let value = RawValue::from_string(text).unwrap();
@@ -48,7 +48,7 @@ fn a_client_that_never_reads_is_closed_and_nobody_waits_for_it() {
     // The event that did not fit went to the other, as all after it do.
     assert_eq!(other.text(), expected);
     assert_eq!(
-        server.next_left(),
+        server.next_end().reason,
         DisconnectReason::Session(CloseReason::SendQueueFull)
     );
     assert_eq!(emit(), Some(1));

@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::{PATIENCE, WebSocket, connect, read_until, websocket_head};
 
-/// A running server with the namespace `/n`; it stops with its runtime.
+/// A running server with the namespaces `/n` and `/other`; it stops with its
+/// runtime.
 pub(crate) struct SocketServer {
     pub(crate) address: SocketAddr,
     pub(crate) namespace: Namespace,
@@ -28,6 +29,7 @@ pub(crate) struct SocketServer {
     connected: mpsc::Receiver<Socket>,
     events: mpsc::Receiver<Place>,
     ended: mpsc::Receiver<End>,
+    engine: Arc<Engine<SocketIo>>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -47,7 +49,9 @@ pub(crate) struct End {
 }
 
 /// Puts each client into the room that its CONNECT names, `{"room":"a"}`. One
-/// that says `{"wait":true}` is let in when the test says so.
+/// that says `{"wait":true}` is let in when the test says so. Events are
+/// answered with their arguments.
+#[derive(Clone)]
 struct Lobby {
     let_in: Arc<Notify>,
     connected: mpsc::Sender<Socket>,
@@ -139,13 +143,15 @@ impl SocketServer {
             events: events_sender,
             ended: ended_sender,
         };
-        let namespace = io.add_namespace("/n".parse().expect("a name"), lobby);
+        let name = |name: &str| name.parse().expect("a name");
+        let namespace = io.add_namespace(name("/n"), lobby.clone());
+        io.add_namespace(name("/other"), lobby);
         let engine = Arc::new(Engine::new(config, io));
         let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
         let address = server.local_addr().expect("an address");
         let plain = Arc::new(Plain(namespace.clone()));
         let stop = CancellationToken::new();
-        runtime.spawn(server.serve(engine, plain, stop, Duration::ZERO));
+        runtime.spawn(server.serve(Arc::clone(&engine), plain, stop, Duration::ZERO));
         drop(entered);
         Self {
             address,
@@ -154,6 +160,7 @@ impl SocketServer {
             connected,
             events,
             ended,
+            engine,
             runtime,
         }
     }
@@ -196,6 +203,11 @@ impl SocketServer {
     /// The next end of a socket.
     pub(crate) fn next_end(&self) -> End {
         self.ended.recv_timeout(PATIENCE).expect("an end")
+    }
+
+    /// Waits until no session is left.
+    pub(crate) fn emptied(&self) {
+        self.wait(self.engine.emptied());
     }
 
     /// Keeps the server's only worker busy until the result is dropped.

@@ -8,7 +8,9 @@
 // need instances with other settings start WS_BIN; without it they are skipped.
 
 import { fileURLToPath } from "node:url";
-import { PYTHON, installDependencies, run } from "./support/dependencies.mjs";
+import { project } from "../../../hd-ws-server/tests/conformance/support/project.mjs";
+
+const { PYTHON, installDependencies, run } = project(import.meta.url);
 
 const SUITES = {
   notifications: (env) => nodeTests("clients/notifications.test.mjs", env),

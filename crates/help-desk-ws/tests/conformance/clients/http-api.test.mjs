@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { WebSocket } from "ws";
 import { ROUTES, emit, post } from "../support/back-end.mjs";
 import { CLIENTS, connected, openSocket, received } from "../support/clients.mjs";
-import { test } from "../support/limited-test.mjs";
+import { test } from "../../../../hd-ws-server/tests/conformance/support/limited-test.mjs";
 import { EMIT_TOKEN, startService, withoutBinary } from "../support/service.mjs";
 import { newUser, refusedTokens, tokenFor } from "../support/tokens.mjs";
 

@@ -5,7 +5,7 @@ import { describe } from "node:test";
 import { WebSocket } from "ws";
 import { ROUTES, emit, post } from "../support/back-end.mjs";
 import { CLIENTS, COMBINATIONS, connected, openSocket, received, settled, upgraded } from "../support/clients.mjs";
-import { test } from "../support/limited-test.mjs";
+import { test } from "../../../../hd-ws-server/tests/conformance/support/limited-test.mjs";
 import { COMMANDS, EMIT_TOKEN, JWT_SECRET, runCommand, startService, withoutBinary, withoutReference } from "../support/service.mjs";
 import { TcpProxy } from "../support/tcp-proxy.mjs";
 import { newUser, refusedTokens, tokenFor } from "../support/tokens.mjs";

@@ -80,17 +80,17 @@ impl Read for HeadTimeout {
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.io).poll_read(cx, buffer);
-        match (self.phase.get(), &read) {
-            (READING, Poll::Pending) => {}
-            (RESTING, Poll::Ready(Ok(()))) => {
+        let phase = self.phase.get();
+        if phase != READING {
+            // Each head has a time of its own.
+            self.timer = None;
+            if phase == RESTING && read.is_ready() {
                 self.phase.set(READING);
-                return read;
             }
-            (READING, Poll::Ready(_)) => return read,
-            _ => {
-                self.timer = None;
-                return read;
-            }
+            return read;
+        }
+        if read.is_ready() {
+            return read;
         }
         let limit = self.limit;
         let timer = self

@@ -63,7 +63,9 @@ impl Namespace {
     ///
     /// An event for up to 64 sockets is sent here and now. One for more is
     /// queued, and events that are queued for the same audience are sent
-    /// together. While any is queued, every event waits behind it.
+    /// together. While any is queued, every event that is emitted here waits
+    /// behind it. The queue has no bound but its emitters: who emits without
+    /// end has to await what was emitted.
     pub fn emit(
         &self,
         audience: &Audience,

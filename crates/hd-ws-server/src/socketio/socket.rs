@@ -130,7 +130,9 @@ impl Socket {
         self.0.data.as_ref()?.downcast_ref()
     }
 
-    /// Sends an event. Returns `None` when the socket has left the namespace.
+    /// Sends an event, here and now: before those for many sockets that are
+    /// queued, see [`Namespace::emit`]. Returns `None` when the socket has left
+    /// the namespace.
     pub fn emit(&self, name: EventName<'_>, args: OutgoingArgs<'_>) -> Option<Sent> {
         self.send(Emission::new(self.namespace(), name, args).packets_for(self))
     }

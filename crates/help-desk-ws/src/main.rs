@@ -6,6 +6,7 @@ mod cli;
 mod expiry;
 mod gateway;
 mod http_api;
+mod open_files;
 mod serve;
 mod settings;
 mod telemetry;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::expiry::Expiries;
 use crate::gateway::Gateway;
 use crate::http_api::HttpApi;
+use crate::open_files;
 use crate::settings::{CorsOrigin, EmitAuth, NodeEnv, Settings};
 use crate::telemetry::events::{Started, Stopped, Stopping};
 use crate::telemetry::{self, Counters};
@@ -28,15 +29,17 @@ use crate::telemetry::{self, Counters};
 pub(crate) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     telemetry::init(settings.log)?;
     telemetry::log_settings(&settings)?;
+    let max_open_files =
+        open_files::make_room().context("the limit of open files cannot be raised")?;
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.workers.get())
         .enable_all()
         .build()
         .context("the runtime cannot be started")?
-        .block_on(serve(settings))
+        .block_on(serve(settings, max_open_files))
 }
 
-async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
+async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCode> {
     let counters = Arc::new(Counters::default());
     let expiries = Arc::new(Expiries::new(Arc::clone(&counters)));
     let gateway = Gateway {
@@ -73,6 +76,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     Started {
         address,
         workers: settings.workers.get(),
+        max_open_files,
     }
     .emit();
     if let Some(hint) = development_hint(&settings, address.port())? {

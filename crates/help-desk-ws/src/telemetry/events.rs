@@ -228,16 +228,23 @@ pub(crate) struct Started {
     /// The address that was bound, with its real port.
     pub(crate) address: SocketAddr,
     pub(crate) workers: usize,
+    /// How many files, and so connections, the process may have open.
+    pub(crate) max_open_files: u64,
 }
 
 impl Started {
     pub(crate) fn emit(self) {
-        let Self { address, workers } = self;
+        let Self {
+            address,
+            workers,
+            max_open_files,
+        } = self;
         info!(
             context = SERVICE,
             version = env!("CARGO_PKG_VERSION"),
             told.address = %address,
             workers,
+            max_open_files,
             "Listening on http://{address}"
         );
     }
@@ -484,6 +491,7 @@ mod tests {
             Started {
                 address: "0.0.0.0:3001".parse().unwrap(),
                 workers: 2,
+                max_open_files: 65_535,
             }
             .emit();
         });

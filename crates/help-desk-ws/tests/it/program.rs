@@ -31,6 +31,22 @@ impl Program {
         }
     }
 
+    /// The same, from a shell that lowers the soft limit of open files.
+    pub(crate) fn with_few_open_files(mut self, limit: u32) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        shell
+            .args(["-c", &format!("ulimit -Sn {limit}; exec \"$0\" \"$@\"")])
+            .arg(self.command.get_program())
+            .args(self.command.get_args())
+            .env_clear()
+            .current_dir(&self.directory.0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        self.command = shell;
+        self
+    }
+
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self

@@ -15,7 +15,10 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let mut program = program(&["serve", "--host", "127.0.0.1", "--port", "0"]);
+        Self::start_program(program(SERVE))
+    }
+
+    fn start_program(mut program: Program) -> Self {
         let mut process = program.start();
         let mut lines = BufReader::new(process.stdout.take().unwrap());
         let url = line_with(&mut lines, "Listening on ")
@@ -74,6 +77,29 @@ impl Drop for Server {
         // It has ended already where the test got to its end.
         let _ended = self.process.kill();
     }
+}
+
+/// The value of a line of a file of `/proc`.
+fn proc_value(server: &Server, file: &str, key: &str) -> String {
+    let path = format!("/proc/{}/{file}", server.process.id());
+    let text = std::fs::read_to_string(path).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(key));
+    line.unwrap().trim().to_owned()
+}
+
+#[test]
+fn the_limit_of_open_files_is_raised_and_room_made_for_them_at_the_start() {
+    let server = Server::start_program(program(SERVE).with_few_open_files(100));
+
+    let limits = proc_value(&server, "limits", "Max open files");
+    let [soft, hard] = [0, 1].map(|column| {
+        let column = limits.split_whitespace().nth(column).unwrap();
+        column.parse::<u64>().unwrap()
+    });
+    assert_eq!(soft, hard);
+    // How many the kernel's table holds before it has to grow.
+    let room: u64 = proc_value(&server, "status", "FDSize:").parse().unwrap();
+    assert!(room >= hard.min(65_536), "room for {room} of {hard}");
 }
 
 #[test]
@@ -177,3 +203,5 @@ fn line_with(lines: &mut impl std::io::BufRead, text: &str) -> String {
         }
     }
 }
+
+const SERVE: &[&str] = &["serve", "--host", "127.0.0.1", "--port", "0"];

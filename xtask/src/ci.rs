@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    deps,
+    bench, deps,
     process::{cargo, run as run_command},
     steps::Steps,
     test, tidy,
@@ -36,6 +36,7 @@ pub(crate) fn run() -> Result<()> {
                 .env("RUSTDOCFLAGS", "-D warnings"),
         )
     })?;
+    steps.run("counts", bench::check_counts)?;
     println!("\nnow what `cargo xtask test` runs");
     test::run(&mut steps)?;
     steps.print_summary();

@@ -53,7 +53,8 @@ enum Command {
     /// Run what continuous integration runs, stopping at the first failure.
     ///
     /// The steps: formatting, tidy, clippy with warnings as errors, documentation with warnings as errors,
-    /// dependencies, and everything that `cargo xtask test` runs. Each is printed with its duration.
+    /// dependencies, instruction counts (they need valgrind), and everything that `cargo xtask test` runs. Each
+    /// is printed with its duration.
     Ci,
     /// Run real socket.io clients against the built servers.
     ///
@@ -71,7 +72,8 @@ enum Command {
     #[command(after_help = "Examples:\n  \
         cargo xtask bench --quick\n  \
         cargo xtask bench --only fanout,unicast --servers limit,help-desk-ws --dry\n  \
-        cargo xtask bench capacity --connections 200000")]
+        cargo xtask bench capacity --connections 200000\n  \
+        cargo xtask bench counts")]
     Bench(bench::Args),
     /// Check licences, banned crates and sources of every dependency against deny.toml.
     ///

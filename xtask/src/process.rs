@@ -50,13 +50,18 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// The command as one would type it, the program by its bare name.
+/// The command as one would type it, programs by their bare names.
 fn show(command: &Command) -> String {
     let program = command.get_program().to_string_lossy();
     let program = program.rsplit('/').next().unwrap_or(&program).to_owned();
     let arguments = command
         .get_args()
-        .map(|argument| argument.to_string_lossy().into_owned());
+        .map(|argument| argument.to_string_lossy().into_owned())
+        // A program that runs under another one.
+        .map(|argument| match argument.rsplit_once('/') {
+            Some((folder, name)) if folder.starts_with('/') => name.to_owned(),
+            _ => argument,
+        });
     [program]
         .into_iter()
         .chain(arguments)

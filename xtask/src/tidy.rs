@@ -46,6 +46,7 @@ const LAYERS: [(&[&str], &[&str]); 2] = [
             "socketio-proto",
             "hd-auth",
             "hd-events",
+            "hd-replay",
             "hd-rooms",
         ],
         &["tokio", "hyper", "mio", "socket2", "tracing"],

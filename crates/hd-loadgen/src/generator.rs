@@ -23,6 +23,7 @@ pub(crate) struct Generator {
     clients: Vec<Client>,
     polling: Vec<PollingClient>,
     emitters: Vec<Emitter>,
+    last_emitter: usize,
     poll: Poll,
     events: Events,
     scratch: Vec<u8>,
@@ -73,6 +74,7 @@ impl Generator {
             clients: Vec::new(),
             polling: Vec::new(),
             emitters: Vec::new(),
+            last_emitter: 0,
             poll: Poll::new().context("epoll")?,
             events: Events::with_capacity(1024),
             scratch: vec![0; SCRATCH_BYTES],
@@ -183,9 +185,14 @@ impl Generator {
         Ok(())
     }
 
-    /// An emitter that is free.
-    pub(crate) fn free_emitter(&self) -> Option<usize> {
-        self.emitters.iter().position(|emitter| !emitter.is_busy())
+    /// An emitter that is free: the one after the last, so that none rests for
+    /// so long that the server closes it. Node does after 5 s.
+    pub(crate) fn free_emitter(&mut self) -> Option<usize> {
+        let count = self.emitters.len();
+        let mut turn = (1..=count).map(|step| (self.last_emitter + step) % count);
+        let free = turn.find(|&index| !self.emitters[index].is_busy())?;
+        self.last_emitter = free;
+        Some(free)
     }
 
     /// Emits to one client's user, or to everyone.

@@ -6,6 +6,7 @@
 
 mod capacity;
 mod chart;
+mod counts;
 mod figure;
 mod machine;
 mod plan;
@@ -48,11 +49,20 @@ enum Command {
     /// Open as many authenticated connections as the machine holds, in as many processes as the limit of open
     /// files asks for, and deliver one broadcast to all.
     Capacity(capacity::Args),
+    /// Count the instructions of single operations, and compare them with docs/performance/instructions.toml.
+    Counts(counts::Args),
+}
+
+/// Compares instruction counts with what was recorded.
+pub(crate) fn check_counts() -> Result<()> {
+    counts::run(&counts::Args::default())
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    if let Some(Command::Capacity(capacity)) = &args.command {
-        return capacity::run(capacity);
+    match &args.command {
+        Some(Command::Capacity(capacity)) => return capacity::run(capacity),
+        Some(Command::Counts(counts)) => return counts::run(counts),
+        None => {}
     }
     let started = Instant::now();
     let wanted = |kind: Kind| args.servers.is_empty() || args.servers.contains(&kind);

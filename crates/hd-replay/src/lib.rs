@@ -1,0 +1,48 @@
+//! Replay of events that a client missed while it was away.
+//!
+//! - [`Log`] keeps the latest events of each room, bounded in count, bytes and
+//!   age, under [`Offset`]s of one order: what a client of several rooms missed
+//!   comes back in the order in which it was sent.
+//! - [`Cursor`] is where a client stands: whose it is, in which log, and from
+//!   where on. It travels sealed, as the `pid` of Socket.IO's connection state
+//!   recovery, so that nothing is kept for a client that is away.
+//! - [`Seen`] remembers ids of events for a while, so that one that comes again
+//!   is taken once.
+//!
+//! Nothing here has a clock, a lock or a socket. Time is an argument, in
+//! milliseconds since 1970: offsets hold it, and outlive a process.
+//!
+//! ```
+//! use hd_replay::{Gap, Log, LogConfig, NewEntry};
+//! use hd_rooms::RoomName;
+//!
+//! let noon = 1_800_000_000_000;
+//! let ana = [RoomName::new("user_42")?];
+//! let mut log = Log::new(LogConfig::default(), noon);
+//! let before = log.last_offset();
+//! for event in ["first", "second"] {
+//!     let offset = log.next_offset(noon + 5);
+//!     log.append(offset, NewEntry::to(&ana, event.len(), event), noon + 5);
+//! }
+//!
+//! let missed = log.missed(&ana, before, noon + 60_000)?;
+//! let missed: Vec<&str> = missed.into_iter().map(|(_, event)| *event).collect();
+//! assert_eq!(missed, ["first", "second"]);
+//!
+//! let a_day = 24 * 60 * 60 * 1000;
+//! assert_eq!(log.missed(&ana, before, noon + 2 * a_day), Err(Gap::TooOld));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod config;
+mod cursor;
+mod log;
+mod offset;
+mod room_log;
+mod seen;
+
+pub use config::LogConfig;
+pub use cursor::{Cursor, CursorError, LogId, MAC_BYTES};
+pub use log::{Gap, Log, NewEntry};
+pub use offset::{InvalidOffset, Offset};
+pub use seen::{Seen, SeenConfig};

@@ -1,0 +1,91 @@
+//! The events of one room.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hd_rooms::RoomName;
+
+use crate::Offset;
+
+/// An event in a log.
+#[derive(Debug)]
+pub(crate) struct Entry<E> {
+    pub(crate) offset: Offset,
+    /// From when on it is not worth replaying, in milliseconds since 1970.
+    pub(crate) stale_at: u64,
+    /// Empty for everyone.
+    pub(crate) rooms: Box<[RoomName]>,
+    pub(crate) except: Box<[RoomName]>,
+    pub(crate) bytes: usize,
+    pub(crate) event: E,
+}
+
+/// The latest events of a room, the oldest first.
+#[derive(Debug)]
+pub(crate) struct RoomLog<E> {
+    entries: VecDeque<Arc<Entry<E>>>,
+    bytes: usize,
+    /// The latest event that was dropped for want of room.
+    dropped: Option<Offset>,
+}
+
+impl<E> RoomLog<E> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            entries: VecDeque::new(),
+            bytes: 0,
+            dropped: None,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, entry: Arc<Entry<E>>) {
+        self.bytes += entry.bytes;
+        self.entries.push_back(entry);
+    }
+
+    /// Takes the oldest event out if the room has more than it may. The latest
+    /// one stays, whatever its size.
+    pub(crate) fn pop_excess(
+        &mut self,
+        max_events: usize,
+        max_bytes: usize,
+    ) -> Option<Arc<Entry<E>>> {
+        let is_within = self.entries.len() <= max_events && self.bytes <= max_bytes;
+        if is_within || self.entries.len() == 1 {
+            return None;
+        }
+        let entry = self.pop()?;
+        self.dropped = Some(entry.offset);
+        Some(entry)
+    }
+
+    /// Takes this event out if it is the oldest: where it is not, it is gone
+    /// already.
+    pub(crate) fn pop_if(&mut self, offset: Offset) -> Option<Arc<Entry<E>>> {
+        let oldest = self.entries.front()?;
+        if oldest.offset == offset {
+            self.pop()
+        } else {
+            None
+        }
+    }
+
+    /// The events after an offset, or `None` when one of them was dropped.
+    pub(crate) fn after(&self, offset: Offset) -> Option<impl Iterator<Item = &Entry<E>>> {
+        if self.dropped.is_some_and(|dropped| dropped > offset) {
+            return None;
+        }
+        let first = self.entries.partition_point(|entry| entry.offset <= offset);
+        Some(self.entries.range(first..).map(|entry| &**entry))
+    }
+
+    fn pop(&mut self) -> Option<Arc<Entry<E>>> {
+        let entry = self.entries.pop_front()?;
+        self.bytes -= entry.bytes;
+        Some(entry)
+    }
+}

@@ -1,0 +1,116 @@
+use hd_replay::{Gap, Log, LogConfig};
+
+use super::{HOUR, NOON, log, missed, send};
+
+fn bounded(config: LogConfig) -> Log<&'static str> {
+    Log::new(config, NOON)
+}
+
+#[test]
+fn a_room_keeps_its_latest_events_and_who_misses_more_has_a_gap() {
+    let mut log = bounded(LogConfig {
+        max_events: 2,
+        ..LogConfig::default()
+    });
+    let before = log.last_offset();
+    let first = send(&mut log, &["ana"], "1", NOON);
+    send(&mut log, &["ana"], "2", NOON);
+    assert_eq!(missed(&log, &["ana"], before, NOON), Ok(vec!["1", "2"]));
+
+    send(&mut log, &["ana"], "3", NOON);
+    assert_eq!(missed(&log, &["ana"], before, NOON), Err(Gap::Dropped));
+    assert_eq!(missed(&log, &["ana"], first, NOON), Ok(vec!["2", "3"]));
+    assert_eq!(missed(&log, &["luis"], before, NOON), Ok(vec![]));
+    assert_eq!((log.len(), log.bytes()), (2, 2));
+}
+
+#[test]
+fn everyone_s_events_are_bounded_too() {
+    let mut log = bounded(LogConfig {
+        max_events: 1,
+        ..LogConfig::default()
+    });
+    let before = log.last_offset();
+    send(&mut log, &[], "1", NOON);
+    send(&mut log, &[], "2", NOON);
+    assert_eq!(missed(&log, &["ana"], before, NOON), Err(Gap::Dropped));
+}
+
+#[test]
+fn a_room_keeps_so_many_bytes_but_its_latest_event_in_any_case() {
+    let mut log = bounded(LogConfig {
+        max_bytes: 4,
+        ..LogConfig::default()
+    });
+    let first = send(&mut log, &["ana"], "12", NOON);
+    send(&mut log, &["ana"], "34", NOON);
+    assert_eq!(log.bytes(), 4);
+    let third = send(&mut log, &["ana"], "5", NOON);
+    assert_eq!(log.bytes(), 3);
+    send(&mut log, &["ana"], "larger than all", NOON);
+    assert_eq!(log.len(), 1);
+    assert_eq!(missed(&log, &["ana"], first, NOON), Err(Gap::Dropped));
+    assert_eq!(
+        missed(&log, &["ana"], third, NOON),
+        Ok(vec!["larger than all"])
+    );
+}
+
+#[test]
+fn a_full_log_drops_the_oldest_events_whosever_they_are() {
+    let mut log = bounded(LogConfig {
+        max_total_bytes: 3,
+        ..LogConfig::default()
+    });
+    let before = log.last_offset();
+    let first = send(&mut log, &["ana"], "1", NOON);
+    send(&mut log, &["luis", "agents"], "2", NOON);
+    send(&mut log, &[], "3", NOON);
+    assert_eq!(missed(&log, &["luis"], before, NOON), Ok(vec!["2", "3"]));
+
+    send(&mut log, &["luis"], "4", NOON);
+    assert_eq!((log.len(), log.bytes(), log.room_count()), (3, 3, 2));
+    // What was dropped was Ana's, but the log does not remember that.
+    assert_eq!(missed(&log, &["luis"], before, NOON), Err(Gap::Dropped));
+    assert_eq!(
+        missed(&log, &["luis"], first, NOON),
+        Ok(vec!["2", "3", "4"])
+    );
+}
+
+#[test]
+fn a_replay_has_so_many_bytes_at_most() {
+    let mut log = bounded(LogConfig {
+        max_replay_bytes: 3,
+        ..LogConfig::default()
+    });
+    let before = log.last_offset();
+    let first = send(&mut log, &["ana"], "1", NOON);
+    send(&mut log, &[], "234", NOON);
+    assert_eq!(missed(&log, &["ana"], before, NOON), Err(Gap::TooMuch));
+    assert_eq!(missed(&log, &["ana"], first, NOON), Ok(vec!["234"]));
+}
+
+#[test]
+fn old_events_go_with_their_rooms() {
+    let mut log = log();
+    send(&mut log, &["ana"], "1", NOON);
+    send(&mut log, &["ana", "agents"], "2", NOON + HOUR);
+    send(&mut log, &[], "3", NOON + HOUR);
+
+    log.expire(NOON + 24 * HOUR);
+    assert_eq!((log.len(), log.room_count()), (3, 2));
+    log.expire(NOON + 24 * HOUR + 1);
+    assert_eq!((log.len(), log.room_count()), (2, 2));
+    log.expire(NOON + 25 * HOUR + 1);
+    assert_eq!((log.len(), log.bytes(), log.room_count()), (0, 0, 0));
+    assert!(log.is_empty());
+}
+
+#[test]
+fn appending_drops_old_events_too() {
+    let mut log = log();
+    send(&mut log, &["ana"], "1", NOON);
+    send(&mut log, &["luis"], "2", NOON + 24 * HOUR + 1);
+    assert_eq!((log.len(), log.room_count()), (1, 1));
+}

@@ -1,0 +1,128 @@
+use std::time::Duration;
+
+use hd_replay::{Gap, NewEntry, Offset};
+
+use super::{HOUR, NOON, log, missed, room, rooms, send};
+
+#[test]
+fn what_comes_after_an_offset_is_missed_and_nothing_else() {
+    let mut log = log();
+    let before = log.last_offset();
+    let first = send(&mut log, &["ana"], "one", NOON);
+    let second = send(&mut log, &["ana"], "two", NOON + 1);
+
+    assert_eq!(missed(&log, &["ana"], before, NOON), Ok(vec!["one", "two"]));
+    assert_eq!(missed(&log, &["ana"], first, NOON), Ok(vec!["two"]));
+    assert_eq!(missed(&log, &["ana"], second, NOON), Ok(vec![]));
+    assert_eq!(missed(&log, &["luis"], before, NOON), Ok(vec![]));
+}
+
+#[test]
+fn all_rooms_of_a_client_have_one_order() {
+    let mut log = log();
+    let before = log.last_offset();
+    send(&mut log, &["ana"], "1", NOON);
+    send(&mut log, &[], "2", NOON);
+    send(&mut log, &["agents"], "3", NOON);
+    send(&mut log, &["ana"], "4", NOON);
+    send(&mut log, &["luis"], "5", NOON);
+    send(&mut log, &[], "6", NOON);
+
+    let of = &["ana", "agents"];
+    assert_eq!(
+        missed(&log, of, before, NOON),
+        Ok(vec!["1", "2", "3", "4", "6"])
+    );
+    assert_eq!(missed(&log, &[], before, NOON), Ok(vec!["2", "6"]));
+}
+
+#[test]
+fn an_event_for_several_rooms_of_a_client_is_missed_once() {
+    let mut log = log();
+    let before = log.last_offset();
+    send(&mut log, &["ana", "agents", "ana"], "once", NOON);
+    assert_eq!(log.len(), 1);
+    assert_eq!(
+        missed(&log, &["agents", "ana"], before, NOON),
+        Ok(vec!["once"])
+    );
+}
+
+#[test]
+fn members_of_an_excepted_room_miss_nothing() {
+    let mut log = log();
+    let before = log.last_offset();
+    let offset = log.next_offset(NOON);
+    let except = [room("bosses")];
+    let entry = NewEntry {
+        except: &except,
+        ..NewEntry::to(&[], 1, "to all but some")
+    };
+    log.append(offset, entry, NOON);
+    assert_eq!(
+        missed(&log, &["ana"], before, NOON),
+        Ok(vec!["to all but some"])
+    );
+    assert_eq!(missed(&log, &["ana", "bosses"], before, NOON), Ok(vec![]));
+}
+
+#[test]
+fn an_event_with_a_shorter_life_is_left_out_in_silence() {
+    let mut log = log();
+    let before = log.last_offset();
+    let offset = log.next_offset(NOON);
+    let ana = rooms(&["ana"]);
+    let entry = NewEntry {
+        ttl: Some(Duration::from_secs(60)),
+        ..NewEntry::to(&ana, 1, "soon stale")
+    };
+    log.append(offset, entry, NOON);
+    send(&mut log, &["ana"], "stays", NOON);
+
+    let last_moment = NOON + 59_999;
+    assert_eq!(
+        missed(&log, &["ana"], before, last_moment),
+        Ok(vec!["soon stale", "stays"])
+    );
+    assert_eq!(
+        missed(&log, &["ana"], before, last_moment + 1),
+        Ok(vec!["stays"])
+    );
+}
+
+#[test]
+fn offsets_of_another_log_are_gaps() {
+    let mut log = log();
+    send(&mut log, &["ana"], "one", NOON + 10);
+    let before = Offset::new(NOON - 1, 0);
+    assert_eq!(missed(&log, &["ana"], before, NOON), Err(Gap::BeforeLog));
+    let after = Offset::new(NOON + 10, 1);
+    assert_eq!(missed(&log, &["ana"], after, NOON), Err(Gap::AfterLog));
+}
+
+#[test]
+fn who_is_away_for_too_long_has_a_gap_though_nothing_was_sent() {
+    let log = log();
+    let before = log.last_offset();
+    let day = NOON + 24 * HOUR;
+    assert_eq!(missed(&log, &["ana"], before, day), Ok(vec![]));
+    assert_eq!(missed(&log, &["ana"], before, day + 1), Err(Gap::TooOld));
+}
+
+#[test]
+fn a_clock_that_is_set_back_does_not_change_the_order() {
+    let mut log = log();
+    let before = log.last_offset();
+    let first = send(&mut log, &["ana"], "one", NOON + HOUR);
+    let second = send(&mut log, &["ana"], "two", NOON);
+    assert!(first < second);
+    assert_eq!(missed(&log, &["ana"], before, NOON), Ok(vec!["one", "two"]));
+}
+
+#[test]
+#[should_panic(expected = "an offset follows the last one")]
+fn an_offset_is_used_once() {
+    let mut log = log();
+    let offset = send(&mut log, &["ana"], "one", NOON);
+    log.append(offset, NewEntry::to(&[], 1, "two"), NOON);
+}

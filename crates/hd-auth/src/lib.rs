@@ -38,6 +38,7 @@ mod claims;
 mod encoding;
 mod error;
 mod json;
+mod mac;
 mod matching;
 mod payload;
 mod secret;
@@ -47,6 +48,7 @@ mod verifier;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use error::VerifyError;
+pub use mac::Mac;
 pub use matching::ClaimsFilter;
 pub use payload::{InvalidUserId, JwtPayload, UserId};
 pub use secret::{MIN_SECRET_BYTES, Secret, SecretError};

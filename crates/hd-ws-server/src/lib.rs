@@ -72,6 +72,7 @@ pub use origin::{AllowedOrigins, OriginPolicy};
 
 mod socketio;
 pub use socketio::{
-    AckError, Admission, Answers, ConnectRequest, DisconnectReason, Emitted, Namespace,
-    NamespaceHandler, PendingAck, Refusal, Socket, SocketIo, SocketIoClient,
+    AckError, Admission, Answers, ConnectRequest, CursorMac, DisconnectReason, Emitted, Namespace,
+    NamespaceConfig, NamespaceHandler, PendingAck, Publication, Published, RecoveryConfig,
+    RecoveryOutcome, RecoveryRefusal, Refusal, ReplayCounts, Socket, SocketIo, SocketIoClient,
 };

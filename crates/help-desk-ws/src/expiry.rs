@@ -44,7 +44,7 @@ impl Expiries {
     /// A client has a new token. Returns false when the client is gone.
     pub(crate) fn renew(&self, socket: &Socket, exp: Option<u64>) -> bool {
         let at = exp.map(Duration::from_secs);
-        let renewed = self.lock().renew(socket.id(), at);
+        let renewed = self.lock().renew(socket.id(), socket, at);
         if renewed == Some(true) {
             self.sooner.notify_one();
         }
@@ -53,7 +53,7 @@ impl Expiries {
 
     /// A client is gone.
     pub(crate) fn remove(&self, socket: &Socket) {
-        let removed = self.lock().remove(socket.id());
+        let removed = self.lock().remove(socket.id(), socket);
         drop(removed); // not under the lock
     }
 
@@ -132,24 +132,34 @@ impl<S> Default for Queue<S> {
     }
 }
 
-impl<S: Clone> Queue<S> {
-    /// Returns whether this client is the next one now.
+impl<S: Clone + PartialEq> Queue<S> {
+    /// Returns whether this client is the next one now. It takes the place of
+    /// the one that had its id before: that one has come back.
     fn insert(&mut self, sid: Sid, socket: S, at: Option<Duration>) -> bool {
-        self.clients.insert(sid, Client { socket, at });
+        let before = self.clients.insert(sid, Client { socket, at });
+        if let Some(at) = before.and_then(|client| client.at) {
+            self.due.remove(&(at, sid));
+        }
         at.is_some_and(|at| self.push(at, sid))
     }
 
     /// Returns whether this client is the next one now, or `None` when there is
     /// no such client. One that is about to be closed stays.
-    fn renew(&mut self, sid: &Sid, at: Option<Duration>) -> Option<bool> {
+    fn renew(&mut self, sid: &Sid, socket: &S, at: Option<Duration>) -> Option<bool> {
         let client = self.clients.get_mut(sid)?;
+        if client.socket != *socket {
+            return None;
+        }
         if let Some(before) = std::mem::replace(&mut client.at, at) {
             self.due.remove(&(before, *sid));
         }
         Some(at.is_some_and(|at| self.push(at, *sid)))
     }
 
-    fn remove(&mut self, sid: &Sid) -> Option<S> {
+    fn remove(&mut self, sid: &Sid, socket: &S) -> Option<S> {
+        if self.clients.get(sid)?.socket != *socket {
+            return None; // Its place is another one's by now.
+        }
         let client = self.clients.remove(sid)?;
         if let Some(at) = client.at {
             self.due.remove(&(at, *sid));
@@ -230,13 +240,16 @@ mod tests {
     fn a_new_token_takes_the_place_of_the_old_one() {
         let mut queue = Queue::default();
         queue.insert(sid(1), "one", Some(NOON));
-        assert_eq!(queue.renew(&sid(1), Some(NOON + SECOND)), Some(true));
+        assert_eq!(
+            queue.renew(&sid(1), &"one", Some(NOON + SECOND)),
+            Some(true)
+        );
         assert_eq!(queue.take_due(NOON), []);
         assert_eq!(queue.take_due(NOON + SECOND), [("one", Step::Tell)]);
         // Just in time.
-        assert_eq!(queue.renew(&sid(1), None), Some(false));
+        assert_eq!(queue.renew(&sid(1), &"one", None), Some(false));
         assert_eq!(queue.take_due(2 * NOON), []);
-        assert_eq!(queue.renew(&sid(1), Some(3 * NOON)), Some(true));
+        assert_eq!(queue.renew(&sid(1), &"one", Some(3 * NOON)), Some(true));
         assert_eq!(queue.take_due(3 * NOON), [("one", Step::Tell)]);
     }
 
@@ -247,12 +260,25 @@ mod tests {
             queue.insert(sid(n), n, Some(NOON));
         }
         assert_eq!(queue.take_due(NOON).len(), 3);
-        queue.renew(&sid(0), Some(2 * NOON));
+        queue.renew(&sid(0), &0, Some(2 * NOON));
         for n in 0..3 {
-            assert_eq!(queue.remove(&sid(n)), Some(n));
-            assert_eq!(queue.remove(&sid(n)), None);
+            assert_eq!(queue.remove(&sid(n), &n), Some(n));
+            assert_eq!(queue.remove(&sid(n), &n), None);
         }
-        assert_eq!(queue.renew(&sid(0), Some(NOON)), None);
+        assert_eq!(queue.renew(&sid(0), &0, Some(NOON)), None);
+        assert!(queue.clients.is_empty() && queue.due.is_empty());
+    }
+
+    #[test]
+    fn a_client_that_came_back_under_its_id_has_the_place_of_the_former_one() {
+        let mut queue = Queue::default();
+        queue.insert(sid(1), "former", Some(NOON));
+        queue.insert(sid(1), "back", Some(NOON + SECOND));
+        assert_eq!(queue.renew(&sid(1), &"former", None), None);
+        assert_eq!(queue.remove(&sid(1), &"former"), None);
+        assert_eq!(queue.take_due(NOON), []);
+        assert_eq!(queue.take_due(NOON + SECOND), [("back", Step::Tell)]);
+        assert_eq!(queue.remove(&sid(1), &"back"), Some("back"));
         assert!(queue.clients.is_empty() && queue.due.is_empty());
     }
 

@@ -8,7 +8,7 @@ use engineio_proto::CloseReason;
 use hd_auth::{JwtPayload, TokenSource, TokenSources, UserId, Verifier, VerifyError};
 use hd_rooms::RoomName;
 use hd_ws_server::{
-    Admission, ConnectRequest, DisconnectReason, NamespaceHandler, Refusal, Socket,
+    Admission, ConnectRequest, DisconnectReason, NamespaceHandler, RecoveryOutcome, Refusal, Socket,
 };
 use http::header::AUTHORIZATION;
 use serde::Deserialize;
@@ -19,8 +19,8 @@ use crate::expiry::{Expiries, unix_time};
 use crate::settings::AuthFailure;
 use crate::telemetry::Counters;
 use crate::telemetry::events::{
-    AuthenticationFailed, ClientConnected, ClientDisconnected, QueryTokenUsed, SlowConsumerClosed,
-    TokenRefreshRefused, TokenRefreshed,
+    AuthenticationFailed, ClientConnected, ClientDisconnected, ClientRecovered, QueryTokenUsed,
+    RecoveryRefused, SlowConsumerClosed, TokenRefreshRefused, TokenRefreshed,
 };
 
 /// The application of `/notifications`.
@@ -122,6 +122,7 @@ impl NamespaceHandler for Gateway {
                     expires_at: payload.exp,
                     refusals: Refusals::default(),
                 })),
+                identity: Some(payload.usu_id.get()),
             }),
             Err(reason) => {
                 AuthenticationFailed {
@@ -152,6 +153,16 @@ impl NamespaceHandler for Gateway {
             room: user_room(data.user_id.get()).as_str(),
         }
         .emit(&self.counters);
+        let sid = socket.id().as_str();
+        match socket.recovery() {
+            RecoveryOutcome::None => {}
+            RecoveryOutcome::Recovered { events } => {
+                ClientRecovered { sid, events }.emit(&self.counters);
+            }
+            RecoveryOutcome::Refused(reason) => {
+                RecoveryRefused { sid, reason }.emit(&self.counters);
+            }
+        }
         self.expiries.insert(socket, data.expires_at);
     }
 

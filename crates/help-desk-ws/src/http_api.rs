@@ -9,8 +9,8 @@ use hd_auth::UserId;
 use hd_events::{BroadcastCommand, EmitCommand, EmitError, EmitLimits};
 use hd_rooms::Audience;
 use hd_ws_server::{
-    BodyError, ClientHandshake, Engine, HttpHandler, HttpReply, Namespace, Refusal, SocketIo,
-    read_body,
+    BodyError, ClientHandshake, Engine, HttpHandler, HttpReply, Namespace, Publication, Published,
+    Refusal, SocketIo, read_body,
 };
 use http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
@@ -108,6 +108,7 @@ impl HttpApi {
             sessions_opened: counts.opened_total(),
             upgrades: counts.upgraded_total(),
             requests_refused: counts.refused_total(),
+            replay: self.notifications.replay_counts(),
             is_draining: self.engine.is_draining(),
             started: self.started,
         };
@@ -187,10 +188,17 @@ impl HttpApi {
             Refused::new(StatusCode::BAD_REQUEST, "reserved_event", message)
         })?;
         let args = [payload];
-        Ok(self
-            .notifications
-            .emit(audience, name, OutgoingArgs::new(&args))
-            .await)
+        let publication = Publication {
+            audience,
+            name,
+            args: OutgoingArgs::new(&args),
+            ttl: None,
+            id: None,
+        };
+        match self.notifications.publish(&publication) {
+            Published::Sent { emitted, .. } => Ok(emitted.await),
+            Published::Repeated => Ok(0),
+        }
     }
 
     /// The body of a request that may emit.

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use anyhow::Context as _;
-use hd_auth::{Algorithm, JwtPayload, Signer, UserId, Verifier};
+use hd_auth::{Algorithm, JwtPayload, Mac, Signer, UserId, Verifier};
 use hd_events::EmitLimits;
-use hd_ws_server::{AllowedOrigins, Engine, OriginPolicy, Server, ServerConfig, SocketIo};
+use hd_ws_server::{
+    AllowedOrigins, CursorMac, Engine, NamespaceConfig, OriginPolicy, RecoveryConfig, Server,
+    ServerConfig, SocketIo,
+};
 use http::header::AUTHORIZATION;
 use socketio_proto::ClientConfig;
 use tokio::signal::unix::{SignalKind, signal};
@@ -53,7 +56,14 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
         connect_timeout: settings.connect_timeout,
         ..ClientConfig::default()
     });
-    let notifications = io.add_namespace("/notifications".parse()?, gateway);
+    let config = NamespaceConfig {
+        recovery: settings.replay.map(|log| RecoveryConfig {
+            log,
+            macs: pid_macs(&settings),
+        }),
+        ..NamespaceConfig::default()
+    };
+    let notifications = io.add_namespace_with("/notifications".parse()?, config, gateway);
     let engine = Arc::new(Engine::new(server_config(&settings), io));
     tokio::spawn(async move { expiries.run().await });
     let stop = CancellationToken::new();
@@ -106,6 +116,23 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
     }
     .emit();
     Ok(ExitCode::SUCCESS)
+}
+
+/// What seals the `pid` of a client, and what sealed it before the secret was
+/// changed.
+fn pid_macs(settings: &Settings) -> Vec<CursorMac> {
+    let config = settings.jwt.verifier_config();
+    std::iter::once(&config.secret)
+        .chain(&config.previous_secrets)
+        .map(|secret| {
+            let mac = Mac::new(secret, "help-desk-ws pid");
+            let half = move |message: &[u8]| {
+                let code = mac.code(message);
+                *code.first_chunk().expect("invariant: half of 32 bytes")
+            };
+            Box::new(half) as CursorMac
+        })
+        .collect()
 }
 
 fn server_config(settings: &Settings) -> ServerConfig {

@@ -88,6 +88,7 @@ impl std::fmt::Debug for Args {
 #[derive(Clone, Copy)]
 pub struct OutgoingArgs<'a> {
     json: OutgoingJson<'a>,
+    last: Option<&'a RawValue>,
     attachments: &'a [Bytes],
 }
 
@@ -111,7 +112,18 @@ impl<'a> OutgoingArgs<'a> {
     pub const fn with_attachments(values: &'a [&'a RawValue], attachments: &'a [Bytes]) -> Self {
         Self {
             json: OutgoingJson::Values(values),
+            last: None,
             attachments,
+        }
+    }
+
+    /// The same, with one argument more: the offset of connection state
+    /// recovery comes last.
+    #[must_use]
+    pub const fn with_last(self, last: &'a RawValue) -> Self {
+        Self {
+            last: Some(last),
+            ..self
         }
     }
 
@@ -122,7 +134,8 @@ impl<'a> OutgoingArgs<'a> {
     /// Length of what [`write_elements`](Self::write_elements) writes, and of
     /// a comma.
     pub(crate) fn len(&self) -> usize {
-        match self.json {
+        let last = self.last.map_or(0, |value| value.get().len() + 1);
+        last + match self.json {
             OutgoingJson::Values(values) => values.iter().map(|value| value.get().len() + 1).sum(),
             OutgoingJson::Elements(elements) => elements.len() + 1,
         }
@@ -131,20 +144,23 @@ impl<'a> OutgoingArgs<'a> {
     /// Writes the arguments separated by commas, and `before` in front of them
     /// if there are any.
     pub fn write_elements(&self, before: &str, out: &mut String) {
+        let mut separator = before;
+        let mut write = |text: &str| {
+            out.push_str(separator);
+            out.push_str(text);
+            separator = ",";
+        };
         match self.json {
             OutgoingJson::Values(values) => {
-                let mut separator = before;
                 for value in values {
-                    out.push_str(separator);
-                    out.push_str(value.get());
-                    separator = ",";
+                    write(value.get());
                 }
             }
             OutgoingJson::Elements("") => {}
-            OutgoingJson::Elements(elements) => {
-                out.push_str(before);
-                out.push_str(elements);
-            }
+            OutgoingJson::Elements(elements) => write(elements),
+        }
+        if let Some(last) = self.last {
+            write(last.get());
         }
     }
 }
@@ -165,6 +181,7 @@ impl<'a> From<&'a Args> for OutgoingArgs<'a> {
     fn from(args: &'a Args) -> Self {
         Self {
             json: OutgoingJson::Elements(&args.json[1..args.json.len() - 1]),
+            last: None,
             attachments: &args.attachments,
         }
     }

@@ -7,6 +7,7 @@
 )]
 
 mod lookup;
+mod mac;
 mod matching;
 mod node;
 mod payload;

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 
 use engineio_proto::{EncodedPacket, Frame};
+use hd_replay::Offset;
 use serde_json::value::RawValue;
 use socketio_proto::{Encoded, EventName, OutgoingArgs, encode};
 
@@ -15,6 +16,8 @@ pub(super) struct Emission<'a> {
     namespace: &'a Namespace,
     name: EventName<'a>,
     args: OutgoingArgs<'a>,
+    /// Where it is in the log, if it is kept there.
+    offset: Option<Offset>,
     socket_io: OnceCell<Encoded>,
     plain: OnceCell<EncodedPacket>,
 }
@@ -29,39 +32,52 @@ impl<'a> Emission<'a> {
             namespace,
             name,
             args,
+            offset: None,
             socket_io: OnceCell::new(),
             plain: OnceCell::new(),
         }
     }
 
+    /// The same event, at its place in the log: clients get that as its last
+    /// argument, and come back with it.
+    pub(super) fn at(self, offset: Offset) -> Self {
+        Self {
+            offset: Some(offset),
+            ..self
+        }
+    }
+
+    /// The event for clients of Socket.IO.
+    pub(super) fn socket_io(&self) -> &Encoded {
+        self.socket_io.get_or_init(|| {
+            let name = self.namespace.name();
+            let Some(offset) = self.offset else {
+                return encode::event(name, None, self.name, self.args);
+            };
+            let offset = RawValue::from_string(format!("\"{offset}\""))
+                .expect("invariant: an offset has nothing to escape");
+            encode::event(name, None, self.name, self.args.with_last(&offset))
+        })
+    }
+
     /// The event for whoever may be in the namespace.
-    pub(super) fn into_event(self) -> Event {
-        let Self {
-            namespace,
-            name,
-            args,
-            ..
-        } = self;
+    pub(super) fn to_event(&self) -> Event {
         Event {
-            socket_io: self
-                .socket_io
-                .into_inner()
-                .unwrap_or_else(|| encode::event(namespace.name(), None, name, args)),
-            plain: self.plain.into_inner().unwrap_or_else(|| plain(name, args)),
+            socket_io: self.socket_io().clone(),
+            plain: self.plain().clone(),
         }
     }
 
     /// The event in the bytes that this socket's client takes.
     pub(super) fn packets_for(&self, socket: &Socket) -> &[EncodedPacket] {
         match socket.0.dialect {
-            Dialect::SocketIo => self
-                .socket_io
-                .get_or_init(|| encode::event(self.namespace.name(), None, self.name, self.args))
-                .packets(),
-            Dialect::Plain => {
-                std::slice::from_ref(self.plain.get_or_init(|| plain(self.name, self.args)))
-            }
+            Dialect::SocketIo => self.socket_io().packets(),
+            Dialect::Plain => std::slice::from_ref(self.plain()),
         }
+    }
+
+    fn plain(&self) -> &EncodedPacket {
+        self.plain.get_or_init(|| plain(self.name, self.args))
     }
 }
 

@@ -64,6 +64,9 @@ pub struct Admission {
     pub rooms: Vec<RoomName>,
     /// What the application keeps for it; see [`Socket::data`].
     pub data: Option<Box<dyn Any + Send + Sync>>,
+    /// Who it is: a client that comes back recovers what its own identity
+    /// missed. `None` for one that recovers nothing.
+    pub identity: Option<u64>,
 }
 
 impl std::fmt::Debug for Admission {

@@ -6,6 +6,8 @@ mod emission;
 mod fanout;
 mod handler;
 mod namespace;
+mod publish;
+mod recovery;
 mod socket;
 
 use std::fmt;
@@ -23,9 +25,12 @@ pub use client::SocketIoClient;
 pub use fanout::Emitted;
 pub use handler::{Admission, ConnectRequest, NamespaceHandler, Refusal};
 pub use namespace::Namespace;
+pub use publish::{NamespaceConfig, Publication, Published, ReplayCounts};
+pub use recovery::{CursorMac, RecoveryConfig, RecoveryOutcome, RecoveryRefusal};
 pub use socket::{DisconnectReason, Socket};
 
 use self::client::ClientState;
+use self::recovery::{CameBack, RecoveryOutcome as Outcome};
 use self::socket::Dialect;
 use crate::engine::new_sid;
 use crate::{Application, ClientHandshake, Connection};
@@ -55,7 +60,17 @@ impl SocketIo {
         name: socketio_proto::Namespace,
         handler: impl NamespaceHandler,
     ) -> Namespace {
-        let namespace = Namespace::new(name, handler);
+        self.add_namespace_with(name, NamespaceConfig::default(), handler)
+    }
+
+    /// As [`add_namespace`](Self::add_namespace), with settings.
+    pub fn add_namespace_with(
+        &mut self,
+        name: socketio_proto::Namespace,
+        config: NamespaceConfig,
+        handler: impl NamespaceHandler,
+    ) -> Namespace {
+        let namespace = Namespace::new(name, config, handler);
         self.namespaces.push(namespace.clone());
         namespace
     }
@@ -191,16 +206,17 @@ fn connect(
     auth: Option<Box<RawValue>>,
 ) {
     let handler = Arc::clone(namespace.handler());
+    let came_back = namespace.order().came_back(auth.as_deref());
     let mut verdict = handler.connect_client(Arc::clone(connection), auth);
     // The task polls again, with a waker of its own.
     let mut cx = Context::from_waker(Waker::noop());
     match verdict.as_mut().poll(&mut cx) {
-        Poll::Ready(verdict) => answer_connect(connection, &namespace, verdict),
+        Poll::Ready(verdict) => answer_connect(connection, &namespace, verdict, came_back),
         Poll::Pending => {
             let waiting = Arc::clone(connection);
             connection.spawn(async move {
                 let verdict = verdict.await;
-                answer_connect(&waiting, &namespace, verdict);
+                answer_connect(&waiting, &namespace, verdict, came_back);
             });
         }
     }
@@ -210,26 +226,63 @@ fn answer_connect(
     connection: &Arc<Connection<SocketIo>>,
     namespace: &Namespace,
     verdict: Result<Admission, Refusal>,
+    came_back: Option<CameBack>,
 ) {
     match verdict {
-        Ok(admission) => admit(connection, namespace, admission),
+        Ok(admission) => admit(connection, namespace, admission, came_back),
         Err(refusal) => refuse(connection, namespace.name(), refusal),
     }
 }
 
-/// Lets a client in.
-fn admit(connection: &Arc<Connection<SocketIo>>, namespace: &Namespace, admission: Admission) {
-    let (data, rooms) = (admission.data, &admission.rooms);
-    let socket = Socket::new(connection, namespace, Dialect::SocketIo, data);
-    let reply = encode::connect(namespace.name(), socket.id().as_str(), None);
-    let is_in = {
+/// Lets a client in. What it missed goes before the reply, and what is
+/// published meanwhile comes after it.
+fn admit(
+    connection: &Arc<Connection<SocketIo>>,
+    namespace: &Namespace,
+    admission: Admission,
+    came_back: Option<CameBack>,
+) {
+    let Admission {
+        rooms,
+        data,
+        identity,
+    } = admission;
+    let (socket, is_in, predecessor) = {
         let mut client = connection.client().lock();
         let is_asking = match &mut client.proto {
             Some(proto) => proto.accept(namespace.name()),
             None => false,
         };
-        is_asking && enter(&mut client, &socket, rooms, reply.packets())
+        if !is_asking {
+            return;
+        }
+        let mut order = namespace.order().lock();
+        let resumed = namespace
+            .order()
+            .resume(&mut order, identity, &rooms, came_back);
+        let predecessor = resumed.outcome.has_recovered().then(|| {
+            let own = rooms.first().map(RoomName::as_str);
+            namespace.find_in(own.unwrap_or_default(), &resumed.sid)
+        });
+        let identification = (resumed.sid, resumed.outcome);
+        let socket = Socket::new(
+            connection,
+            namespace,
+            Dialect::SocketIo,
+            data,
+            identification,
+        );
+        let pid = resumed.pid.as_deref();
+        let reply = encode::connect(namespace.name(), socket.id().as_str(), pid);
+        let mut packets = resumed.missed;
+        packets.extend_from_slice(reply.packets());
+        let is_in = enter(&mut client, &socket, &rooms, &packets);
+        (socket, is_in, predecessor.flatten())
     };
+    // The client has given that connection up, which may not have shown yet.
+    if let Some(predecessor) = predecessor {
+        predecessor.close_transport();
+    }
     if is_in {
         socket.announce();
     }
@@ -242,7 +295,8 @@ fn admit_plain(
     admission: Admission,
 ) {
     let (data, rooms) = (admission.data, &admission.rooms);
-    let socket = Socket::new(connection, namespace, Dialect::Plain, data);
+    let identification = (new_sid(), Outcome::None);
+    let socket = Socket::new(connection, namespace, Dialect::Plain, data, identification);
     let is_in = enter(&mut connection.client().lock(), &socket, rooms, &[]);
     if is_in {
         socket.announce();

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use engineio_proto::Sid;
 use hd_rooms::{Audience, AudienceScratch, Rooms, RoomsConfig};
 use socketio_proto::{EventName, OutgoingArgs};
 
@@ -12,6 +13,7 @@ use super::acks::{Answers, PendingAck};
 use super::emission::Emission;
 use super::fanout::{Emitted, FEW, Fanout};
 use super::handler::{ConnectRequest, DynHandler, NamespaceHandler, Refusal};
+use super::publish::{NamespaceConfig, Order};
 use super::{Socket, SocketIo};
 use crate::{ClientHandshake, PlainOpened};
 
@@ -26,16 +28,22 @@ struct Inner {
     /// Counts the changes of the rooms.
     version: AtomicU64,
     fanout: Fanout,
+    order: Order,
 }
 
 impl Namespace {
-    pub(super) fn new(name: socketio_proto::Namespace, handler: impl NamespaceHandler) -> Self {
+    pub(super) fn new(
+        name: socketio_proto::Namespace,
+        config: NamespaceConfig,
+        handler: impl NamespaceHandler,
+    ) -> Self {
         Self(Arc::new(Inner {
             name,
             handler: Arc::new(handler),
             rooms: RwLock::new(Rooms::new(RoomsConfig::default())),
             version: AtomicU64::new(0),
             fanout: Fanout::default(),
+            order: Order::new(config),
         }))
     }
 
@@ -72,7 +80,11 @@ impl Namespace {
         name: EventName<'_>,
         args: OutgoingArgs<'_>,
     ) -> Emitted {
-        let emission = Emission::new(self, name, args);
+        self.send(audience, &Emission::new(self, name, args))
+    }
+
+    /// Sends an event now, or queues it.
+    pub(super) fn send(&self, audience: &Audience, emission: &Emission<'_>) -> Emitted {
         let at_most = self.at_most(audience);
         if at_most == 0 {
             return Emitted::sent(0);
@@ -82,7 +94,7 @@ impl Namespace {
             return Emitted::sent(self.resolve(audience).iter().filter(sent).count());
         }
         let fanout = &self.0.fanout;
-        fanout.queue(audience.clone(), emission.into_event(), || {
+        fanout.queue(audience.clone(), emission.to_event(), || {
             super::fanout::run(self.clone())
         })
     }
@@ -191,6 +203,17 @@ impl Namespace {
 
     pub(super) fn fanout(&self) -> &Fanout {
         &self.0.fanout
+    }
+
+    pub(super) fn order(&self) -> &Order {
+        &self.0.order
+    }
+
+    /// The socket with this id in a room.
+    pub(super) fn find_in(&self, room: &str, id: &Sid) -> Option<Socket> {
+        let rooms = self.rooms();
+        let mut members = rooms.members_of(room).map(|(_, socket)| socket);
+        members.find(|socket| socket.id() == id).cloned()
     }
 
     /// How many sockets an audience has, or more.

@@ -14,7 +14,7 @@ use super::SocketIo;
 use super::acks::{AckError, MAX_ACK_TIMEOUT, PendingAck};
 use super::emission::Emission;
 use super::namespace::Namespace;
-use crate::engine::new_sid;
+use super::recovery::RecoveryOutcome;
 use crate::{Connection, Sent};
 
 /// A client in a namespace. A clone is the same socket. One that is kept after
@@ -27,6 +27,7 @@ pub(super) struct SocketInner {
     pub(super) namespace: Namespace,
     pub(super) connection: Arc<Connection<SocketIo>>,
     pub(super) dialect: Dialect,
+    recovery: RecoveryOutcome,
     entry: OnceLock<Entry>,
     /// The connection may be there still, and the client may have come back by
     /// another socket.
@@ -98,12 +99,14 @@ impl Socket {
         namespace: &Namespace,
         dialect: Dialect,
         data: Option<Box<dyn Any + Send + Sync>>,
+        (id, recovery): (Sid, RecoveryOutcome),
     ) -> Self {
         Self(Arc::new(SocketInner {
-            id: new_sid(),
+            id,
             namespace: namespace.clone(),
             connection: Arc::clone(connection),
             dialect,
+            recovery,
             entry: OnceLock::new(),
             has_left: AtomicBool::new(false),
             announcement: Mutex::new(Announcement::Pending),
@@ -116,6 +119,12 @@ impl Socket {
     #[must_use]
     pub fn id(&self) -> &Sid {
         &self.0.id
+    }
+
+    /// Whether the client came back, and what became of it.
+    #[must_use]
+    pub fn recovery(&self) -> RecoveryOutcome {
+        self.0.recovery
     }
 
     /// The namespace.
@@ -341,6 +350,16 @@ impl Socket {
             .unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// A socket equals its clones: one that has come back under the same id is
+/// another one.
+impl PartialEq for Socket {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Socket {}
 
 /// Shows the public id only.
 impl fmt::Debug for Socket {

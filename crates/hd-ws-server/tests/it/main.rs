@@ -15,6 +15,7 @@ mod origin;
 mod packets;
 mod polling;
 mod polling_abuse;
+mod recovery;
 mod security_page;
 mod shutdown;
 mod slow_clients;

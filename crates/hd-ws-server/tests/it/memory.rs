@@ -68,6 +68,7 @@ impl NamespaceHandler for Rooms {
         Ok(Admission {
             rooms: vec![RoomName::new(&room).expect("a room name")],
             data: None,
+            ..Admission::default()
         })
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use hd_rooms::RoomName;
 use hd_ws_server::{
     Admission, ClientHandshake, ConnectRequest, DisconnectReason, Engine, HttpHandler, HttpReply,
-    Namespace, NamespaceHandler, Refusal, Server, ServerConfig, Socket, SocketIo,
+    Namespace, NamespaceConfig, NamespaceHandler, Refusal, Server, ServerConfig, Socket, SocketIo,
 };
 use http::Request;
 use hyper::body::Incoming;
@@ -49,8 +49,8 @@ pub(crate) struct End {
 }
 
 /// Puts each client into the room that its CONNECT names, `{"room":"a"}`. One
-/// that says `{"wait":true}` is let in when the test says so. Events are
-/// answered with their arguments.
+/// that says `{"wait":true}` is let in when the test says so, and one that says
+/// `{"user":42}` is user 42. Events are answered with their arguments.
 #[derive(Clone)]
 struct Lobby {
     let_in: Arc<Notify>,
@@ -88,6 +88,7 @@ impl NamespaceHandler for Lobby {
         Ok(Admission {
             rooms: rooms.filter_map(|room| RoomName::new(room).ok()).collect(),
             data: None,
+            identity: auth["user"].as_u64(),
         })
     }
 
@@ -126,6 +127,15 @@ impl HttpHandler<SocketIo> for Plain {
 
 impl SocketServer {
     pub(crate) fn start(config: ServerConfig, clients: ClientConfig) -> Self {
+        Self::start_with(config, clients, NamespaceConfig::default())
+    }
+
+    /// As [`start`](Self::start), with settings for `/n`.
+    pub(crate) fn start_with(
+        config: ServerConfig,
+        clients: ClientConfig,
+        namespace: NamespaceConfig,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -144,7 +154,7 @@ impl SocketServer {
             ended: ended_sender,
         };
         let name = |name: &str| name.parse().expect("a name");
-        let namespace = io.add_namespace(name("/n"), lobby.clone());
+        let namespace = io.add_namespace_with(name("/n"), namespace, lobby.clone());
         io.add_namespace(name("/other"), lobby);
         let engine = Arc::new(Engine::new(config, io));
         let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");

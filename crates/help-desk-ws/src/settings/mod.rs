@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use hd_replay::LogConfig;
 use tracing::level_filters::LevelFilter;
 
 mod commands;
@@ -49,6 +50,8 @@ pub(crate) struct Settings {
     /// Whether a request without `Origin` may connect.
     pub(crate) allow_no_origin: bool,
     pub(crate) emit_auth: EmitAuth,
+    /// What is kept for clients that are away; `None` for nothing.
+    pub(crate) replay: Option<LogConfig>,
     pub(crate) ping_interval: Duration,
     pub(crate) ping_timeout: Duration,
     pub(crate) connect_timeout: Duration,
@@ -93,6 +96,8 @@ impl Settings {
 
         let emit_auth = reader.value(&var::EMIT_AUTH, values::word);
         let emit_auth = secrets::emit_auth(&mut reader, node_env, emit_auth);
+
+        let replay = replay(&mut reader);
 
         let heartbeat = |text: &str| duration(text, TEN_MS..=HOUR);
         let ping_interval = reader.value(&var::PING_INTERVAL, heartbeat);
@@ -153,6 +158,7 @@ impl Settings {
             cors_origin,
             allow_no_origin,
             emit_auth,
+            replay,
             ping_interval,
             ping_timeout,
             connect_timeout,
@@ -200,6 +206,17 @@ impl Words for AuthFailure {
     ];
 }
 
+/// Whether what a client missed is sent to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Replay {
+    On,
+    Off,
+}
+
+impl Words for Replay {
+    const WORDS: &'static [(&'static str, Self)] = &[("on", Self::On), ("off", Self::Off)];
+}
+
 /// How to log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LogSettings {
@@ -224,6 +241,26 @@ fn listen_address(reader: &mut Reader<'_>) -> SocketAddr {
     let host = reader.value(&var::HOST, values::ip_address);
     let port = reader.value(&var::PORT, |text| values::number(text, 0..=u16::MAX));
     SocketAddr::new(host, port)
+}
+
+fn replay(reader: &mut Reader<'_>) -> Option<LogConfig> {
+    let replay = reader.value(&var::REPLAY, values::word);
+    let bytes = |text: &str| values::number(text, LEAST_REPLAY_BYTES..=MOST_REPLAY_BYTES);
+    let config = LogConfig {
+        max_events: reader.value(&var::REPLAY_MAX_EVENTS, |text| {
+            values::number(text, 1..=MOST_REPLAY_EVENTS)
+        }),
+        max_bytes: reader.value(&var::REPLAY_MAX_BYTES, bytes),
+        max_total_bytes: reader.value(&var::REPLAY_MAX_TOTAL_BYTES, bytes),
+        ttl: reader.value(&var::REPLAY_TTL, |text| {
+            duration(text, SECOND..=MOST_REPLAY_TTL)
+        }),
+        ..LogConfig::default()
+    };
+    match replay {
+        Replay::On => Some(config),
+        Replay::Off => None,
+    }
 }
 
 fn expires_in(reader: &mut Reader<'_>) -> Duration {
@@ -272,3 +309,10 @@ const LEAST_PAYLOAD: usize = 16 * 1024;
 /// less, such an event could be accepted and never be delivered.
 const LEAST_SEND_QUEUE_BYTES: usize = hd_events::DEFAULT_MAX_PAYLOAD_BYTES + 4 * 1024;
 const MOST_BYTES: usize = 100_000_000;
+/// A replay is looked for in the whole log of a room, while others wait.
+const MOST_REPLAY_EVENTS: usize = 10_000;
+/// A few events.
+const LEAST_REPLAY_BYTES: usize = 4 * 1024;
+/// 64 GiB, the most memory but one size that Fargate has.
+const MOST_REPLAY_BYTES: usize = 64 * 1024 * 1024 * 1024;
+const MOST_REPLAY_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);

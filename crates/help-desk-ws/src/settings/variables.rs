@@ -52,6 +52,7 @@ macro_rules! variables {
 const GENERAL: &str = "General";
 const CLIENTS: &str = "Clients";
 const BACK_END: &str = "Back end";
+const REPLAY_HEADING: &str = "Replay";
 const LIMITS: &str = "Times and limits";
 const TELEMETRY: &str = "Logs and metrics";
 
@@ -162,6 +163,45 @@ variables! {
         default: None,
         heading: BACK_END,
         help: "The token before the last change, still accepted",
+    }
+    REPLAY {
+        flag: "replay",
+        value_name: "HOW",
+        default: Some("on"),
+        heading: REPLAY_HEADING,
+        help: "Whether a client that comes back is sent what it missed: on, or off",
+    }
+    REPLAY_MAX_EVENTS {
+        flag: "replay-max-events",
+        value_name: "N",
+        // What a person who is away for a day may be sent, several times over.
+        default: Some("256"),
+        heading: REPLAY_HEADING,
+        help: "Events that are kept for a user, and for each role, department, region, position, \
+               and everyone",
+    }
+    REPLAY_MAX_BYTES {
+        flag: "replay-max-bytes",
+        value_name: "BYTES",
+        // 256 KiB: 1 KiB for each of 256 events.
+        default: Some("262144"),
+        heading: REPLAY_HEADING,
+        help: "Bytes of them that are kept",
+    }
+    REPLAY_MAX_TOTAL_BYTES {
+        flag: "replay-max-total-bytes",
+        value_name: "BYTES",
+        // 128 MiB: a quarter of the smallest container that Fargate has.
+        default: Some("134217728"),
+        heading: REPLAY_HEADING,
+        help: "Bytes that are kept in all; beyond, the oldest events go",
+    }
+    REPLAY_TTL {
+        flag: "replay-ttl",
+        value_name: "TIME",
+        default: Some("24h"),
+        heading: REPLAY_HEADING,
+        help: "How long an event is kept",
     }
     PING_INTERVAL {
         flag: "ping-interval",

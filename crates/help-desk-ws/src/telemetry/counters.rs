@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hd_auth::VerifyError;
+use hd_ws_server::RecoveryRefusal;
 
 /// One count.
 #[derive(Debug, Default)]
@@ -43,6 +44,15 @@ pub(crate) struct Counters {
     pub(crate) emits_refused: Counter,
     /// Clients closed because they read too slowly.
     pub(crate) slow_consumers: Counter,
+    /// Clients that came back and were sent what they had missed.
+    pub(crate) recoveries: Counter,
+    /// Events that these had missed.
+    pub(crate) events_replayed: Counter,
+    /// Events with an id that was published before.
+    pub(crate) emits_repeated: Counter,
+    /// Ids that were forgotten before their time.
+    pub(crate) ids_forgotten: Counter,
+    recoveries_refused: [Counter; RecoveryRefusal::ALL.len()],
     authentication_failures: [Counter; VerifyError::ALL.len()],
 }
 
@@ -54,5 +64,15 @@ impl Counters {
             .position(|known| *known == reason)
             .expect("invariant: VerifyError::ALL has every reason");
         &self.authentication_failures[place]
+    }
+
+    /// Clients that came back and were not sent what they had missed, for this
+    /// reason.
+    pub(crate) fn recoveries_refused(&self, reason: RecoveryRefusal) -> &Counter {
+        let place = RecoveryRefusal::ALL
+            .iter()
+            .position(|known| *known == reason)
+            .expect("invariant: RecoveryRefusal::ALL has every reason");
+        &self.recoveries_refused[place]
     }
 }

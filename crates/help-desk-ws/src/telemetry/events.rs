@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hd_auth::{UserId, VerifyError};
+use hd_ws_server::RecoveryRefusal;
 use tracing::{debug, info, warn};
 
 use super::Counters;
@@ -32,6 +33,49 @@ impl ClientConnected<'_> {
             told.user_id = user_id.get(),
             told.room = room,
             "Client connected: {sid}, User ID: {user_id}, Room: {room}"
+        );
+    }
+}
+
+/// A client that came back was sent what it had missed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientRecovered<'a> {
+    pub(crate) sid: &'a str,
+    /// Events that it had missed.
+    pub(crate) events: u32,
+}
+
+impl ClientRecovered<'_> {
+    pub(crate) fn emit(self, counters: &Counters) {
+        let Self { sid, events } = self;
+        counters.recoveries.add(1);
+        counters.events_replayed.add(events.into());
+        debug!(
+            context = GATEWAY,
+            told.sid = sid,
+            told.events = events,
+            "Client recovered: {sid}, events: {events}"
+        );
+    }
+}
+
+/// A client that came back was told that it may have missed something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecoveryRefused<'a> {
+    /// Its new one.
+    pub(crate) sid: &'a str,
+    pub(crate) reason: RecoveryRefusal,
+}
+
+impl RecoveryRefused<'_> {
+    pub(crate) fn emit(self, counters: &Counters) {
+        let Self { sid, reason } = self;
+        counters.recoveries_refused(reason).add(1);
+        info!(
+            context = GATEWAY,
+            told.sid = sid,
+            reason = reason.code(),
+            "Client may have missed events: {sid}, {reason}"
         );
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::{Display, Write as _};
 use std::time::{Duration, SystemTime};
 
 use hd_auth::VerifyError;
+use hd_ws_server::{RecoveryRefusal, ReplayCounts};
 
 use super::Counters;
 
@@ -19,6 +20,7 @@ pub(crate) struct Gauges {
     pub(crate) sessions_opened: u64,
     pub(crate) upgrades: u64,
     pub(crate) requests_refused: u64,
+    pub(crate) replay: ReplayCounts,
     /// Whether new clients are turned away.
     pub(crate) is_draining: bool,
     pub(crate) started: SystemTime,
@@ -43,6 +45,21 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges) -> String {
         "sockets",
         "Clients that are in /notifications now.",
         [("", gauges.sockets)],
+    );
+    page.gauge(
+        "replay_events",
+        "Events that are kept for clients that are away.",
+        [("", gauges.replay.events)],
+    );
+    page.gauge(
+        "replay_bytes",
+        "Bytes that they count for.",
+        [("", gauges.replay.bytes)],
+    );
+    page.gauge(
+        "idempotency_ids",
+        "Ids of emits that are remembered.",
+        [("", gauges.replay.ids)],
     );
     page.gauge(
         "draining",
@@ -133,6 +150,34 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges) -> String {
         "deliveries_total",
         "Clients that events were written to, or queued for.",
         [("", counters.notifications_delivered.get())],
+    );
+    page.counter(
+        "emits_repeated_total",
+        "Emits whose id had come before, and that were not sent again.",
+        [("", counters.emits_repeated.get())],
+    );
+    page.counter(
+        "idempotency_ids_forgotten_total",
+        "Ids of emits that were forgotten before their 24 hours, since there were too many.",
+        [("", counters.ids_forgotten.get())],
+    );
+    page.counter(
+        "recoveries_total",
+        "Clients that came back and were sent what they had missed.",
+        [("", counters.recoveries.get())],
+    );
+    page.counter(
+        "events_replayed_total",
+        "Events that these had missed.",
+        [("", counters.events_replayed.get())],
+    );
+    page.counter(
+        "recoveries_refused_total",
+        "Clients that came back and were told that they may have missed something, by why.",
+        RecoveryRefusal::ALL.map(|reason| {
+            let label = format!(r#"{{reason="{}"}}"#, reason.code());
+            (label, counters.recoveries_refused(reason).get())
+        }),
     );
     page.counter(
         "slow_consumers_total",

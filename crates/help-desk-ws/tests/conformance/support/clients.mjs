@@ -22,9 +22,15 @@ export function openSocket(t, io, base, options) {
   return socket;
 }
 
-/** The arguments of the next `event`. */
+/** The arguments of the next `event`, without the offset that comes last where events can be replayed. */
 export function received(socket, event) {
-  return new Promise((resolve) => socket.once(event, (...args) => resolve(args)));
+  return new Promise((resolve) => socket.once(event, (...args) => resolve(withoutOffset(args))));
+}
+
+/** The arguments that the back end gave. */
+export function withoutOffset(args) {
+  const hasOffset = typeof args.at(-1) === "string" && /^[0-9]+-[0-9]+$/.test(args.at(-1));
+  return hasOffset ? args.slice(0, -1) : args;
 }
 
 /** Resolves once `socket` is in the namespace; rejects when it is refused. */

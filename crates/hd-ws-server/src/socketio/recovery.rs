@@ -1,0 +1,267 @@
+//! Connection state recovery: a client that comes back is sent what it missed
+//! ([Socket.IO, "Connection state recovery"](https://socket.io/docs/v4/connection-state-recovery)).
+//!
+//! Node keeps a session for each client that has left. Here the `pid` itself
+//! says whose it is and from where on something may be missing, under a seal,
+//! so that nothing is kept, and a client that was sent nothing yet can come
+//! back too.
+
+use std::fmt;
+
+use engineio_proto::{EncodedPacket, Sid};
+use hd_replay::{Cursor, CursorError, Gap, LogConfig, LogId, MAC_BYTES, Offset};
+use hd_rooms::RoomName;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::publish::Ordered;
+use crate::engine::new_sid;
+
+/// Makes the code that seals a `pid`.
+pub type CursorMac = Box<dyn Fn(&[u8]) -> [u8; MAC_BYTES] + Send + Sync>;
+
+/// Settings of connection state recovery.
+pub struct RecoveryConfig {
+    /// Bounds of the log.
+    pub log: LogConfig,
+    /// What seals a `pid`. The first one does; those of the others, keys that
+    /// were used before, are good as well.
+    pub macs: Vec<CursorMac>,
+}
+
+/// Whether a client came back, and what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecoveryOutcome {
+    /// It did not say that it did.
+    None,
+    /// It was sent so many events that it had missed, and has kept its id.
+    Recovered {
+        /// How many.
+        events: u32,
+    },
+    /// It was told that it may have missed something.
+    Refused(RecoveryRefusal),
+}
+
+/// Why a client that came back could not be sent what it missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecoveryRefusal {
+    /// Its `pid` is not one of ours.
+    #[error(transparent)]
+    Pid(#[from] CursorError),
+    /// Its `pid` is somebody else's.
+    #[error("the pid is somebody else's")]
+    OtherIdentity,
+    /// Its `pid` is of a log that is gone: that of another process.
+    #[error("the pid is of another log")]
+    OtherLog,
+    /// Its `offset` is not one of ours.
+    #[error("not an offset")]
+    Offset,
+    /// What it missed cannot be told.
+    #[error(transparent)]
+    Gap(#[from] Gap),
+}
+
+impl RecoveryOutcome {
+    /// Whether it is [`Recovered`](Self::Recovered).
+    #[must_use]
+    pub const fn has_recovered(self) -> bool {
+        matches!(self, Self::Recovered { .. })
+    }
+}
+
+impl RecoveryRefusal {
+    /// Every one of them.
+    pub const ALL: [Self; 10] = [
+        Self::Pid(CursorError::Malformed),
+        Self::Pid(CursorError::Forged),
+        Self::OtherIdentity,
+        Self::OtherLog,
+        Self::Offset,
+        Self::Gap(Gap::TooOld),
+        Self::Gap(Gap::Dropped),
+        Self::Gap(Gap::TooMuch),
+        Self::Gap(Gap::BeforeLog),
+        Self::Gap(Gap::AfterLog),
+    ];
+
+    /// A code for logs and metrics.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Pid(CursorError::Malformed) => "pid_malformed",
+            Self::Pid(CursorError::Forged) => "pid_forged",
+            Self::OtherIdentity => "pid_other_user",
+            Self::OtherLog => "other_log",
+            Self::Offset => "offset_malformed",
+            Self::Gap(Gap::TooOld) => "too_old",
+            Self::Gap(Gap::Dropped) => "dropped",
+            Self::Gap(Gap::TooMuch) => "too_much",
+            Self::Gap(Gap::BeforeLog) => "before_log",
+            Self::Gap(Gap::AfterLog) => "after_log",
+        }
+    }
+}
+
+/// What a client that comes back says of itself: `pid`, and `offset` if it was
+/// sent anything, in the `auth` of its CONNECT.
+#[derive(Debug)]
+pub(super) struct CameBack {
+    pid: String,
+    offset: Option<String>,
+}
+
+/// A client's place in the log.
+pub(super) struct Resumed {
+    pub(super) sid: Sid,
+    /// For the CONNECT reply: the client's own one tells it that it has
+    /// recovered. `None` where nothing can be recovered.
+    pub(super) pid: Option<String>,
+    pub(super) missed: Vec<EncodedPacket>,
+    pub(super) outcome: RecoveryOutcome,
+}
+
+/// What opens and seals.
+pub(super) struct Recovery {
+    log: LogId,
+    macs: Vec<CursorMac>,
+}
+
+impl CameBack {
+    /// Reads it leniently, as Node does: what is not there as text is not there.
+    pub(super) fn parse(auth: &RawValue) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Auth<'a> {
+            #[serde(borrow)]
+            pid: Option<&'a RawValue>,
+            #[serde(borrow)]
+            offset: Option<&'a RawValue>,
+        }
+        let text = |value: Option<&RawValue>| -> Option<String> {
+            serde_json::from_str(value?.get()).ok()
+        };
+        let auth: Auth<'_> = serde_json::from_str(auth.get()).ok()?;
+        Some(Self {
+            pid: text(auth.pid)?,
+            offset: text(auth.offset),
+        })
+    }
+}
+
+impl Recovery {
+    pub(super) fn new(macs: Vec<CursorMac>) -> Self {
+        let mut id = [0; 8];
+        getrandom::fill(&mut id).expect("invariant: the operating system gives random bytes");
+        Self {
+            log: LogId(u64::from_ne_bytes(id)),
+            macs,
+        }
+    }
+
+    /// Gives a client its place in the log: where it was, or at the end.
+    pub(super) fn resume(
+        &self,
+        ordered: &Ordered,
+        identity: u64,
+        rooms: &[RoomName],
+        came_back: Option<CameBack>,
+        now_millis: u64,
+    ) -> Resumed {
+        let Some(log) = &ordered.log else {
+            return Resumed::without_recovery();
+        };
+        let outcome = match came_back {
+            None => RecoveryOutcome::None,
+            Some(CameBack { pid, offset }) => {
+                let found = self
+                    .position(identity, &pid, offset.as_deref())
+                    .and_then(|(sid, after)| Ok((sid, log.missed(rooms, after, now_millis)?)));
+                match found {
+                    Ok((sid, missed)) => {
+                        let events = u32::try_from(missed.len()).unwrap_or(u32::MAX);
+                        let missed = missed.into_iter();
+                        return Resumed {
+                            sid,
+                            pid: Some(pid),
+                            missed: missed
+                                .flat_map(|(_, event)| event.packets())
+                                .cloned()
+                                .collect(),
+                            outcome: RecoveryOutcome::Recovered { events },
+                        };
+                    }
+                    Err(refusal) => RecoveryOutcome::Refused(refusal),
+                }
+            }
+        };
+        let sid = new_sid();
+        let cursor = Cursor {
+            identity,
+            log: self.log,
+            start: log.last_offset(),
+            sid: sid.as_str().to_owned(),
+        };
+        Resumed {
+            sid,
+            pid: self.macs.first().map(|mac| cursor.seal(mac)),
+            missed: Vec::new(),
+            outcome,
+        }
+    }
+
+    /// Who a client was, and after which offset it has got nothing.
+    fn position(
+        &self,
+        identity: u64,
+        pid: &str,
+        offset: Option<&str>,
+    ) -> Result<(Sid, Offset), RecoveryRefusal> {
+        let cursor = self.open(pid)?;
+        if cursor.identity != identity {
+            return Err(RecoveryRefusal::OtherIdentity);
+        }
+        if cursor.log != self.log {
+            return Err(RecoveryRefusal::OtherLog);
+        }
+        let sid = cursor.sid.parse().map_err(|_| CursorError::Malformed)?;
+        let after = match offset {
+            // Nothing was sent to it.
+            None => cursor.start,
+            Some(offset) => offset.parse().map_err(|_| RecoveryRefusal::Offset)?,
+        };
+        Ok((sid, after))
+    }
+
+    fn open(&self, pid: &str) -> Result<Cursor, CursorError> {
+        let mut result = Err(CursorError::Forged);
+        for mac in &self.macs {
+            result = Cursor::open(pid, mac);
+            if result != Err(CursorError::Forged) {
+                break;
+            }
+        }
+        result
+    }
+}
+
+impl Resumed {
+    pub(super) fn without_recovery() -> Self {
+        Self {
+            sid: new_sid(),
+            pid: None,
+            missed: Vec::new(),
+            outcome: RecoveryOutcome::None,
+        }
+    }
+}
+
+/// Shows no key.
+impl fmt::Debug for RecoveryConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecoveryConfig")
+            .field("log", &self.log)
+            .field("macs", &self.macs.len())
+            .finish()
+    }
+}

@@ -81,7 +81,13 @@ impl<E> Log<E> {
     /// An empty log that begins now.
     #[must_use]
     pub fn new(config: LogConfig, now_millis: u64) -> Self {
-        let began = Offset::new(now_millis, 0);
+        Self::starting_at(config, Offset::new(now_millis, 0))
+    }
+
+    /// An empty log that begins at an offset: that of a log which it is a copy
+    /// of.
+    #[must_use]
+    pub fn starting_at(config: LogConfig, began: Offset) -> Self {
         Self {
             config,
             everyone: RoomLog::new(),
@@ -105,6 +111,12 @@ impl<E> Log<E> {
     #[must_use]
     pub const fn next_offset(&self, now_millis: u64) -> Offset {
         self.last.next(now_millis)
+    }
+
+    /// Its bounds.
+    #[must_use]
+    pub const fn config(&self) -> &LogConfig {
+        &self.config
     }
 
     /// Events that are kept.

@@ -59,6 +59,7 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
     let config = NamespaceConfig {
         recovery: settings.replay.map(|log| RecoveryConfig {
             log,
+            is_shared: false,
             macs: pid_macs(&settings),
         }),
         ..NamespaceConfig::default()

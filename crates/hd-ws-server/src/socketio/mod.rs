@@ -229,7 +229,18 @@ fn answer_connect(
     came_back: Option<CameBack>,
 ) {
     match verdict {
-        Ok(admission) => admit(connection, namespace, admission, came_back),
+        Ok(admission) => match namespace.order().catch_up(came_back.as_ref()) {
+            None => admit(connection, namespace, admission, came_back),
+            Some(_) => {
+                let (waiting, namespace) = (Arc::clone(connection), namespace.clone());
+                connection.spawn(async move {
+                    if let Some(caught_up) = namespace.order().catch_up(came_back.as_ref()) {
+                        caught_up.await;
+                    }
+                    admit(&waiting, &namespace, admission, came_back);
+                });
+            }
+        },
         Err(refusal) => refuse(connection, namespace.name(), refusal),
     }
 }

@@ -1,13 +1,15 @@
 //! Events that are published: once each, in one order, and kept for those who
 //! are away.
 
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use hd_replay::{Log, NewEntry, Seen, SeenConfig};
+use hd_replay::{Log, NewEntry, Offset, Seen, SeenConfig};
 use hd_rooms::{Audience, RoomName};
 use serde_json::value::RawValue;
 use socketio_proto::{Encoded, EventName, OutgoingArgs};
+use tokio::sync::Notify;
 
 use super::Namespace;
 use super::emission::Emission;
@@ -71,6 +73,8 @@ pub struct ReplayCounts {
 pub(super) struct Order {
     recovery: Option<Recovery>,
     ordered: Mutex<Ordered>,
+    /// Told of each event of a log that is shared; `None` for one that is not.
+    advanced: Option<Notify>,
 }
 
 /// What is decided under one lock: a publication's place, who gets it now, and
@@ -100,19 +104,43 @@ impl Namespace {
         if let Some(log) = &mut ordered.log {
             let offset = log.next_offset(now);
             emission = emission.at(offset);
-            let event = emission.socket_io().clone();
-            let entry = NewEntry {
-                rooms: publication.audience.to_rooms(),
-                except: publication.audience.except_rooms(),
-                ttl: publication.ttl,
-                bytes: event.len_bytes() + EVENT_COST,
-                event,
-            };
-            log.append(offset, entry, now);
+            append(log, offset, publication, &emission, now);
         }
         // Still under the lock: what is published later is sent later.
         let emitted = self.send(publication.audience, &emission);
         Published::Sent { emitted, forgot_id }
+    }
+
+    /// Publishes an event of a log that other processes have too, at its place
+    /// there. Of an event that came before, or that is not after the last one,
+    /// nothing is sent.
+    pub fn publish_at(&self, offset: Offset, publication: &Publication<'_>) -> Emitted {
+        let emission = Emission::new(self, publication.name, publication.args).at(offset);
+        let mut ordered = self.order().lock();
+        let Some(log) = &mut ordered.log else {
+            return self.send(publication.audience, &emission);
+        };
+        if offset <= log.last_offset() {
+            tracing::error!(%offset, "an event of the shared log is out of order");
+            return Emitted::sent(0);
+        }
+        append(log, offset, publication, &emission, unix_millis());
+        let emitted = self.send(publication.audience, &emission);
+        drop(ordered);
+        if let Some(advanced) = &self.order().advanced {
+            advanced.notify_waiters();
+        }
+        emitted
+    }
+
+    /// Begins with an empty log at an offset: that of others begins there, or
+    /// some of it could not be read. Who comes back from before it is told that
+    /// it may have missed something.
+    pub fn begin_log_at(&self, began: Offset) {
+        let mut ordered = self.order().lock();
+        if let Some(log) = &mut ordered.log {
+            *log = Log::starting_at(*log.config(), began);
+        }
     }
 
     /// How much is kept for clients that are away, and of publications.
@@ -132,8 +160,10 @@ impl Order {
     pub(super) fn new(config: NamespaceConfig) -> Self {
         let NamespaceConfig { recovery, seen } = config;
         let log = recovery.as_ref().map(|recovery| recovery.log);
+        let is_shared = recovery.as_ref().is_some_and(|recovery| recovery.is_shared);
         Self {
-            recovery: recovery.map(|recovery| Recovery::new(recovery.macs)),
+            advanced: is_shared.then(Notify::new),
+            recovery: recovery.map(|recovery| Recovery::new(recovery.macs, is_shared)),
             ordered: Mutex::new(Ordered {
                 log: log.map(|config| Log::new(config, unix_millis())),
                 seen: Seen::new(seen),
@@ -149,6 +179,41 @@ impl Order {
     pub(super) fn came_back(&self, auth: Option<&RawValue>) -> Option<CameBack> {
         self.recovery.as_ref()?;
         CameBack::parse(auth?)
+    }
+
+    /// Waits until a log that is shared has come to where a client is: what was
+    /// sent to it by another process may be under way to this one. `None` when
+    /// there is nothing to wait for.
+    pub(super) fn catch_up(
+        &self,
+        came_back: Option<&CameBack>,
+    ) -> Option<impl Future<Output = ()> + Send + use<'_>> {
+        let advanced = self.advanced.as_ref()?;
+        let offset: Offset = came_back?.offset.as_deref()?.parse().ok()?;
+        let has_come = move || {
+            let ordered = self.lock();
+            ordered
+                .log
+                .as_ref()
+                .is_none_or(|log| log.last_offset() >= offset)
+        };
+        if has_come() {
+            return None;
+        }
+        let waiting = async move {
+            let mut told = pin!(advanced.notified());
+            // Before it is looked again, so that nothing goes unnoticed.
+            told.as_mut().enable();
+            while !has_come() {
+                told.as_mut().await;
+                told.set(advanced.notified());
+                told.as_mut().enable();
+            }
+        };
+        Some(async move {
+            // What is never reached is judged as it stands.
+            let _late = tokio::time::timeout(LAG_PATIENCE, waiting).await;
+        })
     }
 
     /// Gives a client its place in the log. It has to enter its rooms before
@@ -171,6 +236,24 @@ impl Order {
     }
 }
 
+fn append(
+    log: &mut Log<Encoded>,
+    offset: Offset,
+    publication: &Publication<'_>,
+    emission: &Emission<'_>,
+    now_millis: u64,
+) {
+    let event = emission.socket_io().clone();
+    let entry = NewEntry {
+        rooms: publication.audience.to_rooms(),
+        except: publication.audience.except_rooms(),
+        ttl: publication.ttl,
+        bytes: event.len_bytes() + EVENT_COST,
+        event,
+    };
+    log.append(offset, entry, now_millis);
+}
+
 /// By the system's clock: offsets outlive the process.
 fn unix_millis() -> u64 {
     SystemTime::now()
@@ -181,3 +264,6 @@ fn unix_millis() -> u64 {
 /// What it costs to keep an event in the log, besides its bytes: hd-replay's
 /// memory test counts it.
 const EVENT_COST: usize = 400;
+/// How long a client that comes back may wait for a process that lags behind
+/// another one. Some milliseconds are usual; clients wait for 20 s.
+const LAG_PATIENCE: Duration = Duration::from_secs(2);

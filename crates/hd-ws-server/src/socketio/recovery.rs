@@ -24,6 +24,10 @@ pub type CursorMac = Box<dyn Fn(&[u8]) -> [u8; MAC_BYTES] + Send + Sync>;
 pub struct RecoveryConfig {
     /// Bounds of the log.
     pub log: LogConfig,
+    /// Whether other processes have the same log. The application then brings
+    /// each event of it, by [`Namespace::publish_at`](super::Namespace::publish_at),
+    /// and begins with what is there before it lets clients in.
+    pub is_shared: bool,
     /// What seals a `pid`. The first one does; those of the others, keys that
     /// were used before, are good as well.
     pub macs: Vec<CursorMac>,
@@ -109,7 +113,7 @@ impl RecoveryRefusal {
 #[derive(Debug)]
 pub(super) struct CameBack {
     pid: String,
-    offset: Option<String>,
+    pub(super) offset: Option<String>,
 }
 
 /// A client's place in the log.
@@ -150,9 +154,11 @@ impl CameBack {
 }
 
 impl Recovery {
-    pub(super) fn new(macs: Vec<CursorMac>) -> Self {
+    pub(super) fn new(macs: Vec<CursorMac>, is_shared: bool) -> Self {
         let mut id = [0; 8];
-        getrandom::fill(&mut id).expect("invariant: the operating system gives random bytes");
+        if !is_shared {
+            getrandom::fill(&mut id).expect("invariant: the operating system gives random bytes");
+        }
         Self {
             log: LogId(u64::from_ne_bytes(id)),
             macs,
@@ -261,6 +267,7 @@ impl fmt::Debug for RecoveryConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RecoveryConfig")
             .field("log", &self.log)
+            .field("is_shared", &self.is_shared)
             .field("macs", &self.macs.len())
             .finish()
     }

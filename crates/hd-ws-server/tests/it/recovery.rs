@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hd_replay::{CursorError, Gap, LogConfig, MAC_BYTES, SeenConfig};
+use hd_replay::{CursorError, Gap, LogConfig, MAC_BYTES, Offset, SeenConfig};
 use hd_rooms::{Audience, RoomName};
 use hd_ws_server::{
     CursorMac, NamespaceConfig, Publication, Published, RecoveryConfig, RecoveryOutcome,
@@ -31,8 +31,23 @@ fn mac(key: u8) -> CursorMac {
 }
 
 fn start_with(log: LogConfig, macs: Vec<CursorMac>) -> SocketServer {
+    start_as(log, macs, false)
+}
+
+/// A server whose log others have too.
+fn start_shared(began: Offset) -> SocketServer {
+    let server = start_as(LogConfig::default(), vec![mac(1)], true);
+    server.namespace.begin_log_at(began);
+    server
+}
+
+fn start_as(log: LogConfig, macs: Vec<CursorMac>, is_shared: bool) -> SocketServer {
     let config = NamespaceConfig {
-        recovery: Some(RecoveryConfig { log, macs }),
+        recovery: Some(RecoveryConfig {
+            log,
+            is_shared,
+            macs,
+        }),
         seen: SeenConfig::default(),
     };
     SocketServer::start_with(ServerConfig::default(), ClientConfig::default(), config)
@@ -93,8 +108,16 @@ struct Peer {
 
 impl Peer {
     fn connect(server: &SocketServer, auth: &str) -> Self {
+        Self::let_in(server, Self::ask(server, auth))
+    }
+
+    fn ask(server: &SocketServer, auth: &str) -> WebSocket {
         let mut websocket = WebSocket::open(server.address);
         websocket.send_text(&format!("40/n,{{{auth}}}"));
+        websocket
+    }
+
+    fn let_in(server: &SocketServer, mut websocket: WebSocket) -> Self {
         let (mut replayed, mut offset) = (Vec::new(), None);
         let reply = loop {
             let text = websocket.text();
@@ -115,13 +138,17 @@ impl Peer {
         }
     }
 
-    fn back(&self, server: &SocketServer, auth: &str) -> Self {
+    /// Its `auth` when it comes back.
+    fn auth(&self, auth: &str) -> String {
         let offset = match &self.offset {
             Some(offset) => format!(r#","offset":"{offset}""#),
             None => String::new(),
         };
-        let auth = format!(r#""pid":"{}"{offset},{auth}"#, self.pid);
-        let mut back = Self::connect(server, &auth);
+        format!(r#""pid":"{}"{offset},{auth}"#, self.pid)
+    }
+
+    fn back(&self, server: &SocketServer, auth: &str) -> Self {
+        let mut back = Self::connect(server, &self.auth(auth));
         back.offset = back.offset.or_else(|| self.offset.clone());
         back
     }
@@ -383,4 +410,80 @@ fn an_event_has_a_life_of_its_own() {
     assert!(first.starts_with(r#"42/n,["e","#), "{first}");
     let second = websocket.text();
     assert!(second.starts_with("40/n,"), "{second}");
+}
+
+fn publish_at(server: &SocketServer, audience: &Audience, number: u32, offset: Offset) {
+    let number = RawValue::from_string(number.to_string()).expect("a number");
+    server.namespace.publish_at(
+        offset,
+        &Publication {
+            audience,
+            name: EventName::new("e").expect("not reserved"),
+            args: OutgoingArgs::new(&[&*number]),
+            ttl: None,
+            id: None,
+        },
+    );
+}
+
+/// Offsets of a log that began a second ago.
+fn shared_offsets() -> impl Fn(u64) -> Offset {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::SystemTime::UNIX_EPOCH)
+        .expect("after 1970");
+    let began = u64::try_from(now.as_millis()).expect("a time") - 1000;
+    move |count| Offset::new(began, count)
+}
+
+#[test]
+fn a_client_of_one_process_comes_back_to_another() {
+    let at = shared_offsets();
+    let servers = [start_shared(at(0)), start_shared(at(0))];
+    let mut client = Peer::connect(&servers[0], ANA);
+    let ana = to("ana");
+    for server in &servers {
+        publish_at(server, &ana, 1, at(1));
+    }
+    assert_eq!(client.next(), 1);
+    client.drop_connection(&servers[0]);
+    for server in &servers {
+        publish_at(server, &ana, 2, at(2));
+        // Twice does not count.
+        publish_at(server, &ana, 2, at(2));
+    }
+    let mut back = client.back(&servers[1], ANA);
+    back.assert_recovered(&client, &[2]);
+    publish_at(&servers[1], &ana, 3, at(3));
+    assert_eq!(back.next(), 3);
+}
+
+#[test]
+fn a_process_that_lags_behind_waits_until_it_is_where_the_client_was() {
+    let at = shared_offsets();
+    let (ahead, behind) = (start_shared(at(0)), start_shared(at(0)));
+    let mut client = Peer::connect(&ahead, ANA);
+    let ana = to("ana");
+    publish_at(&ahead, &ana, 1, at(1));
+    publish_at(&ahead, &ana, 2, at(2));
+    assert_eq!([client.next(), client.next()], [1, 2]);
+    let websocket = Peer::ask(&behind, &client.auth(ANA));
+    // It has asked, and is not let in yet.
+    assert_eq!(behind.next_event().what, "connect");
+    for number in 1..=3 {
+        publish_at(&behind, &ana, number, at(number.into()));
+    }
+    let back = Peer::let_in(&behind, websocket);
+    back.assert_recovered(&client, &[3]);
+}
+
+#[test]
+fn who_was_there_before_a_log_that_begins_anew_is_told() {
+    let at = shared_offsets();
+    let server = start_shared(at(0));
+    let client = Peer::connect(&server, ANA);
+    client.drop_connection(&server);
+    publish_at(&server, &to("ana"), 1, at(1));
+    server.namespace.begin_log_at(at(5));
+    let back = client.back(&server, ANA);
+    back.assert_refused(&client, RecoveryRefusal::Gap(Gap::BeforeLog));
 }

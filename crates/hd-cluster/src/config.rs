@@ -1,0 +1,86 @@
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use redis::{Client, IntoConnectionInfo as _};
+
+/// Where a Redis is: `redis://[user[:password]@]host[:port][/db]`, or
+/// `redis+unix:///path`. It may hold a password, and does not show.
+#[derive(Clone)]
+pub struct RedisUrl(pub(crate) Client);
+
+impl FromStr for RedisUrl {
+    type Err = InvalidUrl;
+
+    fn from_str(url: &str) -> Result<Self, InvalidUrl> {
+        let info = url.into_connection_info().map_err(|_| InvalidUrl)?;
+        Client::open(info).map(Self).map_err(|_| InvalidUrl)
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisUrl").finish_non_exhaustive()
+    }
+}
+
+/// Where the log is, and its bounds.
+#[derive(Clone, Debug)]
+pub struct ClusterConfig {
+    /// Where Redis is.
+    pub url: RedisUrl,
+    /// What the names of all keys begin with.
+    pub prefix: String,
+    /// Most records that the stream keeps, roughly: Redis trims whole nodes of
+    /// its tree. 100,000, some 50 MB.
+    pub max_records: u64,
+    /// How long ids are remembered. 24 hours.
+    pub id_ttl: Duration,
+    /// How long a command may take, with all that is tried again. 2 s.
+    pub command_timeout: Duration,
+    /// How long a read waits for records. 1 s: a connection that died without a
+    /// word is noticed after this and the command's time.
+    pub read_wait: Duration,
+    /// Most records of one read. 512.
+    pub read_records: usize,
+    /// The longest pause between two attempts to connect. 1 s: clients of ours
+    /// give up after 13 s.
+    pub max_backoff: Duration,
+}
+
+/// A text is no [`RedisUrl`].
+#[derive(Debug, thiserror::Error)]
+#[error("not a URL such as redis://user:password@host:6379/0")]
+pub struct InvalidUrl;
+
+impl ClusterConfig {
+    /// The defaults.
+    #[must_use]
+    pub fn new(url: RedisUrl) -> Self {
+        Self {
+            url,
+            prefix: "help-desk-ws".to_owned(),
+            max_records: 100_000,
+            id_ttl: Duration::from_secs(24 * 60 * 60),
+            command_timeout: Duration::from_secs(2),
+            read_wait: Duration::from_secs(1),
+            read_records: 512,
+            max_backoff: Duration::from_secs(1),
+        }
+    }
+
+    /// The stream. The braces keep all keys on one node of a Redis Cluster.
+    pub(crate) fn log_key(&self) -> String {
+        format!("{{{}}}:log", self.prefix)
+    }
+
+    /// When the stream began.
+    pub(crate) fn began_key(&self) -> String {
+        format!("{{{}}}:began", self.prefix)
+    }
+
+    /// An id that came.
+    pub(crate) fn id_key(&self, id: &str) -> String {
+        format!("{{{}}}:id:{id}", self.prefix)
+    }
+}

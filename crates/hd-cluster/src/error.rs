@@ -1,0 +1,42 @@
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+/// Why a record is not in the log, as far as is known.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// Redis cannot be reached, or did not answer in time. The record may be in
+    /// the log all the same: try again under the same id.
+    #[error("Redis does not answer")]
+    Unavailable(#[source] Option<RedisError>),
+    /// Redis refuses the record, for instance because its memory is full.
+    #[error("Redis refuses: {0}")]
+    Refused(#[source] RedisError),
+}
+
+/// Why the log cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Redis cannot be reached.
+    #[error("Redis does not answer")]
+    Unavailable(#[source] Option<RedisError>),
+    /// What is there is not a log of ours.
+    #[error("Redis has something else in the log's place: {0}")]
+    NotALog(#[source] RedisError),
+}
+
+/// Whether another connection may do what this one could not: it broke, or its
+/// server is no longer, or not yet, the one to write to.
+pub(crate) fn is_of_connection(error: &RedisError) -> bool {
+    if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() {
+        return true;
+    }
+    matches!(
+        error.kind(),
+        ErrorKind::Server(
+            ServerErrorKind::ReadOnly
+                | ServerErrorKind::BusyLoading
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::TryAgain
+        )
+    )
+}

@@ -1,0 +1,32 @@
+//! A log that several processes share, in Redis 7 or Valkey.
+//!
+//! One stream is the order and the log. [`SharedLog::append`] adds a record by
+//! a script: a record whose id has come before is not added again, whichever
+//! process it came to, and the answer has the record's [`Offset`], which is the
+//! stream's id. Each process reads the stream from where it stands
+//! ([`SharedLog::open`], then [`SharedLog::follow`]) and keeps what it needs
+//! itself: who comes back to any of them is sent what it missed without a
+//! command to Redis, and a process that was cut off reads on where it stood.
+//!
+//! Records are bytes; what is in them is the caller's.
+//!
+//! | module | what |
+//! |---|---|
+//! | `config` | where Redis is, names of keys, bounds |
+//! | `connection` | connections, made again when they break |
+//! | `shared_log` | appending, once for each id |
+//! | `reader` | filling up, and following |
+
+mod config;
+mod connection;
+mod error;
+mod reader;
+mod shared_log;
+
+pub use config::{ClusterConfig, InvalidUrl, RedisUrl};
+pub use error::{AppendError, OpenError};
+pub use reader::{Followed, Record, Snapshot};
+pub use shared_log::{Appended, SharedLog, Status};
+
+#[doc(no_inline)]
+pub use hd_replay::Offset;

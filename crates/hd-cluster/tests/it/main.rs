@@ -1,0 +1,5 @@
+//! Tests of the public API, against a Redis of their own.
+
+mod appending;
+mod following;
+mod redis_server;

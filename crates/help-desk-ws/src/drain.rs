@@ -1,7 +1,7 @@
 //! Moving clients to other processes, and stopping: who asks for it, and what is told of it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hd_ws_server::{Drain, DrainPlan, Engine, Phase, SocketIo};
 use tokio::sync::Notify;
@@ -45,13 +45,15 @@ impl Drainer {
     /// Moves the clients away and ends; closes the rest at once when it is called again.
     pub(crate) fn stop(&self, signal: &'static str) {
         let is_first = self.engine.deadline().is_none();
+        let told = Instant::now();
         let plan = self.engine.stop(self.shutdown_timeout);
         let clients = self.engine.len();
         if is_first {
             Stopping {
                 signal,
                 clients,
-                window: plan.window,
+                // Of a drain that was under way, what is left.
+                window: (plan.began + plan.window).saturating_duration_since(told.max(plan.began)),
                 timeout: self.shutdown_timeout,
             }
             .emit();

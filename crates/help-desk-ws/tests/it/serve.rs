@@ -263,6 +263,10 @@ fn a_drain_moves_the_clients_and_the_service_stays() {
     assert!(state.contains(r#""clients":0,"#), "{state}");
 
     server.signal("TERM");
+    line_with(
+        &mut server.lines,
+        "Stopping signal=SIGTERM clients=0 window=0s timeout=8s",
+    );
     line_with(&mut server.lines, "Stopped: moved 1 of 1, lost 0 elapsed=");
     assert_eq!(server.process.wait().unwrap().code(), Some(0));
 }

@@ -61,7 +61,7 @@ pub(crate) struct Stopping {
     pub(crate) signal: &'static str,
     /// Clients still connected.
     pub(crate) clients: usize,
-    /// Time over which they are closed, from the beginning of the drain.
+    /// Time over which they are closed.
     pub(crate) window: Duration,
     /// Time after which it ends in any case.
     pub(crate) timeout: Duration,

@@ -123,7 +123,8 @@ impl Outbound {
         }
     }
 
-    pub(crate) fn frames(&self) -> impl Iterator<Item = &Frame> {
+    /// What waits, in order; a part of the first may be written already.
+    pub fn frames(&self) -> impl Iterator<Item = &Frame> {
         self.frames.iter()
     }
 

@@ -11,7 +11,6 @@ use hd_ws_server::{
 };
 use serde_json::value::RawValue;
 use socketio_proto::{Args, ClientConfig, Event, EventName, OutgoingArgs};
-use tokio_util::sync::CancellationToken;
 
 struct Echo;
 
@@ -84,9 +83,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("listening on http://{address}/socket.io/");
     }
     let engine = Arc::new(Engine::new(config, io));
-    let stop = CancellationToken::new();
-    server
-        .serve(engine, Arc::new(NotFound), stop, Duration::from_secs(1))
-        .await;
+    server.serve(engine, Arc::new(NotFound)).await;
     Ok(())
 }

@@ -9,7 +9,6 @@ use engineio_proto::{CloseReason, EncodedPacket, Message};
 use hd_ws_server::{
     Application, ClientHandshake, Connection, Engine, NotFound, OriginPolicy, Server, ServerConfig,
 };
-use tokio_util::sync::CancellationToken;
 
 struct Echo;
 
@@ -55,10 +54,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     {
         println!("listening on http://{address}/engine.io/");
     }
-    let stop = CancellationToken::new();
     let engine = Arc::new(Engine::new(config, Echo));
-    server
-        .serve(engine, Arc::new(NotFound), stop, Duration::from_secs(1))
-        .await;
+    server.serve(engine, Arc::new(NotFound)).await;
     Ok(())
 }

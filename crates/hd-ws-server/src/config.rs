@@ -1,5 +1,6 @@
 //! Settings of a server.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -34,6 +35,19 @@ pub struct ServerConfig {
     /// How long a WebSocket that this side has closed waits for the peer's
     /// close frame. 2 s; `ws` for Node waits 30 s.
     pub close_linger: Duration,
+    /// How long a drain takes that nobody set a window for: the time over which
+    /// the closes of its clients are spread. 60 s; Phoenix' drainer takes 30 s,
+    /// and as long as Centrifugo's whole shutdown.
+    pub drain_window: Duration,
+    /// Most closes that a drain makes in a second. 200: each is followed by a
+    /// handshake on another server, and so many are a small part of what one can
+    /// take. Phoenix' drainer closes 5,000.
+    pub drain_rate: NonZeroU32,
+    /// The age at which a session is closed so that its client finds another
+    /// server; for each of them it is up to a tenth more or less. `None`, as
+    /// with Node: clients stay for as long as they like, and a new server gets
+    /// new clients only.
+    pub max_connection_age: Option<Duration>,
     /// Request headers that [`ClientHandshake`](crate::ClientHandshake) keeps
     /// for as long as a client is connected. None: each costs memory.
     pub kept_headers: Vec<HeaderName>,
@@ -50,6 +64,9 @@ impl Default for ServerConfig {
             body_timeout: Duration::from_secs(30),
             max_header_bytes: 16 * 1024,
             close_linger: Duration::from_secs(2),
+            drain_window: Duration::from_secs(60),
+            drain_rate: const { NonZeroU32::new(200).expect("invariant: 200 is not zero") },
+            max_connection_age: None,
             kept_headers: Vec::new(),
         }
     }

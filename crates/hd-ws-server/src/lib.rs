@@ -19,7 +19,6 @@
 //!     ServerConfig, SocketIo,
 //! };
 //! use socketio_proto::ClientConfig;
-//! use tokio_util::sync::CancellationToken;
 //!
 //! struct Chat;
 //!
@@ -35,12 +34,10 @@
 //! io.add_namespace("/chat".parse()?, Chat);
 //! let engine = Arc::new(Engine::new(ServerConfig::default(), io));
 //! let server = Server::bind("127.0.0.1:0".parse()?)?;
-//! let stop = CancellationToken::new();
-//! # stop.cancel(); // so that the example ends
-//! let left = server
-//!     .serve(engine, Arc::new(NotFound), stop, Duration::from_secs(10))
-//!     .await;
-//! assert_eq!(left, 0);
+//! // What a signal handler calls, and what makes this example end.
+//! engine.stop(Duration::from_secs(10));
+//! server.serve(Arc::clone(&engine), Arc::new(NotFound)).await;
+//! assert_eq!(engine.counts().lost_total(), 0);
 //! # Ok(())
 //! # }
 //! ```
@@ -63,6 +60,9 @@ pub use handshake::ClientHandshake;
 
 mod http_handler;
 pub use http_handler::{HttpHandler, HttpReply, NotFound, PlainOpened};
+
+mod lifecycle;
+pub use lifecycle::{Drain, DrainPlan, Phase};
 
 mod listener;
 pub use listener::Server;

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::server::conn::http1;
@@ -53,40 +53,47 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop` is cancelled and no session is left, or until
-    /// `stop_timeout` after that.
+    /// Serves until the engine was told to [`stop`](Engine::stop) and no session
+    /// is left, or until the time that it was given is up.
     ///
-    /// When `stop` is cancelled: the port is closed, every session's queue is
-    /// flushed and its transport closed, and requests under way are answered.
-    /// A client that is between two polls cannot come back, and is given up.
-    /// Returns how many sessions were left when the time was up.
-    pub async fn serve<A, H>(
-        self,
-        engine: Arc<Engine<A>>,
-        handler: Arc<H>,
-        stop: CancellationToken,
-        stop_timeout: Duration,
-    ) -> usize
+    /// While the engine drains, the port stays open: clients that poll fetch
+    /// what waits for them, other requests are answered, and new clients are
+    /// turned away. In the end the port is closed, and requests under way are
+    /// answered.
+    pub async fn serve<A, H>(self, engine: Arc<Engine<A>>, handler: Arc<H>)
     where
         A: Application,
         H: HttpHandler<A>,
     {
         let sweep = tokio::spawn(Arc::clone(&engine).run_sweep());
         let http_connections = TaskTracker::new();
-        let accepting = accept(&self.listener, &engine, &handler, &stop, &http_connections);
-        stop.run_until_cancelled(accepting).await;
-        drop(self.listener);
-        engine.start_draining();
-        engine.close_all();
-        http_connections.close();
-        let stopped = async {
-            http_connections.wait().await;
-            engine.end_polling();
-            engine.emptied().await;
+        let end_http = CancellationToken::new();
+        engine.started();
+        let accepting = accept(
+            &self.listener,
+            &engine,
+            &handler,
+            &end_http,
+            &http_connections,
+        );
+        let deadline = tokio::select! {
+            deadline = engine.run_lifecycle() => deadline,
+            () = accepting => unreachable!("connections are accepted for ever"),
         };
-        let _timed_out = tokio::time::timeout(stop_timeout, stopped).await;
+        drop(self.listener);
+        end_http.cancel();
+        http_connections.close();
+        engine.pumps.close();
+        let ended = async {
+            http_connections.wait().await;
+            engine.emptied().await;
+            // A process that ends before a peer has taken its last frames may
+            // take them from it.
+            engine.pumps.wait().await;
+        };
+        let deadline = deadline.max(Instant::now() + LAST_CALLBACKS);
+        let _timed_out = tokio::time::timeout_at(deadline.into(), ended).await;
         sweep.abort();
-        engine.len()
     }
 }
 
@@ -94,14 +101,14 @@ async fn accept<A: Application, H: HttpHandler<A>>(
     listener: &TcpListener,
     engine: &Arc<Engine<A>>,
     handler: &Arc<H>,
-    stop: &CancellationToken,
+    end_http: &CancellationToken,
     connections: &TaskTracker,
 ) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let (engine, handler) = (Arc::clone(engine), Arc::clone(handler));
-                connections.spawn(serve_http(stream, peer, engine, handler, stop.clone()));
+                connections.spawn(serve_http(stream, peer, engine, handler, end_http.clone()));
             }
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
@@ -119,7 +126,7 @@ async fn serve_http<A: Application, H: HttpHandler<A>>(
     peer: SocketAddr,
     engine: Arc<Engine<A>>,
     handler: Arc<H>,
-    stop: CancellationToken,
+    end_http: CancellationToken,
 ) {
     // Frames are written whole; waiting for more to send would only delay them.
     // Where it fails the connection is dead, and the first read says so.
@@ -144,7 +151,7 @@ async fn serve_http<A: Application, H: HttpHandler<A>>(
         let mut done = std::pin::pin!(std::future::poll_fn(|cx| {
             connection.poll_without_shutdown(cx)
         }));
-        stop.run_until_cancelled(&mut done).await
+        end_http.run_until_cancelled(&mut done).await
     };
     let result = match result {
         Some(result) => result,
@@ -187,4 +194,6 @@ fn is_of_connection(error: &io::Error) -> bool {
 const BACKLOG: u32 = 4096;
 /// The least that hyper takes, as its `max_buf_size` documents.
 const HYPER_LEAST_BUFFER: usize = 8192;
+/// For sessions that were ended at the deadline: the application hears of it.
+const LAST_CALLBACKS: Duration = Duration::from_millis(100);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -18,10 +18,11 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::value::RawValue;
 use socketio_proto::{EventName, OutgoingArgs};
-use tokio_util::sync::CancellationToken;
 
+use crate::admin_api;
+use crate::drain::Drainer;
 use crate::gateway::user_room;
-use crate::settings::{EmitAuth, MetricsAuth};
+use crate::settings::{EmitAuth, OperatorAuth};
 use crate::telemetry::Counters;
 use crate::telemetry::events::{EmitAccepted, EmitRefused};
 use crate::telemetry::metrics::{self, Gauges};
@@ -34,14 +35,15 @@ pub(crate) struct HttpApi {
     pub(crate) engine: Arc<Engine<SocketIo>>,
     pub(crate) started: SystemTime,
     pub(crate) emit_auth: EmitAuth,
-    pub(crate) metrics_auth: MetricsAuth,
+    pub(crate) metrics_auth: OperatorAuth,
+    pub(crate) admin_auth: OperatorAuth,
+    pub(crate) drainer: Arc<Drainer>,
     pub(crate) limits: EmitLimits,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) stop: CancellationToken,
 }
 
 /// A request that is refused.
-struct Refused {
+pub(crate) struct Refused {
     status: StatusCode,
     code: &'static str,
     message: String,
@@ -66,8 +68,12 @@ impl HttpHandler<SocketIo> for HttpApi {
                 self.answer(self.broadcast(request).await, peer)
             }
             // In production it may not even be there.
-            (_, "/metrics") if !matches!(self.metrics_auth, MetricsAuth::Closed) => {
+            (_, "/metrics") if !matches!(self.metrics_auth, OperatorAuth::Closed) => {
                 self.metrics(&request).unwrap_or_else(Refused::response)
+            }
+            (_, "/admin/drain") if !matches!(self.admin_auth, OperatorAuth::Closed) => {
+                admin_api::serve_drain(&request, &self.admin_auth, &self.drainer)
+                    .unwrap_or_else(Refused::response)
             }
             (_, "/" | "/health" | "/livez" | "/readyz" | "/notifications") => {
                 Refused::method("GET").response()
@@ -83,8 +89,8 @@ impl HttpHandler<SocketIo> for HttpApi {
 
 impl HttpApi {
     fn readiness(&self) -> Response<Full<Bytes>> {
-        if self.stop.is_cancelled() {
-            json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"stopping"}"#)
+        if self.engine.is_draining() {
+            json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"draining"}"#)
         } else {
             json(StatusCode::OK, r#"{"status":"ready"}"#)
         }
@@ -94,7 +100,7 @@ impl HttpApi {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Err(Refused::method("GET"));
         }
-        if let MetricsAuth::Token(token) = &self.metrics_auth {
+        if let OperatorAuth::Token(token) = &self.metrics_auth {
             let presented = bearer(request.headers());
             let hint = "send the header Authorization: Bearer <METRICS_TOKEN>";
             authenticate(presented, |presented| token.accept(presented), hint)?;
@@ -109,6 +115,9 @@ impl HttpApi {
             upgrades: counts.upgraded_total(),
             requests_refused: counts.refused_total(),
             replay: self.notifications.replay_counts(),
+            drain_closes: counts.drained_total(),
+            drain_losses: counts.lost_total(),
+            too_old: counts.too_old_total(),
             is_draining: self.engine.is_draining(),
             started: self.started,
         };
@@ -230,13 +239,13 @@ impl HttpApi {
 }
 
 /// The token of an `Authorization: Bearer` header.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn authenticate(
+pub(crate) fn authenticate(
     presented: Option<&str>,
     accept: impl FnOnce(&str) -> bool,
     hint: &str,
@@ -253,7 +262,7 @@ fn authenticate(
 }
 
 impl Refused {
-    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
             code,
@@ -262,7 +271,7 @@ impl Refused {
         }
     }
 
-    fn method(allowed: &'static str) -> Self {
+    pub(crate) fn method(allowed: &'static str) -> Self {
         Self {
             header: Some((ALLOW, HeaderValue::from_static(allowed))),
             ..Self::new(
@@ -315,7 +324,7 @@ fn upgrade_required() -> Response<Full<Bytes>> {
     response
 }
 
-fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     response

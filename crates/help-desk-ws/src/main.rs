@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
+mod admin_api;
 mod cli;
+mod drain;
 mod expiry;
 mod gateway;
 mod http_api;

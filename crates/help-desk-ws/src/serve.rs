@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use hd_auth::{Algorithm, JwtPayload, Mac, Signer, UserId, Verifier};
@@ -14,14 +14,14 @@ use hd_ws_server::{
 use http::header::AUTHORIZATION;
 use socketio_proto::ClientConfig;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
+use crate::drain::Drainer;
 use crate::expiry::Expiries;
 use crate::gateway::Gateway;
 use crate::http_api::HttpApi;
 use crate::open_files;
 use crate::settings::{CorsOrigin, EmitAuth, NodeEnv, Settings};
-use crate::telemetry::events::{Started, Stopped, Stopping};
+use crate::telemetry::events::Started;
 use crate::telemetry::{self, Counters};
 
 /// Runs until SIGTERM or SIGINT.
@@ -67,16 +67,17 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
     let notifications = io.add_namespace_with("/notifications".parse()?, config, gateway);
     let engine = Arc::new(Engine::new(server_config(&settings), io));
     tokio::spawn(async move { expiries.run().await });
-    let stop = CancellationToken::new();
+    let drainer = Arc::new(Drainer::new(Arc::clone(&engine), settings.shutdown_timeout));
     let api = Arc::new(HttpApi {
         notifications,
         engine: Arc::clone(&engine),
         started: SystemTime::now(),
         emit_auth: settings.emit_auth.clone(),
         metrics_auth: settings.metrics_auth.clone(),
+        admin_auth: settings.admin_auth.clone(),
+        drainer: Arc::clone(&drainer),
         limits: EmitLimits::default(),
         counters,
-        stop: stop.clone(),
     });
 
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be awaited")?;
@@ -95,27 +96,21 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
         write!(std::io::stdout().lock(), "{hint}")?;
     }
 
-    let timeout = settings.shutdown_timeout;
-    let serving = server.serve(Arc::clone(&engine), api, stop.clone(), timeout);
     let stopping = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            let signal = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            drainer.stop(signal);
         }
-        Stopping {
-            clients: engine.len(),
-            timeout,
-        }
-        .emit();
-        stop.cancel();
-        Instant::now()
     };
-    let (cut_off, told_at) = tokio::join!(serving, stopping);
-    Stopped {
-        cut_off,
-        elapsed: told_at.elapsed(),
+    tokio::select! {
+        () = server.serve(Arc::clone(&engine), api) => {}
+        () = drainer.report() => {}
+        () = stopping => {}
     }
-    .emit();
+    drainer.stopped();
     Ok(ExitCode::SUCCESS)
 }
 
@@ -155,6 +150,9 @@ fn server_config(settings: &Settings) -> ServerConfig {
         },
         header_timeout: settings.header_timeout,
         keep_alive_timeout: settings.keep_alive_timeout,
+        drain_window: settings.drain_window,
+        drain_rate: settings.drain_rate,
+        max_connection_age: settings.max_connection_age,
         kept_headers: vec![AUTHORIZATION],
         ..ServerConfig::default()
     }

@@ -77,6 +77,8 @@ enum State {
         /// What carried messages last: what is left in the queue is for it.
         transport: Transport,
         reason: CloseReason,
+        /// Whether messages waited that the peer does not get.
+        lost: bool,
     },
 }
 
@@ -178,6 +180,13 @@ impl Session {
             State::Polling | State::Upgrading { .. } | State::WebSocket => true,
             State::Closing { .. } | State::Closed { .. } => false,
         }
+    }
+
+    /// Whether the session has ended with messages in its queue that the peer
+    /// does not get.
+    #[must_use]
+    pub const fn has_lost_messages(&self) -> bool {
+        matches!(self.state, State::Closed { lost: true, .. })
     }
 
     /// Whether a frame may be written to the WebSocket right away: nothing
@@ -398,25 +407,36 @@ impl Session {
         let Some(transport) = self.transport() else {
             return;
         };
-        match transport {
+        let waits = self.outbound.frames().any(is_message);
+        let lost = match transport {
             // A poll that waits still gets what was meant for it.
+            Transport::Polling if self.requests.get == Get::Waiting => false,
             Transport::Polling => {
-                if self.requests.get == Get::Idle {
-                    self.outbound = Outbound::default();
-                }
+                self.outbound = Outbound::default();
+                waits
             }
             Transport::WebSocket => {
                 self.outbound.discard();
                 if !self.outbound.ends_with_close() {
                     self.outbound.push(Frame::close(reason.close_code()));
                 }
+                waits
             }
-        }
-        self.enter_closed(transport, reason);
+        };
+        self.enter_closed(transport, reason, lost);
     }
 
-    fn enter_closed(&mut self, transport: Transport, reason: CloseReason) {
-        self.state = State::Closed { transport, reason };
+    fn enter_closed(&mut self, transport: Transport, reason: CloseReason, lost: bool) {
+        self.state = State::Closed {
+            transport,
+            reason,
+            lost,
+        };
         self.event = Some(Event::Closed(reason));
     }
+}
+
+/// Whether the frame is what the session is for, and not its own housekeeping.
+fn is_message(frame: &Frame) -> bool {
+    frame.is_binary() || (frame.is_text() && frame.payload().first() == Some(&b'4'))
 }

@@ -55,6 +55,8 @@ pub enum CloseReason {
     ParseError,
     /// The server stops.
     ServerShuttingDown,
+    /// The server does not keep a session for longer.
+    TooOld,
     /// The peer reads too slowly: its queue is full.
     SendQueueFull,
 }
@@ -70,6 +72,7 @@ impl CloseReason {
             Self::PingTimeout => "ping timeout",
             Self::ParseError => "parse error",
             Self::ServerShuttingDown => "server shutting down",
+            Self::TooOld => "connection too old",
             Self::SendQueueFull => "send queue full",
         }
     }
@@ -78,9 +81,10 @@ impl CloseReason {
     /// gives none, so that is what a client sees for every end that engine.io
     /// knows too. The others are of RFC 6455 §7.4.1 and its registry, and
     /// clients reconnect after each of them.
-    pub(super) const fn close_code(self) -> Option<u16> {
+    #[must_use]
+    pub const fn close_code(self) -> Option<u16> {
         match self {
-            Self::ServerShuttingDown => Some(1012),
+            Self::ServerShuttingDown | Self::TooOld => Some(1012),
             Self::SendQueueFull => Some(1008),
             Self::TransportError
             | Self::ParseError

@@ -1,6 +1,6 @@
 //! A session's WebSocket.
 
-use super::{CloseReason, Session, State};
+use super::{CloseReason, Session, State, is_message};
 use crate::{Frame, Outbound, Transport};
 
 impl Session {
@@ -39,7 +39,7 @@ impl Session {
         } = self.state
             && self.outbound.is_empty()
         {
-            self.enter_closed(Transport::WebSocket, reason);
+            self.enter_closed(Transport::WebSocket, reason, false);
         }
     }
 
@@ -52,8 +52,9 @@ impl Session {
                 transport: Transport::WebSocket,
                 ..
             } => {
+                let lost = self.outbound.frames().any(is_message);
                 self.outbound = Outbound::default();
-                self.enter_closed(Transport::WebSocket, reason);
+                self.enter_closed(Transport::WebSocket, reason, lost);
             }
             State::Polling
             | State::Upgrading { .. }

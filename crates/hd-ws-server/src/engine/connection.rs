@@ -37,6 +37,8 @@ pub(super) struct State {
     /// The request that waits for packets.
     pub(super) poll: Option<Waker>,
     pub(super) kind: Kind,
+    /// When the session is closed for its age; not set any more once it is.
+    too_old_at: Option<Instant>,
     armed: Option<Tick>,
 }
 
@@ -55,6 +57,7 @@ impl<A: Application> Connection<A> {
         sid: Sid,
         wire: Wire,
         kind: Kind,
+        too_old_at: Option<Instant>,
         client: A::Client,
     ) -> Self {
         Self {
@@ -66,6 +69,7 @@ impl<A: Application> Connection<A> {
                 pump: None,
                 poll: None,
                 kind,
+                too_old_at,
                 armed: None,
             }),
             client,
@@ -221,6 +225,7 @@ impl<A: Application> Connection<A> {
     fn wake(&self, mut state: MutexGuard<'_, State>) -> Option<Event> {
         let event = state.wire.poll_event();
         if let Some(deadline) = state.wire.poll_timeout() {
+            let deadline = state.too_old_at.map_or(deadline, |at| at.min(deadline));
             self.engine.sweep.arm(self.sid, &mut state.armed, deadline);
         }
         let is_closed = state.wire.is_closed();
@@ -246,6 +251,10 @@ impl<A: Application> Connection<A> {
             Event::Upgraded => {}
             Event::Closed(reason) => {
                 let was_open = self.engine.remove(self);
+                let has_lost = self.lock().wire.has_lost_messages();
+                if has_lost && self.engine.is_draining() {
+                    self.engine.counts.lost();
+                }
                 self.engine.application.closed(self, reason);
                 if was_open {
                     self.engine.ended();
@@ -267,6 +276,12 @@ impl<A: Application> Connection<A> {
         let deadline = self.engine.application.poll_timeout(self);
         let mut state = self.lock();
         state.wire.handle_timeout(now);
+        if state.too_old_at.is_some_and(|at| at <= now) {
+            state.too_old_at = None;
+            let config = &self.engine.config.engine;
+            state.wire.close(CloseReason::TooOld, config, now);
+            self.engine.counts.too_old();
+        }
         if let Some(deadline) = deadline
             && !state.wire.is_closed()
         {

@@ -13,6 +13,9 @@ pub struct Counts {
     opened: AtomicU64,
     upgraded: AtomicU64,
     refused: AtomicU64,
+    drained: AtomicU64,
+    lost: AtomicU64,
+    too_old: AtomicU64,
 }
 
 impl Counts {
@@ -52,6 +55,25 @@ impl Counts {
         self.refused.load(Ordering::Relaxed)
     }
 
+    /// Sessions closed by a drain or a stop, each at its moment.
+    #[must_use]
+    pub fn drained_total(&self) -> u64 {
+        self.drained.load(Ordering::Relaxed)
+    }
+
+    /// Sessions that ended during a drain or a stop with messages still queued
+    /// for them.
+    #[must_use]
+    pub fn lost_total(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Sessions closed for their age.
+    #[must_use]
+    pub fn too_old_total(&self) -> u64 {
+        self.too_old.load(Ordering::Relaxed)
+    }
+
     pub(super) fn opened(&self, kind: Kind) {
         self.opened.fetch_add(1, Ordering::Relaxed);
         self.now(kind).fetch_add(1, Ordering::Relaxed);
@@ -77,6 +99,18 @@ impl Counts {
 
     pub(super) fn refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn drained(&self) {
+        self.drained.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn lost(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn too_old(&self) {
+        self.too_old.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod connection;
 mod counts;
+mod drain;
 mod frame_reader;
 mod plain;
 mod polling;
@@ -12,14 +13,15 @@ mod upgrade;
 mod wire;
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use dashmap::DashMap;
 use engineio_proto::{CloseReason, Message, Revision, Session, Sid, Transport};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 pub use connection::{Connection, Sent};
 pub use counts::Counts;
@@ -30,6 +32,7 @@ use self::counts::Kind;
 use self::plain::PlainSession;
 use self::sweep::Sweep;
 use self::wire::Wire;
+use crate::lifecycle::{Lifecycle, jittered};
 use crate::{ClientHandshake, ServerConfig};
 
 /// What runs on top of Engine.IO: Socket.IO, or an application of its own.
@@ -79,7 +82,11 @@ pub struct Engine<A: Application> {
     sweep: Sweep,
     counts: Counts,
     runtime: Handle,
-    is_draining: AtomicBool,
+    lifecycle: Mutex<Lifecycle<Sid>>,
+    /// Told when it was told to drain or to stop.
+    lifecycle_changed: Notify,
+    /// The tasks of all WebSockets.
+    pub(crate) pumps: TaskTracker,
     /// Sessions whose end the application has not been told of.
     untold_ends: AtomicUsize,
     /// Told whenever a connection ends.
@@ -95,6 +102,7 @@ impl<A: Application> Engine<A> {
     #[must_use]
     pub fn new(config: ServerConfig, application: A) -> Self {
         let shortest = config.engine.ping_interval.min(config.engine.ping_timeout);
+        let lifecycle = Lifecycle::new(config.drain_window, config.drain_rate);
         Self {
             session_config: Arc::new(config.engine.clone()),
             sweep: Sweep::new(shortest, Instant::now()),
@@ -103,7 +111,9 @@ impl<A: Application> Engine<A> {
             connections: DashMap::new(),
             counts: Counts::default(),
             runtime: Handle::current(),
-            is_draining: AtomicBool::new(false),
+            lifecycle: Mutex::new(lifecycle),
+            lifecycle_changed: Notify::new(),
+            pumps: TaskTracker::new(),
             untold_ends: AtomicUsize::new(0),
             connection_ended: Notify::new(),
         }
@@ -131,46 +141,6 @@ impl<A: Application> Engine<A> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.connections.is_empty()
-    }
-
-    /// Whether new clients are turned away with 503.
-    #[must_use]
-    pub fn is_draining(&self) -> bool {
-        self.is_draining.load(Ordering::Acquire)
-    }
-
-    /// Turns new clients away from now on, so that a load balancer and the
-    /// clients themselves look for another server. Connected ones stay.
-    pub fn start_draining(&self) {
-        self.is_draining.store(true, Ordering::Release);
-    }
-
-    /// Closes every session: what waits is flushed, then the transport closes.
-    /// No packet tells the client to stay away, so it reconnects.
-    pub fn close_all(&self) {
-        // Collected first: closing may remove an entry of the map.
-        let connections: Vec<_> = self
-            .connections
-            .iter()
-            .map(|entry| Arc::clone(entry.value()))
-            .collect();
-        for connection in connections {
-            connection.close(CloseReason::ServerShuttingDown);
-        }
-    }
-
-    /// Ends the sessions that poll, once no request can come any more: what
-    /// waits for a client that is between two polls cannot be fetched.
-    pub(crate) fn end_polling(&self) {
-        let polling: Vec<_> = self
-            .connections
-            .iter()
-            .filter(|entry| entry.value().transport() == Transport::Polling)
-            .map(|entry| Arc::clone(entry.value()))
-            .collect();
-        for connection in polling {
-            connection.abort(CloseReason::ServerShuttingDown);
-        }
     }
 
     /// Waits until no session is left, and the application has been told of the
@@ -252,7 +222,12 @@ impl<A: Application> Engine<A> {
         client: A::Client,
     ) -> Arc<Connection<A>> {
         self.counts.opened(kind);
-        let connection = Arc::new(Connection::new(Arc::clone(self), sid, wire, kind, client));
+        let too_old_at = self
+            .config
+            .max_connection_age
+            .map(|age| Instant::now() + jittered(age, random_number()));
+        let connection = Connection::new(Arc::clone(self), sid, wire, kind, too_old_at, client);
+        let connection = Arc::new(connection);
         self.untold_ends.fetch_add(1, Ordering::AcqRel);
         self.connections.insert(sid, Arc::clone(&connection));
         let deadline = self.application.poll_timeout(&connection);
@@ -260,8 +235,8 @@ impl<A: Application> Engine<A> {
             connection.arm(deadline);
         }
         connection.settle(connection.lock());
-        // Who was let in while the server stopped is missing from `close_all`:
-        // an application may have taken its time.
+        // Who was let in when the drain had begun has no place in it: an
+        // application may have taken its time.
         if self.is_draining() {
             connection.close(CloseReason::ServerShuttingDown);
         }
@@ -302,6 +277,15 @@ pub(crate) fn new_sid() -> Sid {
     let mut bytes = [0; Sid::RANDOM_BYTES];
     getrandom::fill(&mut bytes).expect("invariant: the operating system gives random bytes");
     Sid::from_random(bytes)
+}
+
+/// # Panics
+///
+/// As [`new_sid`].
+fn random_number() -> u64 {
+    let mut bytes = [0; size_of::<u64>()];
+    getrandom::fill(&mut bytes).expect("invariant: the operating system gives random bytes");
+    u64::from_ne_bytes(bytes)
 }
 
 /// Sessions looked after before the task lets others run.

@@ -27,7 +27,10 @@ enum PlainState {
         reason: CloseReason,
         deadline: Instant,
     },
-    Closed,
+    Closed {
+        /// Whether events waited.
+        lost: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -53,7 +56,11 @@ impl PlainSession {
     }
 
     pub(crate) const fn is_closed(&self) -> bool {
-        matches!(self.state, PlainState::Closed)
+        matches!(self.state, PlainState::Closed { .. })
+    }
+
+    pub(crate) const fn has_lost_messages(&self) -> bool {
+        matches!(self.state, PlainState::Closed { lost: true })
     }
 
     pub(crate) fn is_writable(&self) -> bool {
@@ -105,8 +112,9 @@ impl PlainSession {
 
     pub(crate) fn handle_transport_closed(&mut self, reason: CloseReason) {
         if !self.is_closed() {
+            let lost = self.outbound.frames().any(Frame::is_text);
             self.outbound.discard();
-            self.state = PlainState::Closed;
+            self.state = PlainState::Closed { lost };
             self.event = Some(Event::Closed(reason));
         }
     }
@@ -135,7 +143,7 @@ impl PlainSession {
             PlainState::Closing { reason, deadline } if deadline <= now => {
                 self.abort(reason, None);
             }
-            PlainState::Open(_) | PlainState::Closing { .. } | PlainState::Closed => {}
+            PlainState::Open(_) | PlainState::Closing { .. } | PlainState::Closed { .. } => {}
         }
     }
 
@@ -144,7 +152,7 @@ impl PlainSession {
             PlainState::Open(Heartbeat::PingAt(at)) => Some(at),
             PlainState::Open(Heartbeat::PongBy(by)) => Some(by),
             PlainState::Closing { deadline, .. } => Some(deadline),
-            PlainState::Closed => None,
+            PlainState::Closed { .. } => None,
         }
     }
 

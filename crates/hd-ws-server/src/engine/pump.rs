@@ -50,8 +50,8 @@ impl<A: Application> Pump<A> {
     }
 
     pub(super) fn spawn(self) {
-        let runtime = self.connection.engine.runtime.clone();
-        runtime.spawn(run(self));
+        let engine = Arc::clone(&self.connection.engine);
+        engine.pumps.spawn_on(run(self), &engine.runtime);
     }
 
     fn stream(&self) -> &TcpStream {

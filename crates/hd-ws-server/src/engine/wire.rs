@@ -21,6 +21,14 @@ impl Wire {
         }
     }
 
+    /// Whether messages waited when it ended.
+    pub(crate) const fn has_lost_messages(&self) -> bool {
+        match self {
+            Self::EngineIo(session) => session.has_lost_messages(),
+            Self::Plain(session) => session.has_lost_messages(),
+        }
+    }
+
     pub(crate) fn is_writable(&self) -> bool {
         match self {
             Self::EngineIo(session) => session.is_writable(),
@@ -66,8 +74,7 @@ impl Wire {
         match self {
             Self::EngineIo(session) => session.close(reason, now),
             Self::Plain(session) => {
-                let code = (reason == CloseReason::ServerShuttingDown).then_some(1012);
-                session.close(reason, code, now + config.close_timeout);
+                session.close(reason, reason.close_code(), now + config.close_timeout);
             }
         }
     }

@@ -11,7 +11,6 @@ use hd_ws_server::{
     Application, ClientHandshake, Connection, Engine, HttpHandler, NotFound, Server, ServerConfig,
 };
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use crate::client::{PATIENCE, WebSocket};
 
@@ -45,8 +44,7 @@ pub(crate) struct EchoServer {
     pub(crate) address: SocketAddr,
     pub(crate) engine: Arc<Engine<Echo>>,
     closed: mpsc::Receiver<CloseReason>,
-    stop: CancellationToken,
-    serving: JoinHandle<usize>,
+    serving: JoinHandle<()>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -67,38 +65,32 @@ impl EchoServer {
         let address = server.local_addr().expect("an address");
         let (sender, closed) = mpsc::channel();
         let engine = Arc::new(Engine::new(config, Echo { closed: sender }));
-        let stop = CancellationToken::new();
         let handler = Arc::new(handler);
-        let serving = server.serve(Arc::clone(&engine), handler, stop.clone(), 2 * PATIENCE);
-        let serving = runtime.spawn(serving);
+        let serving = runtime.spawn(server.serve(Arc::clone(&engine), handler));
         drop(entered);
         Self {
             address,
             engine,
             closed,
-            stop,
             serving,
             runtime,
         }
     }
 
-    /// Has the server begin to stop, and waits until it has.
-    pub(crate) fn begin_stop(&self) {
-        self.stop.cancel();
-        let patience = Instant::now() + PATIENCE;
-        while !self.engine.is_draining() {
-            assert!(Instant::now() < patience, "it does not begin to stop");
-            std::thread::yield_now();
-        }
-    }
-
-    /// Stops the server, and waits until it has stopped. Returns how many
-    /// sessions were left.
-    pub(crate) fn stop(&mut self) -> usize {
-        self.stop.cancel();
+    /// Waits until the server has stopped, as it was told to.
+    pub(crate) fn stopped(&mut self) {
         let stopped = async { tokio::time::timeout(PATIENCE, &mut self.serving).await };
         let stopped = self.runtime.block_on(stopped).expect("it stops in time");
-        stopped.expect("it does not panic")
+        stopped.expect("it does not panic");
+    }
+
+    /// Waits until a drain has closed this many clients.
+    pub(crate) fn wait_for_drained(&self, count: u64) {
+        let patience = Instant::now() + PATIENCE;
+        while self.engine.counts().drained_total() < count {
+            assert!(Instant::now() < patience, "they are not closed");
+            std::thread::yield_now();
+        }
     }
 
     /// Why the next session to end has ended.

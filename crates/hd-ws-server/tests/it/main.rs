@@ -3,6 +3,7 @@
 mod acks;
 mod client;
 mod connecting;
+mod drain;
 mod echo_server;
 mod fanout;
 #[cfg(target_os = "linux")]

@@ -6,7 +6,6 @@
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
 
 use hd_rooms::{Audience, RoomName};
 use hd_ws_server::{
@@ -16,7 +15,6 @@ use hd_ws_server::{
 use serde_json::value::RawValue;
 use socketio_proto::{ClientConfig, EventName, OutgoingArgs};
 use tokio::runtime::Runtime;
-use tokio_util::sync::CancellationToken;
 
 #[test]
 fn an_idle_websocket_client_costs_at_most_3_kib() {
@@ -102,8 +100,7 @@ impl World {
         let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
         let address = server.local_addr().expect("an address");
         let handler = Arc::new(NotFound);
-        let stop = CancellationToken::new();
-        runtime.spawn(server.serve(Arc::clone(&engine), handler, stop, Duration::ZERO));
+        runtime.spawn(server.serve(Arc::clone(&engine), handler));
         drop(entered);
         Self {
             runtime,

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use hd_ws_server::ServerConfig;
 
+use crate::client::PATIENCE;
 use crate::echo_server::EchoServer;
 
 /// hyper lets go of a request that it has read together with the end of the
@@ -41,7 +42,7 @@ fn a_body_over_the_limit_is_answered_and_the_session_lives() {
 fn a_draining_server_turns_new_clients_away_and_serves_the_others() {
     let server = EchoServer::start(ServerConfig::default());
     let query = format!("&sid={}", server.open_polling());
-    server.engine.start_draining();
+    server.engine.drain(Some(10 * PATIENCE));
     let answer = server.request("GET", "", "");
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(server.request("POST", &query, "4still").ends_with("ok"));

@@ -4,7 +4,6 @@
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
 
 use hd_rooms::RoomName;
 use hd_ws_server::{
@@ -15,7 +14,6 @@ use http::Request;
 use hyper::body::Incoming;
 use socketio_proto::{Args, ClientConfig, Event};
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 use crate::client::{PATIENCE, WebSocket, connect, read_until, websocket_head};
 
@@ -29,7 +27,7 @@ pub(crate) struct SocketServer {
     connected: mpsc::Receiver<Socket>,
     events: mpsc::Receiver<Place>,
     ended: mpsc::Receiver<End>,
-    engine: Arc<Engine<SocketIo>>,
+    pub(crate) engine: Arc<Engine<SocketIo>>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -160,8 +158,7 @@ impl SocketServer {
         let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
         let address = server.local_addr().expect("an address");
         let plain = Arc::new(Plain(namespace.clone()));
-        let stop = CancellationToken::new();
-        runtime.spawn(server.serve(Arc::clone(&engine), plain, stop, Duration::ZERO));
+        runtime.spawn(server.serve(Arc::clone(&engine), plain));
         drop(entered);
         Self {
             address,

@@ -5,7 +5,8 @@
 //! at once, and no secret is ever shown.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use hd_replay::LogConfig;
@@ -25,13 +26,13 @@ pub(crate) use commands::{EmitClientSettings, HealthSettings, SigningSettings};
 pub(crate) use origin::CorsOrigin;
 pub(crate) use problem::Problems;
 pub(crate) use reader::{Description, Warning};
-pub(crate) use secrets::{EmitAuth, JwtSettings, MetricsAuth};
+pub(crate) use secrets::{EmitAuth, JwtSettings, OperatorAuth};
 pub(crate) use sources::{Flags, Sources};
 pub(crate) use values::duration;
 pub(crate) use variables::ALL as VARIABLES;
 
 use reader::Reader;
-use values::Words;
+use values::{Refusal, Words};
 use variables as var;
 
 /// Everything that the server is told, checked.
@@ -59,11 +60,16 @@ pub(crate) struct Settings {
     pub(crate) header_timeout: Duration,
     pub(crate) keep_alive_timeout: Duration,
     pub(crate) shutdown_timeout: Duration,
+    pub(crate) drain_window: Duration,
+    /// Most closes in a second.
+    pub(crate) drain_rate: NonZeroU32,
+    pub(crate) max_connection_age: Option<Duration>,
     /// Most bytes that a client may send at once.
     pub(crate) max_payload: usize,
     /// Most bytes that may wait for one client.
     pub(crate) send_queue_bytes: usize,
-    pub(crate) metrics_auth: MetricsAuth,
+    pub(crate) metrics_auth: OperatorAuth,
+    pub(crate) admin_auth: OperatorAuth,
     pub(crate) log: LogSettings,
     /// What works, and should be looked at.
     pub(crate) warnings: Vec<Warning>,
@@ -131,6 +137,11 @@ impl Settings {
                  stopTimeout was raised",
             );
         }
+        let drain_window = reader.value(&var::DRAIN_WINDOW, |text| duration(text, DRAIN_WINDOWS));
+        let drain_rate = reader.value(&var::DRAIN_RATE, |text| {
+            values::number(text, NonZeroU32::MIN..=MOST_DRAIN_RATE)
+        });
+        let max_connection_age = reader.value(&var::MAX_CONNECTION_AGE, max_connection_age);
         let max_payload = reader.value(&var::MAX_PAYLOAD, |text| {
             values::number(text, LEAST_PAYLOAD..=MOST_BYTES)
         });
@@ -138,7 +149,11 @@ impl Settings {
             values::number(text, LEAST_SEND_QUEUE_BYTES..=MOST_BYTES)
         });
 
-        let metrics_auth = secrets::metrics_auth(&mut reader, node_env);
+        let collector = "where the metrics are collected";
+        let metrics_auth =
+            secrets::operator_auth(&mut reader, node_env, &var::METRICS_TOKEN, collector);
+        let pipeline = "in the pipeline that drains";
+        let admin_auth = secrets::operator_auth(&mut reader, node_env, &var::ADMIN_TOKEN, pipeline);
         let log = LogSettings {
             format: reader.value(&var::LOG_FORMAT, values::word),
             level: reader.value(&var::LOG_LEVEL, values::word),
@@ -166,9 +181,13 @@ impl Settings {
             header_timeout,
             keep_alive_timeout,
             shutdown_timeout,
+            drain_window,
+            drain_rate,
+            max_connection_age,
             max_payload,
             send_queue_bytes,
             metrics_auth,
+            admin_auth,
             log,
             warnings,
             description,
@@ -269,6 +288,18 @@ fn expires_in(reader: &mut Reader<'_>) -> Duration {
     })
 }
 
+fn max_connection_age(text: &str) -> Result<Option<Duration>, Refusal> {
+    if text == "off" {
+        return Ok(None);
+    }
+    duration(text, TEN_MS..=WEEK)
+        .map(Some)
+        .map_err(|refusal| Refusal {
+            fix: format!("{}, or off", refusal.fix),
+            ..refusal
+        })
+}
+
 fn cors_origin(reader: &mut Reader<'_>, node_env: NodeEnv) -> CorsOrigin {
     let cors_origin = reader.value(&var::CORS_ORIGIN, origin::cors_origin);
     if cors_origin != CorsOrigin::Any {
@@ -302,6 +333,10 @@ const ALB_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const ECS_STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// The same, as far as Fargate lets it be raised.
 const MOST_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(120);
+/// The windows that a drain may have; 0 is as fast as the rate allows.
+pub(crate) const DRAIN_WINDOWS: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
+const MOST_DRAIN_RATE: NonZeroU32 = NonZeroU32::new(100_000).expect("invariant: it is not zero");
+const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const MOST_WORKERS: NonZeroUsize = NonZeroUsize::new(1024).expect("invariant: 1024 is not zero");
 /// A CONNECT packet with a token of 8 kB, the most that is verified, and room around it.
 const LEAST_PAYLOAD: usize = 16 * 1024;

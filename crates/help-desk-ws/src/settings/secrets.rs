@@ -1,4 +1,4 @@
-//! Secrets: who may connect, who may emit, who may read the metrics.
+//! Secrets: who may connect, who may emit, who may read the metrics and drain.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::NodeEnv;
 use super::reader::Reader;
 use super::values::Words;
 use super::variables::{
-    EMIT_TOKEN, EMIT_TOKEN_PREVIOUS, JWT_SECRET, JWT_SECRET_PREVIOUS, METRICS_TOKEN, Variable,
+    EMIT_TOKEN, EMIT_TOKEN_PREVIOUS, JWT_SECRET, JWT_SECRET_PREVIOUS, Variable,
 };
 
 /// What tokens of clients are verified with.
@@ -66,9 +66,9 @@ impl EmitTokens {
     }
 }
 
-/// Who may read the metrics.
+/// Who may use a route for operators.
 #[derive(Clone, Debug)]
-pub(crate) enum MetricsAuth {
+pub(crate) enum OperatorAuth {
     /// Nobody: there is no such route.
     Closed,
     /// Everybody who reaches the port.
@@ -271,15 +271,20 @@ pub(super) fn emit_auth(
     }))
 }
 
-/// Reads who may see the metrics.
-pub(super) fn metrics_auth(reader: &mut Reader<'_>, node_env: NodeEnv) -> MetricsAuth {
-    let token = bearer_token(reader, &METRICS_TOKEN);
-    let fix = "set a longer one here and where the metrics are collected: openssl rand -hex 32";
-    refuse_short(reader, node_env, &METRICS_TOKEN, token.as_ref(), fix);
+/// Reads who may use a route for operators. `caller` is where else the token is set.
+pub(super) fn operator_auth(
+    reader: &mut Reader<'_>,
+    node_env: NodeEnv,
+    variable: &'static Variable,
+    caller: &str,
+) -> OperatorAuth {
+    let token = bearer_token(reader, variable);
+    let fix = format!("set a longer one here and {caller}: openssl rand -hex 32");
+    refuse_short(reader, node_env, variable, token.as_ref(), &fix);
     match (token, node_env) {
-        (Some(token), _) => MetricsAuth::Token(token),
-        (None, NodeEnv::Production) => MetricsAuth::Closed,
-        (None, NodeEnv::Development) => MetricsAuth::Open,
+        (Some(token), _) => OperatorAuth::Token(token),
+        (None, NodeEnv::Production) => OperatorAuth::Closed,
+        (None, NodeEnv::Development) => OperatorAuth::Open,
     }
 }
 

@@ -55,6 +55,7 @@ const BACK_END: &str = "Back end";
 const REPLAY_HEADING: &str = "Replay";
 const LIMITS: &str = "Times and limits";
 const TELEMETRY: &str = "Logs and metrics";
+const OPERATORS: &str = "Administration";
 
 variables! {
     NODE_ENV {
@@ -249,10 +250,34 @@ variables! {
     SHUTDOWN_TIMEOUT {
         flag: "shutdown-timeout",
         value_name: "TIME",
-        // ECS sends SIGKILL 30 s after SIGTERM.
-        default: Some("10s"),
+        // `docker stop` sends SIGKILL 10 s after SIGTERM, and ECS after 30 s.
+        default: Some("8s"),
         heading: LIMITS,
         help: "Time from SIGTERM to the end, in which connections are closed",
+    }
+    DRAIN_WINDOW {
+        flag: "drain-window",
+        value_name: "TIME",
+        default: Some("60s"),
+        heading: LIMITS,
+        help: "Time over which a drain closes its clients, each at a random moment; less for a \
+               few clients, and never longer than SHUTDOWN_TIMEOUT allows after SIGTERM",
+    }
+    DRAIN_RATE {
+        flag: "drain-rate",
+        value_name: "N",
+        // What follows are handshakes on another server, which this is a small part of.
+        default: Some("200"),
+        heading: LIMITS,
+        help: "Most clients that a drain closes in a second; the window is made longer for it",
+    }
+    MAX_CONNECTION_AGE {
+        flag: "max-connection-age",
+        value_name: "TIME",
+        default: Some("off"),
+        heading: LIMITS,
+        help: "Age, give or take a tenth, at which a connection is closed so that its client \
+               comes back and may find a new server; off keeps connections",
     }
     MAX_PAYLOAD {
         flag: "max-payload",
@@ -292,5 +317,14 @@ variables! {
         heading: TELEMETRY,
         help: "Token for GET /metrics, sent as `Authorization: Bearer <token>`. Without one there \
                are no metrics in production, and they are open in development",
+    }
+    ADMIN_TOKEN {
+        flag: "admin-token",
+        is_secret: true,
+        value_name: "TOKEN",
+        default: None,
+        heading: OPERATORS,
+        help: "Token for /admin/drain, sent as `Authorization: Bearer <token>`. Without one there \
+               is no such route in production, and it is open in development",
     }
 }

@@ -6,13 +6,16 @@
 //! message already, so only JSON lines repeat them.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use hd_auth::{UserId, VerifyError};
 use hd_ws_server::RecoveryRefusal;
 use tracing::{debug, info, warn};
 
 use super::Counters;
+
+mod process;
+
+pub(crate) use process::{DrainProgress, Drained, Draining, Hurried, Started, Stopped, Stopping};
 
 /// A client has joined its private room.
 #[derive(Clone, Copy, Debug)]
@@ -266,83 +269,13 @@ impl SlowConsumerClosed<'_> {
     }
 }
 
-/// The service listens.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Started {
-    /// The address that was bound, with its real port.
-    pub(crate) address: SocketAddr,
-    pub(crate) workers: usize,
-    /// How many files, and so connections, the process may have open.
-    pub(crate) max_open_files: u64,
-}
-
-impl Started {
-    pub(crate) fn emit(self) {
-        let Self {
-            address,
-            workers,
-            max_open_files,
-        } = self;
-        info!(
-            context = SERVICE,
-            version = env!("CARGO_PKG_VERSION"),
-            told.address = %address,
-            workers,
-            max_open_files,
-            "Listening on http://{address}"
-        );
-    }
-}
-
-/// The service was told to end.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stopping {
-    /// Clients still connected.
-    pub(crate) clients: usize,
-    /// Time in which they are closed.
-    pub(crate) timeout: Duration,
-}
-
-impl Stopping {
-    pub(crate) fn emit(self) {
-        info!(
-            context = SERVICE,
-            clients = self.clients,
-            timeout = %humantime::format_duration(self.timeout),
-            "Stopping"
-        );
-    }
-}
-
-/// The service has ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stopped {
-    /// Clients that were cut off when the time was up.
-    pub(crate) cut_off: usize,
-    /// Time since it was told to end.
-    pub(crate) elapsed: Duration,
-}
-
-impl Stopped {
-    pub(crate) fn emit(self) {
-        let Self { cut_off, elapsed } = self;
-        let elapsed = Duration::from_millis(elapsed.as_millis().try_into().unwrap_or(u64::MAX));
-        info!(
-            context = SERVICE,
-            cut_off,
-            elapsed = %humantime::format_duration(elapsed),
-            "Stopped"
-        );
-    }
-}
-
 const GATEWAY: &str = "NotificationsGateway";
 const CONTROLLER: &str = "NotificationsController";
-const SERVICE: &str = "HelpDeskWs";
 
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
     use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -545,22 +478,68 @@ mod tests {
         );
         let (text, _) = line(LogFormat::Text, |_| {
             Stopping {
+                signal: "SIGTERM",
                 clients: 5,
-                timeout: Duration::from_secs(10),
-            }
-            .emit();
-        });
-        assert_eq!(text, "INFO  [HelpDeskWs] Stopping clients=5 timeout=10s");
-        let (text, _) = line(LogFormat::Text, |_| {
-            Stopped {
-                cut_off: 0,
-                elapsed: Duration::from_micros(1_234_567),
+                window: Duration::from_millis(500),
+                timeout: Duration::from_secs(8),
             }
             .emit();
         });
         assert_eq!(
             text,
-            "INFO  [HelpDeskWs] Stopped cut_off=0 elapsed=\"1s 234ms\""
+            "INFO  [HelpDeskWs] Stopping signal=SIGTERM clients=5 window=500ms timeout=8s"
+        );
+        let stopped = |_: &Counters| {
+            Stopped {
+                clients: 5,
+                lost: 1,
+                elapsed: Duration::from_micros(1_234_567),
+            }
+            .emit();
+        };
+        let (text, _) = line(LogFormat::Text, stopped);
+        assert_eq!(
+            text,
+            "INFO  [HelpDeskWs] Stopped: moved 4 of 5, lost 1 elapsed=\"1s 234ms\""
+        );
+        let (json, _) = line(LogFormat::Json, stopped);
+        assert!(json.contains(r#""clients":5"#), "{json}");
+        assert!(json.contains(r#""moved":4"#), "{json}");
+    }
+
+    #[test]
+    fn a_drain_is_logged_from_its_beginning_to_its_end() {
+        let lines = [
+            line(LogFormat::Text, |_| {
+                let (clients, window) = (3, Duration::from_secs(90));
+                Draining { clients, window }.emit();
+            }),
+            line(LogFormat::Text, |_| {
+                let (clients, left) = (3, 2);
+                DrainProgress { clients, left }.emit();
+            }),
+            line(LogFormat::Text, |_| {
+                let (clients, lost, elapsed) = (3, 0, Duration::from_secs(88));
+                Drained {
+                    clients,
+                    lost,
+                    elapsed,
+                }
+                .emit();
+            }),
+            line(LogFormat::Text, |_| {
+                let (signal, clients) = ("SIGINT", 2);
+                Hurried { signal, clients }.emit();
+            }),
+        ];
+        assert_eq!(
+            lines.map(|(text, _)| text),
+            [
+                "INFO  [HelpDeskWs] Draining as asked at /admin/drain clients=3 window=\"1m 30s\"",
+                "INFO  [HelpDeskWs] Draining: 2 of 3 clients left",
+                "INFO  [HelpDeskWs] Drained: moved 3 of 3, lost 0 elapsed=\"1m 28s\"",
+                "WARN  [HelpDeskWs] Told to stop again: closing the rest at once signal=SIGINT clients=2",
+            ]
         );
     }
 

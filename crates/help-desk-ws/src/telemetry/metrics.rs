@@ -21,6 +21,9 @@ pub(crate) struct Gauges {
     pub(crate) upgrades: u64,
     pub(crate) requests_refused: u64,
     pub(crate) replay: ReplayCounts,
+    pub(crate) drain_closes: u64,
+    pub(crate) drain_losses: u64,
+    pub(crate) too_old: u64,
     /// Whether new clients are turned away.
     pub(crate) is_draining: bool,
     pub(crate) started: SystemTime,
@@ -101,6 +104,21 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges) -> String {
         "requests_refused_total",
         "Engine.IO requests that were refused.",
         [("", gauges.requests_refused)],
+    );
+    page.counter(
+        "drain_closes_total",
+        "Sessions closed by a drain or a stop.",
+        [("", gauges.drain_closes)],
+    );
+    page.counter(
+        "drain_losses_total",
+        "Sessions that ended in a drain or a stop with messages still queued for them.",
+        [("", gauges.drain_losses)],
+    );
+    page.counter(
+        "too_old_closes_total",
+        "Sessions closed because they reached MAX_CONNECTION_AGE.",
+        [("", gauges.too_old)],
     );
     page.counter(
         "connects_total",

@@ -2,12 +2,13 @@
 
 use crate::program::Program;
 
-const SECRETS: [(&str, &str); 5] = [
+const SECRETS: [(&str, &str); 6] = [
     ("JWT_SECRET", "kJ3vHq8,LwZ2xT5,yR7nB4mC9sD1fG6"),
     ("JWT_SECRET_PREVIOUS", "Qx7pW2eK5jV8uM3tA6zY9oI4hN1bS0r"),
     ("EMIT_TOKEN", "Vb9gX4cZ7lP2qE5wJ8kT1nH6yU3mR0d"),
     ("EMIT_TOKEN_PREVIOUS", "Wm2sF5aO8iL1vD4rG7tB0xK3pN6jC9e"),
     ("METRICS_TOKEN", "Hd4kR8vY1xN6qT3mC9wA2sF7pL5zE0u"),
+    ("ADMIN_TOKEN", "Ty6bG1hJ9kL4zX7cV2nM8qW5eR3uI0o"),
 ];
 
 #[track_caller]

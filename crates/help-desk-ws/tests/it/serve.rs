@@ -4,6 +4,7 @@
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 use crate::program::{GOOD_SECRET, GOOD_TOKEN, Program};
 
@@ -36,13 +37,11 @@ impl Server {
 
     /// The head of the answer and what came with it of the body.
     fn request(&self, method: &str, target: &str) -> String {
-        let address = self.url.trim_start_matches("http://");
-        let mut stream = TcpStream::connect(address).unwrap();
-        write!(
-            stream,
-            "{method} {target} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
-        )
-        .unwrap();
+        self.request_with(method, target, "")
+    }
+
+    fn request_with(&self, method: &str, target: &str, authorization: &str) -> String {
+        let mut stream = self.send(method, target, authorization);
         let mut answer = Vec::new();
         let mut buffer = [0; 1024];
         while !answer.ends_with(b"}") {
@@ -51,6 +50,43 @@ impl Server {
             answer.extend_from_slice(&buffer[..count]);
         }
         String::from_utf8(answer).unwrap()
+    }
+
+    /// The whole of an answer after which the connection is closed.
+    fn request_head(&self, method: &str, target: &str) -> String {
+        let mut answer = String::new();
+        let mut stream = self.send(method, target, "");
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn send(&self, method: &str, target: &str, authorization: &str) -> TcpStream {
+        let address = self.url.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(
+            stream,
+            "{method} {target} HTTP/1.1\r\nhost: x\r\nauthorization: {authorization}\r\n\
+             content-length: 0\r\n\r\n"
+        )
+        .unwrap();
+        stream
+    }
+
+    /// Starts a listener for user 42, and waits until it is connected.
+    fn listener(&mut self) -> Child {
+        let url = self.url.clone();
+        let args = ["listen", "--url", &url, "--user", "42", "--timeout", "60s"];
+        let listener = program(&args).start();
+        line_with(&mut self.lines, "Client connected");
+        listener
+    }
+
+    fn signal(&self, name: &str) {
+        let killed = Command::new("kill")
+            .args([&format!("-{name}"), &self.process.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(killed.success());
     }
 
     fn emit(&self, user: &str) -> String {
@@ -160,26 +196,179 @@ fn the_route_of_plain_websockets_says_what_it_takes() {
 #[test]
 fn sigterm_closes_the_clients_and_ends_with_success() {
     let mut server = Server::start();
-    let args = [
-        "listen",
-        "--url",
-        &server.url,
-        "--user",
-        "42",
-        "--timeout",
-        "20s",
-    ];
-    let listener = program(&args).start();
-    line_with(&mut server.lines, "Client connected");
-    let killed = Command::new("kill")
-        .args(["-TERM", &server.process.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(killed.success());
+    let listener = server.listener();
+    server.signal("TERM");
+    let stopping = line_with(&mut server.lines, "Stopping");
+    assert!(
+        stopping.ends_with("Stopping signal=SIGTERM clients=1 window=100ms timeout=8s\n"),
+        "{stopping}"
+    );
     let gone = line_with(&mut server.lines, "Client disconnected");
     assert!(gone.contains("server shutting down"), "{gone}");
-    line_with(&mut server.lines, "Stopped");
+    line_with(&mut server.lines, "Stopped: moved 1 of 1, lost 0 elapsed=");
     assert_eq!(server.process.wait().unwrap().code(), Some(0));
+    assert_eq!(listener.wait_with_output().unwrap().status.code(), Some(69));
+}
+
+#[test]
+fn a_drain_moves_the_clients_and_the_service_stays() {
+    let mut server = Server::start();
+    let listener = server.listener();
+    let state = server.request("GET", "/admin/drain");
+    assert!(
+        state.ends_with(r#"{"clients":1,"state":"serving"}"#),
+        "{state}"
+    );
+    assert!(
+        server
+            .request("GET", "/readyz")
+            .starts_with("HTTP/1.1 200 ")
+    );
+
+    let answer = server.request("POST", "/admin/drain?window=90s");
+    assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+    for part in [
+        r#""clientsAtStart":1,"#,
+        r#""state":"draining","#,
+        r#""windowMs":90000}"#,
+    ] {
+        assert!(answer.contains(part), "{answer}");
+    }
+    line_with(
+        &mut server.lines,
+        "Draining as asked at /admin/drain clients=1 window=\"1m 30s\"",
+    );
+    // Until its turn comes, the client is served.
+    assert!(server.emit("42").contains(r#""delivered":1"#));
+    let ready = server.request("GET", "/readyz");
+    assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
+    assert!(ready.ends_with(r#"{"status":"draining"}"#), "{ready}");
+    for alive in ["/health", "/livez"] {
+        assert!(server.request("GET", alive).starts_with("HTTP/1.1 200 "));
+    }
+    let handshake = "/socket.io/?EIO=4&transport=polling";
+    let refused = server.request_head("GET", handshake);
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    assert!(refused.contains("\r\nretry-after: 1\r\n"), "{refused}");
+
+    assert!(
+        server
+            .request("POST", "/admin/drain?window=0s")
+            .starts_with("HTTP/1.1 202 ")
+    );
+    line_with(&mut server.lines, "Client disconnected");
+    line_with(&mut server.lines, "Drained: moved 1 of 1, lost 0 elapsed=");
+    assert_eq!(listener.wait_with_output().unwrap().status.code(), Some(69));
+    let state = server.request("GET", "/admin/drain");
+    assert!(state.contains(r#""clients":0,"#), "{state}");
+
+    server.signal("TERM");
+    line_with(
+        &mut server.lines,
+        "Stopping signal=SIGTERM clients=0 window=0s timeout=8s",
+    );
+    line_with(&mut server.lines, "Stopped: moved 1 of 1, lost 0 elapsed=");
+    assert_eq!(server.process.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_closes_the_rest_at_once() {
+    let slow = program(SERVE)
+        .env("DRAIN_RATE", "1")
+        .env("SHUTDOWN_TIMEOUT", "100s");
+    let mut server = Server::start_program(slow);
+    let listeners: Vec<_> = (0..30).map(|_| server.listener()).collect();
+    server.signal("INT");
+    line_with(
+        &mut server.lines,
+        "Stopping signal=SIGINT clients=30 window=30s",
+    );
+    let told = Instant::now();
+    server.signal("TERM");
+    line_with(
+        &mut server.lines,
+        "closing the rest at once signal=SIGTERM clients=",
+    );
+    line_with(&mut server.lines, "Stopped: moved 30 of 30, lost 0");
+    assert_eq!(server.process.wait().unwrap().code(), Some(0));
+    assert!(told.elapsed() < Duration::from_secs(15));
+    for listener in listeners {
+        assert_eq!(listener.wait_with_output().unwrap().status.code(), Some(69));
+    }
+}
+
+#[test]
+fn a_drain_is_asked_for_in_plain_terms() {
+    let server = Server::start();
+    for (target, code) in [
+        ("/admin/drain?window=90", "invalid_window"),
+        ("/admin/drain?window=2h", "invalid_window"),
+        ("/admin/drain?window=", "invalid_window"),
+        ("/admin/drain?windw=90s", "unknown_parameter"),
+    ] {
+        let answer = server.request("POST", target);
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert!(answer.contains(&format!(r#""code":"{code}""#)), "{answer}");
+    }
+    let answer = server.request("PUT", "/admin/drain");
+    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+    assert!(answer.contains("\r\nallow: GET, POST\r\n"), "{answer}");
+    assert!(
+        server
+            .request("GET", "/readyz")
+            .starts_with("HTTP/1.1 200 ")
+    );
+}
+
+#[test]
+fn a_drain_needs_its_token() {
+    let server = Server::start_program(program(SERVE).env("ADMIN_TOKEN", ADMIN_TOKEN));
+    for method in ["GET", "POST"] {
+        for wrong in [
+            "",
+            "Bearer",
+            "Bearer another-token",
+            &format!("Bearer {GOOD_TOKEN}"),
+        ] {
+            let answer = server.request_with(method, "/admin/drain", wrong);
+            assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+            assert!(
+                answer.contains("\r\nwww-authenticate: Bearer\r\n"),
+                "{answer}"
+            );
+        }
+    }
+    assert!(
+        server
+            .request("GET", "/readyz")
+            .starts_with("HTTP/1.1 200 ")
+    );
+    let right = format!("Bearer {ADMIN_TOKEN}");
+    let answer = server.request_with("POST", "/admin/drain", &right);
+    assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
+}
+
+#[test]
+fn production_has_no_drain_without_a_token() {
+    let server = Server::start_program(Program::new(SERVE).production());
+    for method in ["GET", "POST"] {
+        let answer = server.request(method, "/admin/drain");
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    }
+    assert!(
+        server
+            .request("GET", "/readyz")
+            .starts_with("HTTP/1.1 200 ")
+    );
+}
+
+#[test]
+fn an_old_connection_is_closed() {
+    let young = program(SERVE).env("MAX_CONNECTION_AGE", "200ms");
+    let mut server = Server::start_program(young);
+    let listener = server.listener();
+    let gone = line_with(&mut server.lines, "Client disconnected");
+    assert!(gone.contains("reason=\"connection too old\""), "{gone}");
     assert_eq!(listener.wait_with_output().unwrap().status.code(), Some(69));
 }
 
@@ -204,4 +393,5 @@ fn line_with(lines: &mut impl std::io::BufRead, text: &str) -> String {
     }
 }
 
+const ADMIN_TOKEN: &str = "0a1b2c3d4e5f60718293a4b5c6d7e8f9";
 const SERVE: &[&str] = &["serve", "--host", "127.0.0.1", "--port", "0"];

@@ -23,12 +23,16 @@ fn every_variable_has_its_default() {
         ("UPGRADE_TIMEOUT", "10s"),
         ("HEADER_TIMEOUT", "10s"),
         ("KEEP_ALIVE_TIMEOUT", "75s"),
-        ("SHUTDOWN_TIMEOUT", "10s"),
+        ("SHUTDOWN_TIMEOUT", "8s"),
+        ("DRAIN_WINDOW", "60s"),
+        ("DRAIN_RATE", "200"),
+        ("MAX_CONNECTION_AGE", "off"),
         ("MAX_PAYLOAD", "1000000"),
         ("SEND_QUEUE_BYTES", "1048576"),
         ("LOG_FORMAT", "text"),
         ("LOG_LEVEL", "info"),
         ("METRICS_TOKEN", "not set"),
+        ("ADMIN_TOKEN", "not set"),
     ] {
         assert_eq!(run.setting(name), (value.to_owned(), "default".to_owned()));
     }
@@ -41,7 +45,7 @@ fn every_variable_has_its_default() {
 }
 
 /// A value other than the default for each variable that is not a secret.
-const OTHERS: [(&str, &str); 21] = [
+const OTHERS: [(&str, &str); 24] = [
     ("NODE_ENV", "production"),
     ("HOST", "::1"),
     ("PORT", "0"),
@@ -59,6 +63,9 @@ const OTHERS: [(&str, &str); 21] = [
     ("HEADER_TIMEOUT", "5s"),
     ("KEEP_ALIVE_TIMEOUT", "2m"),
     ("SHUTDOWN_TIMEOUT", "25s"),
+    ("DRAIN_WINDOW", "0s"),
+    ("DRAIN_RATE", "5000"),
+    ("MAX_CONNECTION_AGE", "12h"),
     ("MAX_PAYLOAD", "100000000"),
     ("SEND_QUEUE_BYTES", "270000"),
     ("LOG_FORMAT", "json"),
@@ -174,6 +181,13 @@ fn every_bad_value_names_itself_and_the_fix() {
         ("HEADER_TIMEOUT", "-1s", TEN_MINUTES),
         ("KEEP_ALIVE_TIMEOUT", "0s", TEN_MINUTES),
         ("SHUTDOWN_TIMEOUT", "3m", "use a time from 10ms to 2m"),
+        ("DRAIN_WINDOW", "61m", "use a time from 0ms to 1h"),
+        ("DRAIN_RATE", "0", "use a whole number from 1 to 100000"),
+        (
+            "MAX_CONNECTION_AGE",
+            "8d",
+            "use a time from 10ms to 7d, or off",
+        ),
         (
             "MAX_PAYLOAD",
             "1e6",
@@ -327,7 +341,7 @@ fn weak_secrets_are_warned_about() {
     check_settings(&[("METRICS_TOKEN", "short")])
         .check_code(0)
         .check_stderr("warning: METRICS_TOKEN is shorter than 16 bytes");
-    for name in ["EMIT_TOKEN", "METRICS_TOKEN"] {
+    for name in ["EMIT_TOKEN", "METRICS_TOKEN", "ADMIN_TOKEN"] {
         Program::new(&["--check"])
             .production()
             .env(name, "short")
@@ -343,7 +357,7 @@ fn secrets_that_cannot_work_are_refused() {
         .check_code(64)
         .check_stderr("JWT_SECRET (environment) cannot be used: the secret is a PEM key");
     for token in ["two words", "ñandú"] {
-        for name in ["EMIT_TOKEN", "METRICS_TOKEN"] {
+        for name in ["EMIT_TOKEN", "METRICS_TOKEN", "ADMIN_TOKEN"] {
             check_settings(&[(name, token)])
                 .check_code(64)
                 .check_stderr(&format!("{name} (environment) has characters that"));
@@ -417,6 +431,7 @@ fn help_names_every_setting() {
         "JWT_SECRET ",
         "EMIT_TOKEN_PREVIOUS ",
         "METRICS_TOKEN ",
+        "ADMIN_TOKEN ",
         "Examples:",
         "Exit codes:",
     ] {

@@ -140,6 +140,7 @@ fn the_reason_picks_the_status_of_the_close_frame() {
         (CloseReason::PingTimeout, None),
         (CloseReason::ParseError, None),
         (CloseReason::ServerShuttingDown, Some(1012)),
+        (CloseReason::TooOld, Some(1012)),
         (CloseReason::SendQueueFull, Some(1008)),
     ] {
         let mut closed = Pair::websocket();
@@ -163,6 +164,7 @@ fn reasons_have_the_words_of_engine_io() {
         (CloseReason::PingTimeout, "ping timeout"),
         (CloseReason::ParseError, "parse error"),
         (CloseReason::ServerShuttingDown, "server shutting down"),
+        (CloseReason::TooOld, "connection too old"),
         (CloseReason::SendQueueFull, "send queue full"),
     ] {
         assert_eq!(reason.as_str(), words);
@@ -249,4 +251,59 @@ impl Pair {
         assert!(!self.session.is_open());
         assert_eq!(self.session.transport(), Some(transport));
     }
+}
+
+#[test]
+fn a_session_knows_whether_messages_were_lost_with_it() {
+    let ends: [fn(&mut Pair); 2] = [
+        |pair| pair.session.abort(FORCED),
+        |pair| {
+            pair.session.close(FORCED, pair.now);
+            assert_eq!(pair.next_timeout(), Some(TimerReason::CloseTimeout));
+        },
+    ];
+    for open in [Pair::polling, Pair::websocket] {
+        for end in ends {
+            let mut losing = open();
+            losing.send("lost");
+            assert!(!losing.session.has_lost_messages());
+            end(&mut losing);
+            assert!(losing.session.has_lost_messages());
+
+            // What is the session's own is no loss, and nothing is none either.
+            let mut pinged = open();
+            assert_eq!(pinged.next_timeout(), Some(TimerReason::PingInterval));
+            end(&mut pinged);
+            assert!(!pinged.session.has_lost_messages());
+        }
+    }
+
+    let mut gone = Pair::websocket();
+    gone.send("lost");
+    gone.session
+        .handle_transport_closed(CloseReason::TransportClose);
+    assert!(gone.session.has_lost_messages());
+}
+
+#[test]
+fn what_was_carried_out_is_not_lost() {
+    let mut written = Pair::websocket();
+    written.send("last");
+    written.session.close(FORCED, written.now);
+    assert_eq!(written.read(), [text("4last"), Received::Close(None)]);
+    assert!(!written.session.has_lost_messages());
+
+    let mut fetched = Pair::polling();
+    fetched.send("last");
+    fetched.session.close(FORCED, fetched.now);
+    assert_eq!(fetched.get().unwrap(), "4last\x1e1");
+    assert!(!fetched.session.has_lost_messages());
+
+    // A poll that waits is about to get it.
+    let mut waiting = Pair::polling();
+    waiting.session.handle_poll().unwrap();
+    waiting.send("last");
+    waiting.session.abort(FORCED);
+    assert!(!waiting.session.has_lost_messages());
+    assert_eq!(waiting.response().unwrap(), "4last");
 }

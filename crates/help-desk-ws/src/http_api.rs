@@ -53,6 +53,9 @@ impl HttpHandler<SocketIo> for HttpApi {
             }
             (&Method::GET | &Method::HEAD, "/readyz") => self.readiness(),
             (&Method::POST, "/notifications/emit" | "/emit") => self.emit(request, peer).await,
+            (&Method::POST, "/notifications/emit/batch" | "/emit/batch") => {
+                self.emit_batch(request, peer).await
+            }
             (&Method::POST, "/notifications/broadcast") => self.broadcast(request, peer).await,
             // In production it may not even be there.
             (_, "/metrics") if !matches!(self.metrics_auth, MetricsAuth::Closed) => {
@@ -61,9 +64,14 @@ impl HttpHandler<SocketIo> for HttpApi {
             (_, "/" | "/health" | "/livez" | "/readyz" | "/notifications") => {
                 Refused::method("GET").response()
             }
-            (_, "/notifications/emit" | "/emit" | "/notifications/broadcast") => {
-                Refused::method("POST").response()
-            }
+            (
+                _,
+                "/notifications/emit"
+                | "/emit"
+                | "/notifications/emit/batch"
+                | "/emit/batch"
+                | "/notifications/broadcast",
+            ) => Refused::method("POST").response(),
             _ => Refused::new(StatusCode::NOT_FOUND, "not_found", "no such route").response(),
         };
         HttpReply::Response(response)
@@ -162,8 +170,12 @@ impl Refused {
         }
     }
 
+    fn error(&self) -> serde_json::Value {
+        serde_json::json!({"code": self.code, "message": self.message})
+    }
+
     fn response(self) -> Response<Full<Bytes>> {
-        let body = serde_json::json!({"error": {"code": self.code, "message": self.message}});
+        let body = serde_json::json!({"error": self.error()});
         let mut response = json(self.status, body.to_string());
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, value);

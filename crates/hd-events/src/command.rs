@@ -1,252 +1,242 @@
-use std::fmt;
-
-use serde::Serialize;
-use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
-use serde_json::Deserializer;
-use serde_json::error::Category;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
 use crate::error::EmitError;
 use crate::event_name::EventName;
+use crate::json;
 use crate::limits::EmitLimits;
+use crate::options::{IdempotencyKey, Ttl};
+use crate::target::{Recipients, Target, TargetFields, exceptions, serialize_targets};
 
-/// The largest user id, 2^53 − 1: above it JavaScript cannot tell neighbours apart.
-pub const MAX_USER_ID: u64 = (1 << 53) - 1;
-
-/// An event for one user: the body of `POST /notifications/emit` and of `POST /emit`.
+/// An event and who it is for: the body of the emit routes, and an item of a batch.
 ///
-/// It serializes to the body of the former.
-#[derive(Clone, Debug, Serialize)]
+/// It serializes to the body of `POST /notifications/emit`.
+#[derive(Clone, Debug)]
 pub struct EmitCommand {
-    /// The user, not above [`MAX_USER_ID`].
-    #[serde(rename = "userId")]
-    pub user_id: u64,
+    /// Who it is for.
+    pub recipients: Recipients,
+    /// Who it is not for, even if they are recipients.
+    pub except: Vec<Target>,
     /// The event's name.
     pub event: EventName,
     /// The event's only argument, as it was received.
     pub payload: Box<RawValue>,
+    /// Whether it is only for sockets that can take it at once.
+    pub volatile: bool,
+    /// How long it is worth being replayed, where the sender says so.
+    pub ttl: Option<Ttl>,
+    /// What the sender calls it, where it has a name.
+    pub id: Option<IdempotencyKey>,
 }
 
 impl EmitCommand {
-    /// Parses a body `{"userId", "event", "payload"}`, in which `payload` may be called `data`.
+    /// An event for some, with nothing special about it.
+    #[must_use]
+    pub fn new(
+        recipients: impl Into<Recipients>,
+        event: EventName,
+        payload: Box<RawValue>,
+    ) -> Self {
+        Self {
+            recipients: recipients.into(),
+            except: Vec::new(),
+            event,
+            payload,
+            volatile: false,
+            ttl: None,
+            id: None,
+        }
+    }
+
+    /// Parses a body such as `{"userId", "event", "payload"}`.
     ///
-    /// - `userId` is a JSON number with an integer value (`123`, `123.0`), or a string of its
+    /// - Recipients are all that `userId`, `userIds`, `rooms`, `role`, `department`, `region`,
+    ///   `position` and `"broadcast": true` name together; at least one must be named. `userIds`
+    ///   and `rooms` are lists; the four after them are an id or a list of ids.
+    /// - An id is a JSON number with an integer value (`123`, `123.0`), or a string of its
     ///   decimal digits: both named the same room in the replaced service.
-    /// - The payload is any JSON; it must be there, if only as `null`.
-    /// - Other fields are ignored. Of a repeated field the last one counts.
+    /// - `except` is an object of the same members, without `broadcast`.
+    /// - The payload is any JSON, `null` when it is missing, and may be called `data`.
+    /// - `volatile` is a boolean, `ttl` a number of seconds, `id` an [`IdempotencyKey`].
+    /// - Other fields are ignored, but in `except`. Of a repeated field the last one counts.
     ///
     /// The body itself must be bounded by whoever receives it; it is walked through once, without
     /// recursion.
     ///
     /// # Errors
     ///
-    /// [`EmitError`], the first that applies: to the body, to its fields in the order above, to the
-    /// payload's size, to its depth.
+    /// [`EmitError`], the first that applies: to the body, to its recipients, to its event, to
+    /// its payload, to the other fields in the order above.
     pub fn parse(body: &[u8], limits: &EmitLimits) -> Result<Self, EmitError> {
-        let fields = Fields::parse(body)?;
-        Ok(Self {
-            user_id: user_id(fields.user_id)?,
-            event: fields.event()?,
-            payload: fields.payload(limits)?,
-        })
+        Self::parse_text(json::text(body)?, limits)
     }
-}
 
-/// An event for everyone: the body of `POST /notifications/broadcast`.
-///
-/// It serializes to that body.
-#[derive(Clone, Debug, Serialize)]
-pub struct BroadcastCommand {
-    /// The event's name.
-    pub event: EventName,
-    /// The event's only argument, as it was received.
-    pub payload: Box<RawValue>,
-}
-
-impl BroadcastCommand {
-    /// Parses a body `{"event", "payload"}`, by the rules of [`EmitCommand::parse`]. A `userId` is
-    /// ignored like any other field.
+    /// Parses the body of `POST /notifications/broadcast`, by the rules of [`parse`](Self::parse).
+    /// It is for everyone: fields that name recipients are ignored like any other field.
     ///
     /// # Errors
     ///
-    /// Those of [`EmitCommand::parse`].
-    pub fn parse(body: &[u8], limits: &EmitLimits) -> Result<Self, EmitError> {
-        let fields = Fields::parse(body)?;
-        Ok(Self {
-            event: fields.event()?,
-            payload: fields.payload(limits)?,
-        })
+    /// Those of [`parse`](Self::parse).
+    pub fn parse_broadcast(body: &[u8], limits: &EmitLimits) -> Result<Self, EmitError> {
+        Fields::parse(json::text(body)?)?.command(Recipients::Everyone, limits)
+    }
+
+    pub(crate) fn parse_text(text: &str, limits: &EmitLimits) -> Result<Self, EmitError> {
+        let fields = Fields::parse(text)?;
+        let recipients = fields.targets.recipients(limits.max_targets)?;
+        fields.command(recipients, limits)
+    }
+
+    /// Names the command by a key that did not come in its body.
+    ///
+    /// # Errors
+    ///
+    /// [`EmitError::AmbiguousId`] when the body has another.
+    pub fn identify(&mut self, key: IdempotencyKey) -> Result<(), EmitError> {
+        match &self.id {
+            Some(id) if *id != key => Err(EmitError::AmbiguousId),
+            Some(_) | None => {
+                self.id = Some(key);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Serialize for EmitCommand {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match &self.recipients {
+            Recipients::Everyone => map.serialize_entry("broadcast", &true)?,
+            Recipients::AnyOf(targets) => serialize_targets(&mut map, targets.as_slice())?,
+        }
+        if !self.except.is_empty() {
+            map.serialize_entry("except", &Except(&self.except))?;
+        }
+        map.serialize_entry("event", &self.event)?;
+        map.serialize_entry("payload", &self.payload)?;
+        if self.volatile {
+            map.serialize_entry("volatile", &true)?;
+        }
+        if let Some(ttl) = self.ttl {
+            map.serialize_entry("ttl", &ttl.as_secs())?;
+        }
+        if let Some(id) = &self.id {
+            map.serialize_entry("id", id.as_str())?;
+        }
+        map.end()
+    }
+}
+
+struct Except<'a>(&'a [Target]);
+
+impl Serialize for Except<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        serialize_targets(&mut map, self.0)?;
+        map.end()
     }
 }
 
 /// The fields of a body as they stand in it.
 #[derive(Default)]
 struct Fields<'a> {
-    user_id: Option<&'a RawValue>,
+    targets: TargetFields<'a>,
+    except: Option<&'a RawValue>,
     event: Option<&'a RawValue>,
     payload: Option<&'a RawValue>,
     data: Option<&'a RawValue>,
+    volatile: Option<&'a RawValue>,
+    ttl: Option<&'a RawValue>,
+    id: Option<&'a RawValue>,
 }
 
 impl<'a> Fields<'a> {
-    fn parse(body: &'a [u8]) -> Result<Self, EmitError> {
-        let text = std::str::from_utf8(body).map_err(|_| EmitError::InvalidJson)?;
-        // Express drops a byte order mark, too.
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    fn parse(text: &'a str) -> Result<Self, EmitError> {
+        let mut fields = Self::default();
+        json::members(text, |name, value| {
+            let slot = match name {
+                b"except" => &mut fields.except,
+                b"event" => &mut fields.event,
+                b"payload" => &mut fields.payload,
+                b"data" => &mut fields.data,
+                b"volatile" => &mut fields.volatile,
+                b"ttl" => &mut fields.ttl,
+                b"id" => &mut fields.id,
+                _ => match fields.targets.slot(name) {
+                    Some(slot) => slot,
+                    None => return,
+                },
+            };
+            *slot = Some(value);
+        })?;
+        Ok(fields)
+    }
 
-        let mut deserializer = Deserializer::from_str(text);
-        deserializer
-            .deserialize_map(FieldsVisitor)
-            .and_then(|fields| deserializer.end().map(|()| fields))
-            .map_err(|error| match error.classify() {
-                // The start of another type. That type's text may be broken further on.
-                Category::Data if serde_json::from_str::<IgnoredAny>(text).is_ok() => {
-                    EmitError::NotAnObject
-                }
-                Category::Data | Category::Io | Category::Syntax | Category::Eof => {
-                    EmitError::InvalidJson
-                }
-            })
+    fn command(
+        &self,
+        recipients: Recipients,
+        limits: &EmitLimits,
+    ) -> Result<EmitCommand, EmitError> {
+        Ok(EmitCommand {
+            recipients,
+            event: self.event()?,
+            payload: self.payload(limits)?,
+            except: match self.except {
+                Some(except) => exceptions(except, limits.max_targets)?,
+                None => Vec::new(),
+            },
+            volatile: self.volatile()?,
+            ttl: self.ttl.map(ttl).transpose()?,
+            id: self.id.map(id).transpose()?,
+        })
     }
 
     fn event(&self) -> Result<EventName, EmitError> {
         let event = self
             .event
             .ok_or(EmitError::MissingField { field: "event" })?;
-        let name: String =
-            serde_json::from_str(event.get()).map_err(|_| EmitError::InvalidEvent)?;
-        Ok(EventName::new(name)?)
+        Ok(EventName::new(
+            json::string(event).ok_or(EmitError::InvalidEvent)?,
+        )?)
     }
 
     fn payload(&self, limits: &EmitLimits) -> Result<Box<RawValue>, EmitError> {
         let payload = match (self.payload, self.data) {
             (Some(_), Some(_)) => return Err(EmitError::AmbiguousPayload),
             (Some(payload), None) | (None, Some(payload)) => payload,
-            (None, None) => return Err(EmitError::MissingField { field: "payload" }),
+            // As in the replaced service.
+            (None, None) => RawValue::NULL,
         };
         if payload.get().len() > limits.max_payload_bytes {
             return Err(EmitError::PayloadTooLarge {
                 limit: limits.max_payload_bytes,
             });
         }
-        if depth(payload) > limits.max_payload_depth {
+        if json::depth(payload) > limits.max_payload_depth {
             return Err(EmitError::PayloadTooDeep {
                 limit: limits.max_payload_depth,
             });
         }
         Ok(payload.to_owned())
     }
-}
 
-struct FieldsVisitor;
-
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-        let mut fields = Fields::default();
-        while let Some(name) = map.next_key()? {
-            // Values are skipped as raw JSON, which `serde_json` does without recursion.
-            let value = map.next_value()?;
-            match name {
-                FieldName::UserId => fields.user_id = Some(value),
-                FieldName::Event => fields.event = Some(value),
-                FieldName::Payload => fields.payload = Some(value),
-                FieldName::Data => fields.data = Some(value),
-                FieldName::Other => {}
-            }
-        }
-        Ok(fields)
-    }
-}
-
-enum FieldName {
-    UserId,
-    Event,
-    Payload,
-    Data,
-    Other,
-}
-
-impl<'de> serde::Deserialize<'de> for FieldName {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-
-        impl Visitor<'_> for NameVisitor {
-            type Value = FieldName;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a field name")
-            }
-
-            // Bytes, because the name of another field may hold a lone surrogate.
-            fn visit_bytes<E>(self, name: &[u8]) -> Result<FieldName, E> {
-                Ok(match name {
-                    b"userId" => FieldName::UserId,
-                    b"event" => FieldName::Event,
-                    b"payload" => FieldName::Payload,
-                    b"data" => FieldName::Data,
-                    _ => FieldName::Other,
-                })
-            }
-        }
-
-        deserializer.deserialize_bytes(NameVisitor)
-    }
-}
-
-fn user_id(value: Option<&RawValue>) -> Result<u64, EmitError> {
-    let text = value
-        .ok_or(EmitError::MissingField { field: "userId" })?
-        .get();
-    let id = match text.as_bytes().first() {
-        Some(b'"') => serde_json::from_str::<String>(text)
-            .ok()
-            .and_then(|digits| canonical_digits(&digits)),
-        Some(b'-' | b'0'..=b'9') => text.parse().ok().and_then(integer),
-        _ => None,
-    };
-    id.filter(|id| *id <= MAX_USER_ID)
-        .ok_or(EmitError::InvalidUserId)
-}
-
-/// The number that `digits` is the usual notation of. `007` is not: in the replaced service it
-/// named a room of its own, in which nobody was.
-fn canonical_digits(digits: &str) -> Option<u64> {
-    let id: u64 = digits.parse().ok()?;
-    (id.to_string() == digits).then_some(id)
-}
-
-/// A number as JavaScript reads it, if it is an integer that JavaScript holds exactly.
-fn integer(number: f64) -> Option<u64> {
-    let is_integer = number.fract() == 0.0 && (0.0..=MAX_USER_ID as f64).contains(&number);
-    is_integer.then_some(number as u64)
-}
-
-/// How deep arrays and objects are nested in valid JSON: 0 for a number, 1 for `[]`.
-fn depth(json: &RawValue) -> usize {
-    let mut deepest = 0;
-    let mut depth = 0_usize;
-    let mut in_string = false;
-    let mut bytes = json.get().bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            // Whatever is escaped, it does not end the string.
-            b'\\' if in_string => {
-                bytes.next();
-            }
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b']' | b'}' if !in_string => depth -= 1,
-            _ => {}
+    fn volatile(&self) -> Result<bool, EmitError> {
+        match self.volatile.map(RawValue::get) {
+            Some("true") => Ok(true),
+            Some("false") | None => Ok(false),
+            Some(_) => Err(EmitError::InvalidVolatile),
         }
     }
-    deepest
+}
+
+fn ttl(value: &RawValue) -> Result<Ttl, EmitError> {
+    json::integer(value)
+        .and_then(Ttl::from_secs)
+        .ok_or(EmitError::InvalidTtl)
+}
+
+fn id(value: &RawValue) -> Result<IdempotencyKey, EmitError> {
+    let id = json::string(value).ok_or(EmitError::InvalidId)?;
+    Ok(IdempotencyKey::new(id)?)
 }

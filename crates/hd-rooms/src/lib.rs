@@ -57,7 +57,7 @@
 //! | `visit`, `resolve` of one room | O(members of it), no allocation |
 //! | `visit`, `resolve` otherwise | O(members of all rooms named, in `to` and in `except`) |
 //!
-//! A member with a room of its own costs 96 bytes in place, for a pointer-sized
+//! A member with a room of its own costs 120 bytes in place, for a pointer-sized
 //! `M`, plus its share of the hash index; nothing of it is allocated singly.
 //! The tables grow by doubling and keep the size of the busiest moment.
 

@@ -1,11 +1,13 @@
-//! The `/notifications` namespace: who may join, in which room, and until when.
+//! The `/notifications` namespace: who may join, in which rooms, and until when.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use engineio_proto::CloseReason;
 use hd_auth::{JwtPayload, TokenSource, TokenSources, UserId, Verifier, VerifyError};
+use hd_events::Target;
 use hd_rooms::RoomName;
 use hd_ws_server::{
     Admission, ConnectRequest, DisconnectReason, NamespaceHandler, RecoveryOutcome, Refusal, Socket,
@@ -62,9 +64,55 @@ impl Refusals {
 }
 
 /// The private room of a user.
-pub(crate) fn user_room(user_id: u64) -> RoomName {
-    RoomName::new(&format!("user_{user_id}"))
-        .expect("invariant: a number's digits are a short room name")
+fn user_room(user_id: u64) -> RoomName {
+    numbered_room("user", user_id)
+}
+
+/// The rooms that a client is in, by its token: its own first.
+fn rooms_of(payload: &JwtPayload) -> Vec<RoomName> {
+    let claims = [
+        ("role", payload.rol_id),
+        ("department", payload.dp_id),
+        ("region", payload.reg_id),
+        ("position", payload.car_id),
+    ];
+    let of_claims = claims
+        .into_iter()
+        .filter_map(|(kind, id)| Some(numbered_room(kind, id?)));
+    std::iter::once(user_room(payload.usu_id.get()))
+        .chain(of_claims)
+        .collect()
+}
+
+/// The room of whoever a command means.
+pub(crate) fn room_of(target: &Target) -> RoomName {
+    match target {
+        Target::User(id) => user_room(*id),
+        Target::Role(id) => numbered_room("role", id),
+        Target::Department(id) => numbered_room("department", id),
+        Target::Region(id) => numbered_room("region", id),
+        Target::Position(id) => numbered_room("position", id),
+        Target::Room(name) => RoomName::new(name.as_str())
+            .expect("invariant: rooms have longer names than commands may name"),
+    }
+}
+
+/// Takes a socket out of the rooms that its new token does not give, and puts it
+/// into those that it does.
+fn move_to(socket: &Socket, rooms: &[RoomName]) {
+    let before = socket.rooms();
+    for room in rooms.iter().filter(|room| !before.contains(room)) {
+        // One that is gone is in no room.
+        let _is_there = socket.join(room).is_ok();
+    }
+    for room in before.iter().filter(|room| !rooms.contains(room)) {
+        socket.leave(room);
+    }
+}
+
+fn numbered_room(kind: &str, id: impl fmt::Display) -> RoomName {
+    RoomName::new(&format!("{kind}_{id}"))
+        .expect("invariant: a word and a number's digits are a short room name")
 }
 
 impl Gateway {
@@ -106,6 +154,7 @@ impl Gateway {
         if payload.usu_id != client.user_id {
             return Err(OTHER_USER);
         }
+        move_to(socket, &rooms_of(&payload));
         // One that is gone hears no answer.
         let _is_there = self.expiries.renew(socket, payload.exp);
         Ok(payload.exp)
@@ -116,7 +165,7 @@ impl NamespaceHandler for Gateway {
     async fn connect(&self, request: ConnectRequest<'_>) -> Result<Admission, Refusal> {
         match self.verify(&request) {
             Ok(payload) => Ok(Admission {
-                rooms: vec![user_room(payload.usu_id.get())],
+                rooms: rooms_of(&payload),
                 data: Some(Box::new(ClientData {
                     user_id: payload.usu_id,
                     expires_at: payload.exp,
@@ -222,10 +271,29 @@ const REFRESH: &str = "auth:refresh";
 const OTHER_USER: &str = "token_other_user";
 /// From one line about a client's refused tokens to the next.
 const REFUSAL_LOG_SECONDS: u64 = 60;
+const _: () = assert!(hd_events::MAX_ROOM_NAME_BYTES <= hd_rooms::MAX_ROOM_NAME_BYTES);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_is_in_its_own_room_and_in_those_of_its_claims() {
+        let mut payload = JwtPayload::new(UserId::new(42).unwrap());
+        assert_eq!(rooms_of(&payload), [room_of(&Target::User(42))]);
+        payload.rol_id = Some(2);
+        payload.dp_id = Some(0);
+        payload.car_id = Some(-1);
+        let rooms = rooms_of(&payload);
+        let names: Vec<_> = rooms.iter().map(RoomName::as_str).collect();
+        assert_eq!(names, ["user_42", "role_2", "department_0", "position_-1"]);
+        payload.reg_id = Some(5);
+        payload.es_nacional = true;
+        let targets = [Target::Role(2), Target::Department(0), Target::Region(5)];
+        for target in targets {
+            assert!(rooms_of(&payload).contains(&room_of(&target)), "{target:?}");
+        }
+    }
 
     #[test]
     fn refused_tokens_of_a_client_are_logged_once_a_minute() {

@@ -2,30 +2,22 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
+use crate::admin_api;
+use crate::drain::Drainer;
+use crate::settings::{EmitAuth, OperatorAuth};
+use crate::telemetry::Counters;
+use crate::telemetry::metrics::{self, Gauges};
 use bytes::Bytes;
-use hd_auth::UserId;
-use hd_events::{BroadcastCommand, EmitCommand, EmitError, EmitLimits};
-use hd_rooms::Audience;
-use hd_ws_server::{
-    BodyError, ClientHandshake, Engine, HttpHandler, HttpReply, Namespace, Publication, Published,
-    Refusal, SocketIo, read_body,
-};
+use hd_events::EmitLimits;
+use hd_ws_server::{ClientHandshake, Engine, HttpHandler, HttpReply, Namespace, Refusal, SocketIo};
 use http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use serde_json::value::RawValue;
-use socketio_proto::{EventName, OutgoingArgs};
 
-use crate::admin_api;
-use crate::drain::Drainer;
-use crate::gateway::user_room;
-use crate::settings::{EmitAuth, OperatorAuth};
-use crate::telemetry::Counters;
-use crate::telemetry::events::{EmitAccepted, EmitRefused};
-use crate::telemetry::metrics::{self, Gauges};
+mod emit;
 
 /// The routes outside of Socket.IO.
 #[derive(Debug)]
@@ -61,12 +53,11 @@ impl HttpHandler<SocketIo> for HttpApi {
                 json(StatusCode::OK, HEALTHY)
             }
             (&Method::GET | &Method::HEAD, "/readyz") => self.readiness(),
-            (&Method::POST, "/notifications/emit" | "/emit") => {
-                self.answer(self.emit(request).await, peer)
+            (&Method::POST, "/notifications/emit" | "/emit") => self.emit(request, peer).await,
+            (&Method::POST, "/notifications/emit/batch" | "/emit/batch") => {
+                self.emit_batch(request, peer).await
             }
-            (&Method::POST, "/notifications/broadcast") => {
-                self.answer(self.broadcast(request).await, peer)
-            }
+            (&Method::POST, "/notifications/broadcast") => self.broadcast(request, peer).await,
             // In production it may not even be there.
             (_, "/metrics") if !matches!(self.metrics_auth, OperatorAuth::Closed) => {
                 self.metrics(&request).unwrap_or_else(Refused::response)
@@ -78,9 +69,14 @@ impl HttpHandler<SocketIo> for HttpApi {
             (_, "/" | "/health" | "/livez" | "/readyz" | "/notifications") => {
                 Refused::method("GET").response()
             }
-            (_, "/notifications/emit" | "/emit" | "/notifications/broadcast") => {
-                Refused::method("POST").response()
-            }
+            (
+                _,
+                "/notifications/emit"
+                | "/emit"
+                | "/notifications/emit/batch"
+                | "/emit/batch"
+                | "/notifications/broadcast",
+            ) => Refused::method("POST").response(),
             _ => Refused::new(StatusCode::NOT_FOUND, "not_found", "no such route").response(),
         };
         HttpReply::Response(response)
@@ -127,24 +123,6 @@ impl HttpApi {
         Ok(response)
     }
 
-    fn answer(&self, result: Result<usize, Refused>, peer: SocketAddr) -> Response<Full<Bytes>> {
-        match result {
-            Ok(delivered) => json(
-                StatusCode::CREATED,
-                format!(r#"{{"success":true,"delivered":{delivered}}}"#),
-            ),
-            Err(refused) => {
-                EmitRefused {
-                    status: refused.status,
-                    code: refused.code,
-                    peer,
-                }
-                .emit(&self.counters);
-                refused.response()
-            }
-        }
-    }
-
     /// A WebSocket without Socket.IO, such as that of `wscat`.
     async fn listen(&self, request: &Request<Incoming>, peer: SocketAddr) -> HttpReply<SocketIo> {
         let query = request.uri().query();
@@ -152,88 +130,6 @@ impl HttpApi {
         match self.notifications.admit_plain(&handshake).await {
             Ok(opened) => HttpReply::UpgradePlain(handshake, opened),
             Err(refusal) => HttpReply::Response(Refused::from(refusal).response()),
-        }
-    }
-
-    async fn emit(&self, request: Request<Incoming>) -> Result<usize, Refused> {
-        let body = self.body(request).await?;
-        let command = EmitCommand::parse(&body, &self.limits)?;
-        let audience = Audience::room(user_room(command.user_id));
-        let event = command.event.as_str();
-        let delivered = self.send(&audience, event, &command.payload).await?;
-        EmitAccepted {
-            event,
-            user_id: UserId::new(command.user_id).ok(),
-            delivered,
-        }
-        .emit(&self.counters);
-        Ok(delivered)
-    }
-
-    async fn broadcast(&self, request: Request<Incoming>) -> Result<usize, Refused> {
-        let body = self.body(request).await?;
-        let command = BroadcastCommand::parse(&body, &self.limits)?;
-        let event = command.event.as_str();
-        let delivered = self
-            .send(&Audience::everyone(), event, &command.payload)
-            .await?;
-        EmitAccepted {
-            event,
-            user_id: None,
-            delivered,
-        }
-        .emit(&self.counters);
-        Ok(delivered)
-    }
-
-    async fn send(
-        &self,
-        audience: &Audience,
-        event: &str,
-        payload: &RawValue,
-    ) -> Result<usize, Refused> {
-        let name = EventName::new(event).map_err(|_| {
-            let message = "the event's name is reserved by Socket.IO";
-            Refused::new(StatusCode::BAD_REQUEST, "reserved_event", message)
-        })?;
-        let args = [payload];
-        let publication = Publication {
-            audience,
-            name,
-            args: OutgoingArgs::new(&args),
-            ttl: None,
-            id: None,
-        };
-        match self.notifications.publish(&publication) {
-            Published::Sent { emitted, .. } => Ok(emitted.await),
-            Published::Repeated => Ok(0),
-        }
-    }
-
-    /// The body of a request that may emit.
-    async fn body(&self, request: Request<Incoming>) -> Result<Bytes, Refused> {
-        if let EmitAuth::Token(tokens) = &self.emit_auth {
-            let presented = bearer(request.headers());
-            let hint = "send the header Authorization: Bearer <EMIT_TOKEN>";
-            authenticate(presented, |presented| tokens.accept(presented), hint)?;
-        }
-        let limit = self.limits.max_payload_bytes + ENVELOPE_BYTES;
-        let refused = |status, code, message: String| Err(Refused::new(status, code, message));
-        match read_body(request.into_body(), limit, BODY_TIMEOUT).await {
-            Ok(body) => Ok(body),
-            Err(BodyError::TooLarge) => refused(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "payload_too_large",
-                format!("the body is larger than {limit} bytes"),
-            ),
-            Err(error @ BodyError::TimedOut) => {
-                refused(StatusCode::REQUEST_TIMEOUT, "timeout", error.to_string())
-            }
-            Err(error @ BodyError::Incomplete) => refused(
-                StatusCode::BAD_REQUEST,
-                "incomplete_body",
-                error.to_string(),
-            ),
         }
     }
 }
@@ -282,8 +178,12 @@ impl Refused {
         }
     }
 
+    fn error(&self) -> serde_json::Value {
+        serde_json::json!({"code": self.code, "message": self.message})
+    }
+
     fn response(self) -> Response<Full<Bytes>> {
-        let body = serde_json::json!({"error": {"code": self.code, "message": self.message}});
+        let body = serde_json::json!({"error": self.error()});
         let mut response = json(self.status, body.to_string());
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, value);
@@ -299,17 +199,6 @@ impl From<Refusal> for Refused {
             Refusal::ConnectThenDisconnect => ("unauthorized", "the token was refused".to_owned()),
         };
         Self::new(StatusCode::UNAUTHORIZED, code, message)
-    }
-}
-
-impl From<EmitError> for Refused {
-    fn from(error: EmitError) -> Self {
-        let status = if error.code() == "payload_too_large" {
-            StatusCode::PAYLOAD_TOO_LARGE
-        } else {
-            StatusCode::BAD_REQUEST
-        };
-        Self::new(status, error.code(), error.to_string())
     }
 }
 
@@ -333,8 +222,4 @@ pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<
     response
 }
 
-/// For the body of an emit; as long as for a body of Engine.IO.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const HEALTHY: &str = r#"{"status":"ok","service":"help-desk-ws"}"#;
-/// Room in a body for what is not the payload: names, the event, the user.
-const ENVELOPE_BYTES: usize = 4 * 1024;

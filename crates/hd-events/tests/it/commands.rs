@@ -1,16 +1,16 @@
 //! Bodies of the HTTP API.
 
 use hd_events::{
-    BroadcastCommand, DEFAULT_MAX_PAYLOAD_BYTES, DEFAULT_MAX_PAYLOAD_DEPTH, EmitCommand, EmitError,
-    EmitLimits, EventNameError, MAX_USER_ID,
+    DEFAULT_MAX_PAYLOAD_BYTES, DEFAULT_MAX_PAYLOAD_DEPTH, EmitCommand, EmitError, EmitLimits,
+    EventNameError, MAX_ID, Recipients, Target,
 };
 
 fn emit(body: &str) -> Result<EmitCommand, EmitError> {
     EmitCommand::parse(body.as_bytes(), &EmitLimits::default())
 }
 
-fn broadcast(body: &str) -> Result<BroadcastCommand, EmitError> {
-    BroadcastCommand::parse(body.as_bytes(), &EmitLimits::default())
+fn broadcast(body: &str) -> Result<EmitCommand, EmitError> {
+    EmitCommand::parse_broadcast(body.as_bytes(), &EmitLimits::default())
 }
 
 #[track_caller]
@@ -18,8 +18,10 @@ fn check_user_id(json: &str, expected: Option<u64>) {
     let result = emit(&format!(
         r#"{{"userId":{json},"event":"e","payload":null}}"#
     ));
-    let expected = expected.ok_or(EmitError::InvalidUserId);
-    assert_eq!(result.map(|command| command.user_id), expected, "{json}");
+    let expected = expected
+        .map(|id| Target::User(id).into())
+        .ok_or(EmitError::InvalidUserId);
+    assert_eq!(result.map(|command| command.recipients), expected, "{json}");
 }
 
 #[track_caller]
@@ -35,11 +37,12 @@ fn payload_and_data_are_one_field_on_every_route() {
             r#"{{"userId":123,"event":"ticket_closed","{field}":{{"ticketId":7}}}}"#
         ))
         .unwrap();
-        assert_eq!(command.user_id, 123);
+        assert_eq!(command.recipients, Target::User(123).into());
         assert_eq!(command.event.as_str(), "ticket_closed");
         assert_eq!(command.payload.get(), r#"{"ticketId":7}"#);
 
         let command = broadcast(&format!(r#"{{"event":"aviso","{field}":[1]}}"#)).unwrap();
+        assert_eq!(command.recipients, Recipients::Everyone);
         assert_eq!(command.event.as_str(), "aviso");
         assert_eq!(command.payload.get(), "[1]");
     }
@@ -80,10 +83,10 @@ fn user_ids_are_integers_as_javascript_sees_them() {
     check_user_id("123.0", Some(123));
     check_user_id("1.23e2", Some(123));
     check_user_id("-0", Some(0));
-    check_user_id("9007199254740991", Some(MAX_USER_ID));
+    check_user_id("9007199254740991", Some(MAX_ID));
     check_user_id("\"123\"", Some(123));
     check_user_id("\"\\u0031\"", Some(1));
-    check_user_id("\"9007199254740991\"", Some(MAX_USER_ID));
+    check_user_id("\"9007199254740991\"", Some(MAX_ID));
 
     for bad in [
         "9007199254740992",
@@ -114,23 +117,26 @@ fn user_ids_are_integers_as_javascript_sees_them() {
 #[test]
 fn missing_fields_are_named() {
     let missing = |field| EmitError::MissingField { field };
-    check_refused("{}", missing("userId"), "missing_field");
+    check_refused("{}", EmitError::NoTarget, "missing_field");
     check_refused(r#"{"userId":1}"#, missing("event"), "missing_field");
     check_refused(
-        r#"{"userId":1,"event":"e"}"#,
-        missing("payload"),
-        "missing_field",
-    );
-    check_refused(
         r#"{"UserId":1,"event":"e","payload":1}"#,
-        missing("userId"),
+        EmitError::NoTarget,
         "missing_field",
     );
     assert_eq!(broadcast("{}").unwrap_err(), missing("event"));
     assert_eq!(
-        missing("userId").to_string(),
-        r#"the field "userId" is missing"#
+        missing("event").to_string(),
+        r#"the field "event" is missing"#
     );
+}
+
+#[test]
+fn a_missing_payload_is_null_as_in_the_replaced_service() {
+    let command = emit(r#"{"userId":1,"event":"e"}"#).unwrap();
+    assert_eq!(command.payload.get(), "null");
+    let command = broadcast(r#"{"event":"e"}"#).unwrap();
+    assert_eq!(command.payload.get(), "null");
 }
 
 #[test]
@@ -203,7 +209,7 @@ fn of_a_repeated_field_the_last_one_counts() {
     let command =
         emit(r#"{"userId":1,"userId":2,"event":"disconnect","event":"e","payload":1,"payload":2}"#)
             .unwrap();
-    assert_eq!(command.user_id, 2);
+    assert_eq!(command.recipients, Target::User(2).into());
     assert_eq!(command.event.as_str(), "e");
     assert_eq!(command.payload.get(), "2");
 }
@@ -275,6 +281,7 @@ fn a_megabyte_of_brackets_does_not_exhaust_the_stack() {
     let limits = EmitLimits {
         max_payload_bytes: usize::MAX,
         max_payload_depth: usize::MAX,
+        ..EmitLimits::default()
     };
     let closed = format!("{}{}", "[".repeat(MANY), "]".repeat(MANY));
     let objects = format!("{}1{}", "{\"a\":".repeat(MANY), "}".repeat(MANY));

@@ -5,7 +5,10 @@
     reason = "clippy takes helpers of tests for other code"
 )]
 
+mod batches;
 mod commands;
 mod event_names;
+mod options;
 mod payloads;
 mod properties;
+mod targets;

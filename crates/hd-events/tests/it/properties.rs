@@ -1,6 +1,9 @@
 //! What holds for any input.
 
-use hd_events::{BroadcastCommand, EmitCommand, EmitLimits, EventName, MAX_USER_ID};
+use hd_events::{
+    EmitBatch, EmitCommand, EmitLimits, EventName, IdempotencyKey, MAX_ID, MAX_TTL_SECONDS,
+    Recipients, RoomName, Target, Targets, Ttl,
+};
 use proptest::prelude::*;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -37,6 +40,15 @@ fn fragments() -> impl Strategy<Value = Vec<u8>> {
         "d800",
         "userId",
         "\"userId\":",
+        "\"userIds\":",
+        "\"rooms\":",
+        "\"role\":",
+        "\"broadcast\":true",
+        "\"except\":",
+        "\"volatile\":",
+        "\"ttl\":",
+        "\"id\":",
+        "\"items\":",
         "event",
         "\"event\":\"e\"",
         "\"payload\":",
@@ -52,47 +64,122 @@ fn fragments() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(fragment, 0..24).prop_map(|parts| parts.concat().into_bytes())
 }
 
+fn target() -> impl Strategy<Value = Target> {
+    prop_oneof![
+        (0..=MAX_ID).prop_map(Target::User),
+        (0..=MAX_ID).prop_map(Target::Role),
+        (0..=MAX_ID).prop_map(Target::Department),
+        (0..=MAX_ID).prop_map(Target::Region),
+        (0..=MAX_ID).prop_map(Target::Position),
+        ".{1,32}".prop_map(|name| Target::Room(RoomName::new(name).unwrap())),
+    ]
+}
+
+fn recipients() -> impl Strategy<Value = Recipients> {
+    prop_oneof![
+        Just(Recipients::Everyone),
+        prop::collection::vec(target(), 1..8)
+            .prop_map(|targets| Recipients::AnyOf(Targets::new(targets).unwrap())),
+    ]
+}
+
+prop_compose! {
+    fn command()(
+        recipients in recipients(),
+        except in prop::collection::vec(target(), 0..4),
+        event in ".{1,32}".prop_filter_map("reserved", |name| EventName::new(name).ok()),
+        payload in json(),
+        volatile in any::<bool>(),
+        ttl in prop::option::of(0..=u64::from(MAX_TTL_SECONDS)),
+        id in prop::option::of("[!-~]{1,128}"),
+    ) -> EmitCommand {
+        EmitCommand {
+            recipients,
+            except,
+            event,
+            payload: RawValue::from_string(payload.to_string()).unwrap(),
+            volatile,
+            ttl: ttl.and_then(Ttl::from_secs),
+            id: id.map(|id| IdempotencyKey::new(id).unwrap()),
+        }
+    }
+}
+
+/// Fields group targets by their kind.
+fn sorted(targets: &[Target]) -> Vec<Target> {
+    let mut sorted = targets.to_vec();
+    sorted.sort();
+    sorted
+}
+
+/// Sorted; nothing for everyone.
+fn named(recipients: &Recipients) -> Option<Vec<Target>> {
+    match recipients {
+        Recipients::Everyone => None,
+        Recipients::AnyOf(targets) => Some(sorted(targets.as_slice())),
+    }
+}
+
+fn ids(targets: &[Target]) -> impl Iterator<Item = u64> {
+    targets.iter().filter_map(|target| match target {
+        Target::User(id)
+        | Target::Role(id)
+        | Target::Department(id)
+        | Target::Region(id)
+        | Target::Position(id) => Some(*id),
+        Target::Room(_) => None,
+    })
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_parsed_or_refused_without_panic(
         body in prop_oneof![prop::collection::vec(any::<u8>(), 0..200), fragments()],
         max_payload_bytes in 0_usize..100,
         max_payload_depth in 0_usize..5,
+        max_targets in 0_usize..3,
+        max_batch_items in 0_usize..3,
     ) {
-        let limits = EmitLimits { max_payload_bytes, max_payload_depth };
-        if let Ok(command) = EmitCommand::parse(&body, &limits) {
-            prop_assert!(command.user_id <= MAX_USER_ID);
-            prop_assert!(command.payload.get().len() <= max_payload_bytes);
-        }
-        if let Ok(command) = BroadcastCommand::parse(&body, &limits) {
+        let limits = EmitLimits { max_payload_bytes, max_payload_depth, max_targets, max_batch_items };
+        let one = EmitCommand::parse(&body, &limits);
+        let broadcast = EmitCommand::parse_broadcast(&body, &limits);
+        let batch = EmitBatch::parse(&body, &limits).map(|batch| batch.items).unwrap_or_default();
+        prop_assert!(batch.len() <= max_batch_items);
+        for command in [one, broadcast].into_iter().chain(batch).flatten() {
+            let named = named(&command.recipients).unwrap_or_default();
+            for targets in [&named, &command.except] {
+                prop_assert!(targets.len() <= max_targets);
+                prop_assert!(ids(targets).all(|id| id <= MAX_ID));
+            }
             prop_assert!(command.payload.get().len() <= max_payload_bytes);
         }
     }
 
     #[test]
-    fn a_command_survives_its_own_json(
-        user_id in 0..=MAX_USER_ID,
-        event in ".{1,32}",
-        payload in json(),
-    ) {
-        let event = EventName::new(event);
-        prop_assume!(event.is_ok());
-        let command = EmitCommand {
-            user_id,
-            event: event.unwrap(),
-            payload: RawValue::from_string(payload.to_string()).unwrap(),
-        };
+    fn a_command_survives_its_own_json(command in command()) {
         let body = serde_json::to_vec(&command).unwrap();
         let parsed = EmitCommand::parse(&body, &EmitLimits::default()).unwrap();
-        prop_assert_eq!(parsed.user_id, command.user_id);
+        prop_assert_eq!(named(&parsed.recipients), named(&command.recipients));
+        prop_assert_eq!(sorted(&parsed.except), sorted(&command.except));
         prop_assert_eq!(&parsed.event, &command.event);
         prop_assert_eq!(parsed.payload.get(), command.payload.get());
+        prop_assert_eq!(parsed.volatile, command.volatile);
+        prop_assert_eq!(parsed.ttl, command.ttl);
+        prop_assert_eq!(&parsed.id, &command.id);
 
-        let command = BroadcastCommand { event: command.event, payload: command.payload };
+        // A batch of one, and a broadcast, read the same fields.
+        let items = [&command];
+        let body = serde_json::to_vec(&serde_json::json!({ "items": items })).unwrap();
+        let batch = EmitBatch::parse(&body, &EmitLimits::default()).unwrap();
+        let item = batch.items.into_iter().next().unwrap().unwrap();
+        prop_assert_eq!(item.recipients, parsed.recipients);
+        prop_assert_eq!(&item.id, &command.id);
+
         let body = serde_json::to_vec(&command).unwrap();
-        let parsed = BroadcastCommand::parse(&body, &EmitLimits::default()).unwrap();
-        prop_assert_eq!(&parsed.event, &command.event);
-        prop_assert_eq!(parsed.payload.get(), command.payload.get());
+        let broadcast = EmitCommand::parse_broadcast(&body, &EmitLimits::default()).unwrap();
+        prop_assert_eq!(broadcast.recipients, Recipients::Everyone);
+        prop_assert_eq!(broadcast.except, parsed.except);
+        prop_assert_eq!(broadcast.payload.get(), command.payload.get());
     }
 
     #[test]
@@ -101,7 +188,7 @@ proptest! {
         let depth = depth_of(&payload);
         let with_bound = |max_payload_depth| {
             let limits = EmitLimits { max_payload_depth, ..EmitLimits::default() };
-            BroadcastCommand::parse(body.as_bytes(), &limits)
+            EmitCommand::parse_broadcast(body.as_bytes(), &limits)
         };
         prop_assert!(with_bound(depth).is_ok());
         if let Some(less) = depth.checked_sub(1) {

@@ -7,6 +7,8 @@ use super::room;
 
 /// Bytes per member with a private room, everything included.
 const BUDGET: u64 = 250;
+/// The same, and four rooms that many share.
+const BUDGET_OF_FIVE_ROOMS: u64 = 300;
 
 /// Members with one private room each. `M` is of the size of an `Arc`, but
 /// allocates nothing itself.
@@ -22,7 +24,7 @@ fn registry(members: u64) -> (Rooms<&'static str>, Vec<MemberKey>) {
     (rooms, keys)
 }
 
-fn bytes_per_member(members: u64) -> u64 {
+fn bytes_per_member(members: u64, common: &[(&str, u64)]) -> u64 {
     let mut kept = None;
     let info = measure(|| {
         let mut rooms = Rooms::<Arc<()>>::new(RoomsConfig::default());
@@ -30,6 +32,11 @@ fn bytes_per_member(members: u64) -> u64 {
         for id in 0..members {
             let key = rooms.insert(Arc::clone(&shared)).unwrap();
             rooms.join(key, &room(&format!("user_{id}"))).unwrap();
+            for (kind, count) in common {
+                rooms
+                    .join(key, &room(&format!("{kind}_{}", id % count)))
+                    .unwrap();
+            }
         }
         kept = Some(rooms);
     });
@@ -41,10 +48,32 @@ fn bytes_per_member(members: u64) -> u64 {
 fn a_member_with_a_private_room_costs_at_most_250_bytes() {
     // 8,193 is the worst case: every table has doubled for one member more.
     for members in [8_193, 10_000, 16_384] {
-        let bytes = bytes_per_member(members);
+        let bytes = bytes_per_member(members, &[]);
         assert!(bytes <= BUDGET, "{bytes} bytes each at {members} members");
         // Less would mean that the counter does not count.
-        assert!(bytes >= 96, "{bytes} bytes each at {members} members");
+        assert!(bytes >= 120, "{bytes} bytes each at {members} members");
+    }
+}
+
+#[test]
+fn four_more_rooms_that_many_share_cost_at_most_100_bytes() {
+    let shared = [
+        ("role", 4),
+        ("department", 20),
+        ("region", 9),
+        ("position", 12),
+    ];
+    // 16,384 is the worst case: one room more, and their table has doubled.
+    for members in [8_193, 10_000, 16_384] {
+        let bytes = bytes_per_member(members, &shared);
+        let more = bytes - bytes_per_member(members, &[]);
+        assert!(more <= 100, "{more} bytes more at {members} members");
+        // Eight for each place in a room.
+        assert!(more >= 32, "{more} bytes more at {members} members");
+        assert!(
+            bytes <= BUDGET_OF_FIVE_ROOMS,
+            "{bytes} bytes each at {members} members"
+        );
     }
 }
 

@@ -241,6 +241,16 @@ impl Socket {
         self.0.namespace.rooms_mut().leave(entry.key, room)
     }
 
+    /// The rooms that the socket is in.
+    #[must_use]
+    pub fn rooms(&self) -> Vec<RoomName> {
+        let rooms = self.0.namespace.rooms();
+        let entry = self.0.entry.get();
+        entry.map_or_else(Vec::new, |entry| {
+            rooms.rooms_of(entry.key).cloned().collect()
+        })
+    }
+
     /// Takes the client out of the namespace, by a DISCONNECT packet: clients
     /// do not come back after it. A plain WebSocket is closed. Returns whether
     /// the client was in the namespace.

@@ -57,14 +57,22 @@ fn a_client_that_never_reads_costs_at_most_its_queue() {
     assert!(bytes >= queue / 2, "{bytes} bytes");
 }
 
-/// Lets everyone in, each into a room of its own.
+/// Lets everyone in, each into a room of its own and into four that many share.
 struct Rooms;
 
 impl NamespaceHandler for Rooms {
     async fn connect(&self, request: ConnectRequest<'_>) -> Result<Admission, Refusal> {
-        let room = format!("user_{}", request.handshake.peer().port());
+        let user = request.handshake.peer().port();
+        let rooms = [
+            format!("user_{user}"),
+            format!("role_{}", user % 4),
+            format!("department_{}", user % 20),
+            format!("region_{}", user % 9),
+            format!("position_{}", user % 12),
+        ];
+        let name = |room: &String| RoomName::new(room).expect("a room name");
         Ok(Admission {
-            rooms: vec![RoomName::new(&room).expect("a room name")],
+            rooms: rooms.iter().map(name).collect(),
             data: None,
             ..Admission::default()
         })

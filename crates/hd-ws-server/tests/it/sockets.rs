@@ -92,6 +92,25 @@ fn a_volatile_event_does_not_wait_behind_others() {
 }
 
 #[test]
+fn a_socket_knows_its_rooms() {
+    let server = start();
+    let (_client, socket) = server.join(r#"{"room":"a"}"#);
+    let names = || {
+        let rooms = socket.rooms();
+        rooms.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(names(), ["a"]);
+    socket
+        .join(&RoomName::new("b").expect("a room"))
+        .expect("joined");
+    assert_eq!(names(), ["a", "b"]);
+    assert!(socket.leave("a"));
+    assert_eq!(names(), ["b"]);
+    socket.disconnect();
+    assert_eq!(names(), [""; 0]);
+}
+
+#[test]
 fn an_audience_is_taken_out_of_the_namespace() {
     let server = start();
     let (mut first, _) = server.join(r#"{"room":"a"}"#);

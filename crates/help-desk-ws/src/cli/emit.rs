@@ -8,10 +8,9 @@ use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
 use clap::Args;
 use hd_auth::UserId;
-use hd_events::EventName;
+use hd_events::{EmitCommand, EventName, Recipients, Target, Targets};
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::Full;
-use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::server_url::ServerUrl;
@@ -24,9 +23,8 @@ pub(super) struct EmitArgs {
     /// Where the server is [default: http://localhost:PORT].
     #[arg(long, value_parser = ServerUrl::parse)]
     url: Option<ServerUrl>,
-    /// User id of the recipient.
-    #[arg(long, value_name = "ID", value_parser = token::user_id)]
-    user: UserId,
+    #[command(flatten)]
+    to: To,
     /// Name of the event, such as new_notification.
     #[arg(long, value_name = "NAME", value_parser = event_name)]
     event: EventName,
@@ -38,17 +36,54 @@ pub(super) struct EmitArgs {
     timeout: Duration,
 }
 
+/// Each may be repeated.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+struct To {
+    /// User id of a recipient.
+    #[arg(long = "user", value_name = "ID", value_parser = token::user_id)]
+    users: Vec<UserId>,
+    /// Whoever has this role (claim rol_id).
+    #[arg(long = "role", value_name = "ID")]
+    roles: Vec<u64>,
+    /// Whoever has this department (dp_id).
+    #[arg(long = "department", value_name = "ID")]
+    departments: Vec<u64>,
+    /// Whoever has this regional office (reg_id).
+    #[arg(long = "region", value_name = "ID")]
+    regions: Vec<u64>,
+    /// Whoever has this position (car_id).
+    #[arg(long = "position", value_name = "ID")]
+    positions: Vec<u64>,
+    /// Everyone.
+    #[arg(long)]
+    broadcast: bool,
+}
+
+impl To {
+    fn recipients(self) -> Recipients {
+        let users = self.users.into_iter().map(|id| Target::User(id.get()));
+        let targets = users
+            .chain(self.roles.into_iter().map(Target::Role))
+            .chain(self.departments.into_iter().map(Target::Department))
+            .chain(self.regions.into_iter().map(Target::Region))
+            .chain(self.positions.into_iter().map(Target::Position))
+            .collect();
+        // Without any it is for everyone: clap has asked for one or the other.
+        match Targets::new(targets) {
+            Some(targets) if !self.broadcast => Recipients::AnyOf(targets),
+            Some(_) | None => Recipients::Everyone,
+        }
+    }
+}
+
 pub(super) fn run(args: EmitArgs) -> Result<ExitCode, Failure> {
     let payload = RawValue::from_string(payload(&args.payload)?.trim().to_owned())
         .map_err(|error| Failure::Usage(format!("the payload is not JSON: {error}")))?;
     let settings = EmitClientSettings::load()?;
     let url = args.url.unwrap_or_else(|| ServerUrl::local(settings.port));
-    let body = serde_json::to_vec(&Body {
-        user_id: args.user,
-        event: args.event.as_str(),
-        payload: &payload,
-    })
-    .map_err(anyhow::Error::from)?;
+    let command = EmitCommand::new(args.to.recipients(), args.event, payload);
+    let body = serde_json::to_vec(&command).map_err(anyhow::Error::from)?;
 
     let mut request = Request::post(format!("{}/notifications/emit", url.path()))
         .header(header::HOST, url.authority())
@@ -82,14 +117,6 @@ pub(super) fn run(args: EmitArgs) -> Result<ExitCode, Failure> {
         }
         status => Err(anyhow!("{url} refuses: {status}").into()),
     }
-}
-
-#[derive(Serialize)]
-struct Body<'a> {
-    #[serde(rename = "userId")]
-    user_id: UserId,
-    event: &'a str,
-    payload: &'a RawValue,
 }
 
 fn payload(argument: &str) -> Result<String, Failure> {

@@ -37,7 +37,7 @@ enum Command {
     Serve(ServeArgs),
     /// Mint a token for development and print it.
     Token(token::TokenArgs),
-    /// Send a notification to a user, as help-desk-back does.
+    /// Send a notification to users, roles or others, as help-desk-back does.
     Emit(emit::EmitArgs),
     /// Connect as a browser does, and print each notification as a line of JSON.
     Listen(listen::ListenArgs),

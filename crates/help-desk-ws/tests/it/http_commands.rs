@@ -117,6 +117,44 @@ fn emit_sends_what_the_back_end_sends_and_prints_the_answer() {
 }
 
 #[test]
+fn emit_names_recipients_of_every_kind() {
+    let body_of = |args: &[&str]| {
+        let peer = Peer::answering("201 Created", "{}");
+        let url = peer.url();
+        let base = ["emit", "--url", &url, "--event=x", "--payload=1"];
+        Program::new(&[&base[..], args].concat())
+            .run()
+            .check_code(0);
+        peer.request().body
+    };
+    assert_eq!(
+        body_of(&["--role=2"]),
+        r#"{"role":[2],"event":"x","payload":1}"#
+    );
+    assert_eq!(
+        body_of(&[
+            "--user=1",
+            "--user=2",
+            "--role=3",
+            "--department=4",
+            "--region=5",
+            "--position=6",
+            "--position=7",
+        ]),
+        r#"{"userIds":[1,2],"role":[3],"department":[4],"region":[5],"position":[6,7],"event":"x","payload":1}"#
+    );
+    assert_eq!(
+        body_of(&["--broadcast"]),
+        r#"{"broadcast":true,"event":"x","payload":1}"#
+    );
+    // An audience that was forgotten is not everybody.
+    Program::new(&["emit", "--event=x", "--payload=1"])
+        .run()
+        .check_code(64)
+        .check_stderr("--broadcast");
+}
+
+#[test]
 fn emit_takes_its_payload_from_stdin_or_a_file() {
     let expected = r#"{"userId":42,"event":"ticket_closed","payload":["ñ"]}"#;
 

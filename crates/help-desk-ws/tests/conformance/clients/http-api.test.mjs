@@ -34,7 +34,9 @@ for (const path of PATHS) {
       const { status, headers, json } = await post(url, body());
       assert.equal(status, 201);
       assert.match(headers.get("content-type"), /^application\/json/);
+      assert.deepEqual(Object.keys(json), ["success", "accepted", "delivered"]);
       assert.equal(json.success, true);
+      assert.equal(json.accepted, true);
       assert.ok(Number.isInteger(json.delivered), `delivered is ${json.delivered}`);
       if (path in ROUTES) {
         assert.equal(json.delivered, 0);
@@ -77,7 +79,6 @@ for (const path of PATHS) {
       ["null", "null", "not_an_object"],
       ["an empty object", "{}", "missing_field"],
       ["no event", without("event"), "missing_field"],
-      ["no payload", { ...without("payload"), data: undefined }, "missing_field"],
       ["an event that is no text", body({ event: 1 }), "invalid_event"],
       ["an event without a name", body({ event: "" }), "invalid_event"],
       ...["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"].map((event) => [
@@ -133,6 +134,19 @@ describe("POST /notifications/emit", { concurrency: true }, () => {
     assert.equal(await emit(WS_URL, String(user), "ticket_closed", {}), 1);
     await event;
   });
+});
+
+describe("an emit without a payload", { concurrency: true }, () => {
+  for (const path of Object.keys(ROUTES)) {
+    test(`to ${path} sends null, as the NestJS service did`, async (t) => {
+      const user = newUser();
+      const socket = openSocket(t, CLIENTS["socket.io-client 4.8"], WS_URL, { transports: ["websocket"], auth: { token: tokenFor(user) } });
+      await connected(socket);
+      const event = received(socket, "ticket_closed");
+      assert.equal((await post(WS_URL + path, { userId: user, event: "ticket_closed" })).json.delivered, 1);
+      assert.deepEqual(await event, [null]);
+    });
+  }
 });
 
 describe("other paths", { concurrency: true }, () => {

@@ -195,8 +195,8 @@ async function serve() {
 
   function send(room, fields, json, refuse) {
     const { event } = fields;
-    const payload = fields.payload === undefined ? fields.data : fields.payload;
-    if (event === undefined || payload === undefined) {
+    const payload = fields.payload === undefined ? (fields.data ?? null) : fields.payload;
+    if (event === undefined) {
       return refuse(400, "missing_field", "a field is missing");
     }
     if (typeof event !== "string" || event === "") {
@@ -212,7 +212,7 @@ async function serve() {
     plainOnes.forEach(([client]) => client.send(JSON.stringify({ event, data: payload })));
     const sockets = room === undefined ? notifications.sockets : (notifications.adapter.rooms.get(room) ?? new Set());
     (room === undefined ? notifications : notifications.to(room)).emit(event, payload);
-    return json(201, { success: true, delivered: sockets.size + plainOnes.length });
+    return json(201, { success: true, accepted: true, delivered: sockets.size + plainOnes.length });
   }
 }
 

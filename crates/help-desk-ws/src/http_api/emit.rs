@@ -1,0 +1,310 @@
+//! The routes by which the back end emits.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hd_auth::UserId;
+use hd_events::{
+    EmitBatch, EmitCommand, EmitError, EmitLimits, EventName, IdempotencyKey, Recipients, Target,
+    Ttl,
+};
+use hd_rooms::Audience;
+use hd_ws_server::{BodyError, Emitted, Publication, Published, read_body};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use serde::Serialize;
+use serde_json::Value;
+use socketio_proto::OutgoingArgs;
+
+use super::{HttpApi, Refused, authenticate, bearer, json};
+use crate::gateway::room_of;
+use crate::settings::EmitAuth;
+use crate::telemetry::events::{EmitAccepted, EmitRefused};
+
+/// An event that was taken from the back end, and is on its way.
+struct Taken {
+    event: EventName,
+    /// The only target, where that is a user.
+    user_id: Option<UserId>,
+    delivery: Delivery,
+}
+
+enum Delivery {
+    Over { delivered: usize },
+    UnderWay(Emitted),
+}
+
+#[derive(Serialize)]
+struct Results {
+    results: Vec<Outcome>,
+}
+
+/// What is answered for one command.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Outcome {
+    Taken {
+        success: bool,
+        accepted: bool,
+        delivered: usize,
+    },
+    /// In a batch.
+    Refused { success: bool, error: Value },
+}
+
+type Parse = fn(&[u8], &EmitLimits) -> Result<EmitCommand, EmitError>;
+
+impl HttpApi {
+    pub(super) async fn emit(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Response<Full<Bytes>> {
+        self.emit_one(request, peer, EmitCommand::parse).await
+    }
+
+    pub(super) async fn broadcast(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Response<Full<Bytes>> {
+        self.emit_one(request, peer, EmitCommand::parse_broadcast)
+            .await
+    }
+
+    pub(super) async fn emit_batch(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Response<Full<Bytes>> {
+        let batch = match self.take_batch(request).await {
+            Ok(batch) => batch,
+            Err(refused) => return self.refuse(refused, peer).response(),
+        };
+        // All are on their way before the first is waited for: those for the same
+        // many sockets are then sent together.
+        let mut items = Vec::with_capacity(batch.items.len());
+        for item in batch.items {
+            items.push(match item {
+                Ok(command) => self.send(command).await,
+                Err(error) => Err(error.into()),
+            });
+        }
+        let mut status = StatusCode::CREATED;
+        let mut results = Vec::with_capacity(items.len());
+        for item in items {
+            results.push(match item {
+                Ok(taken) => success(self.delivered(taken).await),
+                Err(refused) => {
+                    status = StatusCode::MULTI_STATUS;
+                    Outcome::Refused {
+                        success: false,
+                        error: self.refuse(refused, peer).error(),
+                    }
+                }
+            });
+        }
+        json_of(status, &Results { results })
+    }
+
+    async fn emit_one(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        parse: Parse,
+    ) -> Response<Full<Bytes>> {
+        match self.take_one(request, parse).await {
+            Ok(taken) => {
+                let delivered = self.delivered(taken).await;
+                json_of(StatusCode::CREATED, &success(delivered))
+            }
+            Err(refused) => self.refuse(refused, peer).response(),
+        }
+    }
+
+    async fn take_one(&self, request: Request<Incoming>, parse: Parse) -> Result<Taken, Refused> {
+        let (head, body) = request.into_parts();
+        let limit = self.limits.max_payload_bytes + ENVELOPE_BYTES;
+        let body = self.body(&head.headers, body, limit).await?;
+        let mut command = parse(&body, &self.limits)?;
+        if let Some(key) = idempotency_key(&head.headers)? {
+            command.identify(key)?;
+        }
+        self.send(command).await
+    }
+
+    async fn take_batch(&self, request: Request<Incoming>) -> Result<EmitBatch, Refused> {
+        let (head, body) = request.into_parts();
+        let body = self.body(&head.headers, body, BATCH_BYTES).await?;
+        if head.headers.contains_key(IDEMPOTENCY_KEY) {
+            let message = "a batch has no Idempotency-Key: give each item an \"id\"";
+            return Err(Refused::new(StatusCode::BAD_REQUEST, "invalid_id", message));
+        }
+        Ok(EmitBatch::parse(&body, &self.limits)?)
+    }
+
+    /// Sends an event. Every command of the back end comes by here, whichever
+    /// route it took.
+    async fn send(&self, command: EmitCommand) -> Result<Taken, Refused> {
+        let event = command.event.as_str();
+        let name = socketio_proto::EventName::new(event).map_err(|_| {
+            let message = "the event's name is reserved by Socket.IO";
+            Refused::new(StatusCode::BAD_REQUEST, "reserved_event", message)
+        })?;
+        let audience = audience_of(&command);
+        let args = [&*command.payload];
+        let args = OutgoingArgs::new(&args);
+        let delivery = if command.volatile {
+            let delivered = self.notifications.emit_volatile(&audience, name, args);
+            Delivery::Over { delivered }
+        } else {
+            let publication = Publication {
+                audience: &audience,
+                name,
+                args,
+                ttl: command.ttl.map(Ttl::as_duration),
+                id: command.id.as_ref().map(IdempotencyKey::as_str),
+            };
+            match self.notifications.publish(&publication) {
+                Published::Sent { emitted, .. } => Delivery::UnderWay(emitted),
+                Published::Repeated => Delivery::Over { delivered: 0 },
+            }
+        };
+        Ok(Taken {
+            user_id: only_user(&command.recipients),
+            event: command.event,
+            delivery,
+        })
+    }
+
+    /// How many sockets took the event, once that is known.
+    async fn delivered(&self, taken: Taken) -> usize {
+        let delivered = match taken.delivery {
+            Delivery::Over { delivered } => delivered,
+            Delivery::UnderWay(emitted) => emitted.await,
+        };
+        EmitAccepted {
+            event: taken.event.as_str(),
+            user_id: taken.user_id,
+            delivered,
+        }
+        .emit(&self.counters);
+        delivered
+    }
+
+    fn refuse(&self, refused: Refused, peer: SocketAddr) -> Refused {
+        EmitRefused {
+            status: refused.status,
+            code: refused.code,
+            peer,
+        }
+        .emit(&self.counters);
+        refused
+    }
+
+    /// The body of a request that may emit.
+    async fn body(
+        &self,
+        headers: &HeaderMap,
+        body: Incoming,
+        limit: usize,
+    ) -> Result<Bytes, Refused> {
+        if let EmitAuth::Token(tokens) = &self.emit_auth {
+            let hint = "send the header Authorization: Bearer <EMIT_TOKEN>";
+            authenticate(bearer(headers), |presented| tokens.accept(presented), hint)?;
+        }
+        let refused = |status, code, message: String| Err(Refused::new(status, code, message));
+        match read_body(body, limit, BODY_TIMEOUT).await {
+            Ok(body) => Ok(body),
+            Err(BodyError::TooLarge) => refused(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "payload_too_large",
+                format!("the body is larger than {limit} bytes"),
+            ),
+            Err(error @ BodyError::TimedOut) => {
+                refused(StatusCode::REQUEST_TIMEOUT, "timeout", error.to_string())
+            }
+            Err(error @ BodyError::Incomplete) => refused(
+                StatusCode::BAD_REQUEST,
+                "incomplete_body",
+                error.to_string(),
+            ),
+        }
+    }
+}
+
+fn audience_of(command: &EmitCommand) -> Audience {
+    let to = match &command.recipients {
+        Recipients::Everyone => &[],
+        Recipients::AnyOf(targets) => targets.as_slice(),
+    };
+    let audience = to
+        .iter()
+        .map(room_of)
+        .fold(Audience::everyone(), Audience::to);
+    let except = command.except.iter().map(room_of);
+    except.fold(audience, Audience::except)
+}
+
+fn only_user(recipients: &Recipients) -> Option<UserId> {
+    let Recipients::AnyOf(targets) = recipients else {
+        return None;
+    };
+    match targets.as_slice() {
+        [Target::User(id)] => UserId::new(*id).ok(),
+        _ => None,
+    }
+}
+
+/// The key in the header, taken as it stands there.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, EmitError> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(EmitError::AmbiguousId);
+    }
+    let key = value.to_str().map_err(|_| EmitError::InvalidId)?;
+    Ok(Some(IdempotencyKey::new(key)?))
+}
+
+fn success(delivered: usize) -> Outcome {
+    Outcome::Taken {
+        success: true,
+        accepted: true,
+        delivered,
+    }
+}
+
+fn json_of(status: StatusCode, body: &impl Serialize) -> Response<Full<Bytes>> {
+    let body = serde_json::to_vec(body).expect("invariant: names are text, and nothing fails");
+    json(status, body)
+}
+
+impl From<EmitError> for Refused {
+    fn from(error: EmitError) -> Self {
+        let is_too_large = matches!(
+            error,
+            EmitError::PayloadTooLarge { .. } | EmitError::TooManyItems { .. }
+        );
+        let status = if is_too_large {
+            StatusCode::PAYLOAD_TOO_LARGE
+        } else {
+            StatusCode::BAD_REQUEST
+        };
+        Self::new(status, error.code(), error.to_string())
+    }
+}
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// For the body of an emit; as long as for a body of Engine.IO.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Room in a body for what is not the payload: names, the event, and a thousand
+/// of the longest ids.
+const ENVELOPE_BYTES: usize = 32 * 1024;
+/// The largest body of a batch: ours, four of the largest payloads, or a hundred
+/// of 10 kB.
+const BATCH_BYTES: usize = 1024 * 1024;

@@ -162,23 +162,21 @@ impl<E> Log<E> {
             event: new.event,
         });
         self.events += 1;
-        self.bytes += entry.bytes;
+        self.bytes += entry.total_bytes();
         self.all.push_back((offset, Arc::downgrade(&entry)));
         if entry.rooms.is_empty() {
-            self.everyone.push(entry);
+            self.everyone.push(Arc::clone(&entry));
             self.trim(None);
-        } else {
-            for (index, room) in entry.rooms.iter().enumerate() {
-                if entry.rooms[..index].contains(room) {
-                    continue;
-                }
-                self.rooms
-                    .entry(room.clone())
-                    .or_insert_with(RoomLog::new)
-                    .push(Arc::clone(&entry));
-                self.trim(Some(room));
-            }
         }
+        for room in &entry.rooms {
+            self.rooms
+                .entry(room.clone())
+                .or_insert_with(RoomLog::new)
+                .push(Arc::clone(&entry));
+            self.trim(Some(room));
+        }
+        // The rooms hold it from here on, and the last of them counts it off.
+        drop(entry);
         self.expire(now_millis);
         while self.bytes > self.config.max_total_bytes {
             let Some(offset) = self.drop_oldest() else {
@@ -291,7 +289,7 @@ impl<E> Log<E> {
     fn release(&mut self, entry: Arc<Entry<E>>) {
         if let Some(entry) = Arc::into_inner(entry) {
             self.events -= 1;
-            self.bytes -= entry.bytes;
+            self.bytes -= entry.total_bytes();
         }
     }
 }

@@ -64,12 +64,12 @@ fn a_full_log_drops_the_oldest_events_whosever_they_are() {
     });
     let before = log.last_offset();
     let first = send(&mut log, &["ana"], "1", NOON);
-    send(&mut log, &["luis", "agents"], "2", NOON);
+    send(&mut log, &["luis"], "2", NOON);
     send(&mut log, &[], "3", NOON);
     assert_eq!(missed(&log, &["luis"], before, NOON), Ok(vec!["2", "3"]));
 
     send(&mut log, &["luis"], "4", NOON);
-    assert_eq!((log.len(), log.bytes(), log.room_count()), (3, 3, 2));
+    assert_eq!((log.len(), log.bytes(), log.room_count()), (3, 3, 1));
     // What was dropped was Ana's, but the log does not remember that.
     assert_eq!(missed(&log, &["luis"], before, NOON), Err(Gap::Dropped));
     assert_eq!(
@@ -113,4 +113,23 @@ fn appending_drops_old_events_too() {
     send(&mut log, &["ana"], "1", NOON);
     send(&mut log, &["luis"], "2", NOON + 24 * HOUR + 1);
     assert_eq!((log.len(), log.room_count()), (1, 1));
+}
+
+#[test]
+fn each_further_room_of_an_event_counts_in_the_whole_log() {
+    let mut log = bounded(LogConfig {
+        max_total_bytes: 1000,
+        ..LogConfig::default()
+    });
+    send(&mut log, &["ana", "luis", "agents"], "1", NOON);
+    assert!(log.bytes() > 500, "{} bytes", log.bytes());
+    let before = log.last_offset();
+    send(&mut log, &["ana", "luis", "agents"], "2", NOON);
+    assert_eq!((log.len(), log.room_count()), (1, 3));
+    assert_eq!(missed(&log, &["ana"], before, NOON), Ok(vec!["2"]));
+
+    // One that is larger than all is not kept, and who is away is told.
+    send(&mut log, &["a", "b", "c", "d", "e", "f"], "3", NOON);
+    assert_eq!((log.len(), log.bytes(), log.room_count()), (0, 0, 0));
+    assert_eq!(missed(&log, &["a"], before, NOON), Err(Gap::Dropped));
 }

@@ -29,3 +29,25 @@ fn a_user_to_whom_nothing_was_sent_costs_nothing_and_one_event_little() {
     // The event's place in its room, in the order of all, and itself.
     assert!(each <= 500, "{each} bytes");
 }
+
+#[test]
+fn an_event_for_many_rooms_costs_no_more_than_it_counts_for() {
+    let named =
+        |kind: &str| -> Vec<_> { (0..1000).map(|n| room(&format!("{kind}_{n}"))).collect() };
+    for kind in ["user", "a name of many more bytes than fit in place"] {
+        let (rooms, except) = (named(kind), named("except"));
+        let mut log = Log::new(LogConfig::default(), NOON);
+        let used = allocation_counter::measure(|| {
+            let offset = log.next_offset(NOON);
+            let entry = NewEntry {
+                except: &except,
+                ..NewEntry::to(&rooms, 400, ())
+            };
+            log.append(offset, entry, NOON);
+        });
+        let counted = i64::try_from(log.bytes()).unwrap();
+        let used = used.bytes_current;
+        assert!(used <= counted, "{used} bytes, {counted} counted");
+        assert!(used >= counted / 4, "{used} bytes, {counted} counted");
+    }
+}

@@ -11,7 +11,8 @@ use super::{NOON, room};
 const CONFIG: LogConfig = LogConfig {
     max_events: 4,
     max_bytes: 40,
-    max_total_bytes: 200,
+    // Five events of three rooms, which count for some 550 bytes each.
+    max_total_bytes: 3000,
     max_replay_bytes: 120,
     ttl: Duration::from_millis(50),
 };

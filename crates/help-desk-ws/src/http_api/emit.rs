@@ -21,7 +21,7 @@ use socketio_proto::OutgoingArgs;
 use super::{HttpApi, Refused, authenticate, bearer, json};
 use crate::gateway::room_of;
 use crate::settings::EmitAuth;
-use crate::telemetry::events::{EmitAccepted, EmitRefused};
+use crate::telemetry::events::{EmitAccepted, EmitRefused, EmitRepeated, IdForgotten};
 
 /// An event that was taken from the back end, and is on its way.
 struct Taken {
@@ -32,8 +32,12 @@ struct Taken {
 }
 
 enum Delivery {
-    Over { delivered: usize },
+    Over {
+        delivered: usize,
+    },
     UnderWay(Emitted),
+    /// Its id had come before.
+    Repeated,
 }
 
 #[derive(Serialize)]
@@ -168,8 +172,13 @@ impl HttpApi {
                 id: command.id.as_ref().map(IdempotencyKey::as_str),
             };
             match self.notifications.publish(&publication) {
-                Published::Sent { emitted, .. } => Delivery::UnderWay(emitted),
-                Published::Repeated => Delivery::Over { delivered: 0 },
+                Published::Sent { emitted, forgot_id } => {
+                    if forgot_id {
+                        IdForgotten.emit(&self.counters);
+                    }
+                    Delivery::UnderWay(emitted)
+                }
+                Published::Repeated => Delivery::Repeated,
             }
         };
         Ok(Taken {
@@ -181,13 +190,18 @@ impl HttpApi {
 
     /// How many sockets took the event, once that is known.
     async fn delivered(&self, taken: Taken) -> usize {
+        let (event, user_id) = (taken.event.as_str(), taken.user_id);
         let delivered = match taken.delivery {
             Delivery::Over { delivered } => delivered,
             Delivery::UnderWay(emitted) => emitted.await,
+            Delivery::Repeated => {
+                EmitRepeated { event, user_id }.emit(&self.counters);
+                return 0;
+            }
         };
         EmitAccepted {
-            event: taken.event.as_str(),
-            user_id: taken.user_id,
+            event,
+            user_id,
             delivered,
         }
         .emit(&self.counters);

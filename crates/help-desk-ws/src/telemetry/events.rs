@@ -202,7 +202,7 @@ impl QueryTokenUsed {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EmitAccepted<'a> {
     pub(crate) event: &'a str,
-    /// `None` for a broadcast.
+    /// `None` unless one user was all that was named.
     pub(crate) user_id: Option<UserId>,
     /// Sockets that it went to.
     pub(crate) delivered: usize,
@@ -225,6 +225,38 @@ impl EmitAccepted<'_> {
             delivered,
             "Notification emitted"
         );
+    }
+}
+
+/// A command of the back end came again, and was not sent again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EmitRepeated<'a> {
+    pub(crate) event: &'a str,
+    /// As for [`EmitAccepted`].
+    pub(crate) user_id: Option<UserId>,
+}
+
+impl EmitRepeated<'_> {
+    pub(crate) fn emit(self, counters: &Counters) {
+        let Self { event, user_id } = self;
+        counters.emits_repeated.add(1);
+        debug!(
+            context = CONTROLLER,
+            event,
+            user_id = user_id.map(UserId::get),
+            "Notification not emitted again: its id has come before"
+        );
+    }
+}
+
+/// The id of an emit was forgotten before its time, for that of another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IdForgotten;
+
+impl IdForgotten {
+    pub(crate) fn emit(self, counters: &Counters) {
+        // Counted only: once there are too many, each emit forgets one.
+        counters.ids_forgotten.add(1);
     }
 }
 
@@ -397,6 +429,21 @@ mod tests {
         );
         assert_eq!(counters.emits_accepted.get(), 1);
         assert_eq!(counters.notifications_delivered.get(), 3);
+
+        let (text, counters) = line(LogFormat::Text, |counters| {
+            EmitRepeated {
+                event: "x",
+                user_id: None,
+            }
+            .emit(counters);
+            IdForgotten.emit(counters);
+        });
+        assert_eq!(
+            text,
+            "DEBUG [NotificationsController] Notification not emitted again: its id has come before event=x"
+        );
+        assert_eq!(counters.emits_repeated.get(), 1);
+        assert_eq!(counters.ids_forgotten.get(), 1);
 
         let (text, counters) = line(LogFormat::Text, |counters| {
             EmitRefused {

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { describe } from "node:test";
 import { WebSocket } from "ws";
 import { emit, post } from "../support/back-end.mjs";
-import { CLIENTS, COMBINATIONS, connected, openSocket, settled } from "../support/clients.mjs";
+import { CLIENTS, COMBINATIONS, openSocket, settled, withoutOffset } from "../support/clients.mjs";
 import { test } from "../../../../hd-ws-server/tests/conformance/support/limited-test.mjs";
 import { withoutReference } from "../support/service.mjs";
 import { newUser, tokenFor } from "../support/tokens.mjs";
@@ -28,7 +28,7 @@ async function join(t, claims = {}, { io = io4, transports = ["websocket"] } = {
   const noClaims = { rol_id: null, dp_id: null, reg_id: null, car_id: null };
   const socket = openSocket(t, io, WS_URL, { transports, auth: { token: tokenFor(user, { ...noClaims, ...claims }) } });
   const events = [];
-  socket.onAny((event, ...args) => events.push([event, ...args]));
+  socket.onAny((event, ...args) => events.push([event, ...withoutOffset(args)]));
   await settled(socket, transports);
   return { user, socket, events };
 }
@@ -183,6 +183,27 @@ describe("targets of an emit", { concurrency: 4, ...withoutReference }, () => {
 });
 
 describe("the id of an emit", { concurrency: 4, ...withoutReference }, () => {
+  test("is carried out once, by whichever route and for whomever it comes again", async (t) => {
+    const client = await join(t);
+    const id = `once-${newId()}`;
+    const userId = client.user;
+    assert.equal(await send({ userId, id }), 1);
+    assert.equal(await send({ userId, id }), 0);
+    const again = await post(`${WS_URL}/notifications/emit`, { userId, event: "again" }, { headers: { "Idempotency-Key": id } });
+    assert.deepEqual([again.status, again.json], [201, { success: true, accepted: true, delivered: 0 }]);
+    const items = [{ userId, event: "again", id }, { userId, event: "other", id: `${id}-2` }, { userId, event: "again", id: `${id}-2` }];
+    const { status, json } = await post(`${WS_URL}/emit/batch`, { items });
+    assert.deepEqual([status, json.results.map((result) => result.delivered)], [201, [0, 1, 0]]);
+    await assertEvents([[client, [["x", 1], ["other", null]]]]);
+  });
+
+  test("of a command that was refused is free", async (t) => {
+    const client = await join(t);
+    const id = `refused-${newId()}`;
+    assert.equal((await post(`${WS_URL}/emit`, { userId: client.user, event: "connect", id })).status, 400);
+    assert.equal(await send({ userId: client.user, id }), 1);
+  });
+
   const answers = [
     ["in the body", { id: "order-17" }, undefined, 201],
     ["in the header", {}, "order-17", 201],
@@ -215,7 +236,7 @@ for (const path of ["/emit/batch", "/notifications/emit/batch"]) {
       const [a, b] = await Promise.all([join(t, { rol_id: role }), join(t)]);
       const items = [
         { userId: a.user, event: "first", payload: { n: 1 } },
-        { role, event: "second", data: 2, id: "second", ttl: 60 },
+        { role, event: "second", data: 2, id: `second-${role}`, ttl: 60 },
         { userIds: [a.user, b.user], event: "third", volatile: true },
         { userId: newUser(), event: "to nobody" },
       ];

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe } from "node:test";
-import { emit } from "../support/back-end.mjs";
+import { emit, post } from "../support/back-end.mjs";
 import { CLIENTS, TRANSPORTS, connected, openSocket, received, settled } from "../support/clients.mjs";
 import { test } from "../../../../hd-ws-server/tests/conformance/support/limited-test.mjs";
 import { startService, withoutBinary, withoutReference } from "../support/service.mjs";
@@ -132,6 +132,36 @@ describe("a client that lost its connection", options, () => {
     await back;
     assert.equal(socket.recovered, false);
     await second.logged(/Client may have missed events: .* reason=other_log/);
+  });
+
+  test("gets what all that it is was sent, once, without what it was excepted from or what is stale", async (t) => {
+    const service = await startService(t);
+    const user = newUser();
+    const token = tokenFor(user, { rol_id: 2, dp_id: 7, reg_id: 5, car_id: null });
+    const client = await numbered(t, service, user, { auth: { token } });
+    await cut(client);
+    const commands = [
+      { role: 2 },
+      { role: 3 },
+      { userId: user, rooms: ["role_2"], department: [6, 7], region: 5 },
+      { role: 2, except: { userId: user } },
+      { broadcast: true, except: { department: 7 } },
+      { department: 7, ttl: 0 },
+      { department: 7, volatile: true },
+      { department: 7, ttl: 60, id: "once" },
+      { department: 7, ttl: 60, id: "once" },
+      { broadcast: true },
+    ];
+    const items = commands.map((command, number) => ({ ...command, event: "number", payload: number }));
+    assert.equal((await post(`${service.url}/emit/batch`, { items })).status, 201);
+    const back = received(client.socket, "connect");
+    client.proxy.mend();
+    await back;
+    const last = received(client.socket, "last");
+    await emit(service.url, user, "last", null);
+    await last;
+    assert.deepEqual(client.numbers, [0, 2, 7, 9]);
+    assert.equal(client.socket.recovered, true);
   });
 
   test("is nothing new to socket.io-client 3.1, which gets what comes", async (t) => {

@@ -100,7 +100,7 @@ impl SharedLog {
             };
             self.0.is_followed.store(false, Ordering::Relaxed);
             if attempt == 0 {
-                tracing::warn!(%error, "Redis does not answer; trying again");
+                tracing::debug!(%error, "Redis does not answer; trying again");
                 take(Followed::CutOff).await;
             }
             tokio::time::sleep(backoff(attempt, config.max_backoff)).await;
@@ -142,7 +142,6 @@ impl SharedLog {
             };
             if was_cut_off {
                 was_cut_off = false;
-                tracing::info!("Redis answers again");
                 take(Followed::Back).await;
             }
             let streams = reply.into_iter().flat_map(|reply| reply.keys);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::admin_api;
+use crate::cluster::Cluster;
 use crate::drain::Drainer;
 use crate::settings::{EmitAuth, OperatorAuth};
 use crate::telemetry::Counters;
@@ -23,6 +24,8 @@ mod emit;
 #[derive(Debug)]
 pub(crate) struct HttpApi {
     pub(crate) notifications: Namespace,
+    /// With several processes.
+    pub(crate) cluster: Option<Arc<Cluster>>,
     /// For its counts.
     pub(crate) engine: Arc<Engine<SocketIo>>,
     pub(crate) started: SystemTime,
@@ -87,9 +90,18 @@ impl HttpApi {
     fn readiness(&self) -> Response<Full<Bytes>> {
         if self.engine.is_draining() {
             json(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"draining"}"#)
+        } else if self.is_cut_off() {
+            // Clients are served, and every other process would say the same.
+            json(StatusCode::OK, r#"{"status":"degraded"}"#)
         } else {
             json(StatusCode::OK, r#"{"status":"ready"}"#)
         }
+    }
+
+    /// Whether this process shares a log that does not reach it now.
+    fn is_cut_off(&self) -> bool {
+        let cluster = self.cluster.as_ref();
+        cluster.is_some_and(|cluster| !cluster.is_following())
     }
 
     fn metrics<B>(&self, request: &Request<B>) -> Result<Response<Full<Bytes>>, Refused> {
@@ -111,6 +123,7 @@ impl HttpApi {
             upgrades: counts.upgraded_total(),
             requests_refused: counts.refused_total(),
             replay: self.notifications.replay_counts(),
+            is_cut_off: self.is_cut_off(),
             drain_closes: counts.drained_total(),
             drain_losses: counts.lost_total(),
             too_old: counts.too_old_total(),

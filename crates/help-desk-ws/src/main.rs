@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 mod admin_api;
 mod cli;
+mod cluster;
 mod drain;
 mod expiry;
 mod gateway;

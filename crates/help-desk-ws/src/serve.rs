@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 use hd_auth::{Algorithm, JwtPayload, Mac, Signer, UserId, Verifier};
+use hd_cluster::SharedLog;
 use hd_events::EmitLimits;
 use hd_ws_server::{
     AllowedOrigins, CursorMac, Engine, NamespaceConfig, OriginPolicy, RecoveryConfig, Server,
@@ -15,6 +16,7 @@ use http::header::AUTHORIZATION;
 use socketio_proto::ClientConfig;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cluster::Cluster;
 use crate::drain::Drainer;
 use crate::expiry::Expiries;
 use crate::gateway::Gateway;
@@ -59,7 +61,7 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
     let config = NamespaceConfig {
         recovery: settings.replay.map(|log| RecoveryConfig {
             log,
-            is_shared: false,
+            is_shared: settings.cluster.is_some(),
             macs: pid_macs(&settings),
         }),
         ..NamespaceConfig::default()
@@ -67,9 +69,12 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
     let notifications = io.add_namespace_with("/notifications".parse()?, config, gateway);
     let engine = Arc::new(Engine::new(server_config(&settings), io));
     tokio::spawn(async move { expiries.run().await });
+    let shared = settings.cluster.clone().map(SharedLog::new);
+    let cluster = shared.map(|log| Arc::new(Cluster::new(log, notifications.clone())));
     let drainer = Arc::new(Drainer::new(Arc::clone(&engine), settings.shutdown_timeout));
     let api = Arc::new(HttpApi {
         notifications,
+        cluster: cluster.clone(),
         engine: Arc::clone(&engine),
         started: SystemTime::now(),
         emit_auth: settings.emit_auth.clone(),
@@ -82,6 +87,13 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
 
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be awaited")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be awaited")?;
+    if let Some(cluster) = cluster {
+        tokio::select! {
+            after = cluster.open() => drop(tokio::spawn(cluster.follow(after?))),
+            _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
+            _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+        }
+    }
     let server = Server::bind(settings.listen)
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let address = server.local_addr()?;

@@ -1,17 +1,20 @@
 //! The routes by which the back end emits.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hd_auth::UserId;
+use hd_cluster::{AppendError, Appended, Offset};
 use hd_events::{
     EmitBatch, EmitCommand, EmitError, EmitLimits, EventName, IdempotencyKey, Recipients, Target,
     Ttl,
 };
 use hd_rooms::Audience;
 use hd_ws_server::{BodyError, Emitted, Publication, Published, read_body};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use serde::Serialize;
@@ -19,6 +22,7 @@ use serde_json::Value;
 use socketio_proto::OutgoingArgs;
 
 use super::{HttpApi, Refused, authenticate, bearer, json};
+use crate::cluster::Cluster;
 use crate::gateway::room_of;
 use crate::settings::EmitAuth;
 use crate::telemetry::events::{EmitAccepted, EmitRefused, EmitRepeated, IdForgotten};
@@ -36,6 +40,8 @@ enum Delivery {
         delivered: usize,
     },
     UnderWay(Emitted),
+    /// In the log that several processes share.
+    Shared(Arc<Cluster>, Offset),
     /// Its id had come before.
     Repeated,
 }
@@ -163,6 +169,17 @@ impl HttpApi {
         let delivery = if command.volatile {
             let delivered = self.notifications.emit_volatile(&audience, name, args);
             Delivery::Over { delivered }
+        } else if let Some(cluster) = &self.cluster {
+            let ttl = command.ttl.map(Ttl::as_duration);
+            let id = command.id.as_ref().map(IdempotencyKey::as_str);
+            match cluster
+                .publish(&audience, event, &command.payload, ttl, id)
+                .await
+            {
+                Ok(Appended::New(offset)) => Delivery::Shared(Arc::clone(cluster), offset),
+                Ok(Appended::Repeated(_)) => Delivery::Repeated,
+                Err(error) => return Err(Refused::from(error)),
+            }
         } else {
             let publication = Publication {
                 audience: &audience,
@@ -194,6 +211,7 @@ impl HttpApi {
         let delivered = match taken.delivery {
             Delivery::Over { delivered } => delivered,
             Delivery::UnderWay(emitted) => emitted.await,
+            Delivery::Shared(cluster, offset) => cluster.delivered(offset).await,
             Delivery::Repeated => {
                 EmitRepeated { event, user_id }.emit(&self.counters);
                 return 0;
@@ -296,6 +314,18 @@ fn success(delivered: usize) -> Outcome {
 fn json_of(status: StatusCode, body: &impl Serialize) -> Response<Full<Bytes>> {
     let body = serde_json::to_vec(body).expect("invariant: names are text, and nothing fails");
     json(status, body)
+}
+
+/// The event is not in the log, or nobody knows: the back end tries again.
+impl From<AppendError> for Refused {
+    fn from(error: AppendError) -> Self {
+        let message = format!("the event could not be kept: {error}");
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self {
+            header: Some((RETRY_AFTER, HeaderValue::from_static("1"))),
+            ..Self::new(status, "log_unavailable", message)
+        }
+    }
 }
 
 impl From<EmitError> for Refused {

@@ -9,6 +9,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use hd_cluster::ClusterConfig;
 use hd_replay::LogConfig;
 use tracing::level_filters::LevelFilter;
 
@@ -53,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) emit_auth: EmitAuth,
     /// What is kept for clients that are away; `None` for nothing.
     pub(crate) replay: Option<LogConfig>,
+    /// The log that several processes share.
+    pub(crate) cluster: Option<ClusterConfig>,
     pub(crate) ping_interval: Duration,
     pub(crate) ping_timeout: Duration,
     pub(crate) connect_timeout: Duration,
@@ -104,6 +107,7 @@ impl Settings {
         let emit_auth = secrets::emit_auth(&mut reader, node_env, emit_auth);
 
         let replay = replay(&mut reader);
+        let cluster = cluster(&mut reader, replay.as_ref());
 
         let heartbeat = |text: &str| duration(text, TEN_MS..=HOUR);
         let ping_interval = reader.value(&var::PING_INTERVAL, heartbeat);
@@ -174,6 +178,7 @@ impl Settings {
             allow_no_origin,
             emit_auth,
             replay,
+            cluster,
             ping_interval,
             ping_timeout,
             connect_timeout,
@@ -280,6 +285,34 @@ fn replay(reader: &mut Reader<'_>) -> Option<LogConfig> {
         Replay::On => Some(config),
         Replay::Off => None,
     }
+}
+
+fn cluster(reader: &mut Reader<'_>, replay: Option<&LogConfig>) -> Option<ClusterConfig> {
+    let url = reader.secret(&var::REDIS_URL);
+    let prefix = reader.value(&var::REDIS_PREFIX, values::key_prefix);
+    let url = url?;
+    if replay.is_none() {
+        reader.problem(
+            &var::REDIS_URL,
+            "is set, and REPLAY is off",
+            "processes share what is replayed, and nothing else: set REPLAY=on, or take REDIS_URL out",
+        );
+    }
+    let url = std::str::from_utf8(url)
+        .ok()
+        .and_then(|url| url.parse().ok());
+    let Some(url) = url else {
+        reader.problem(
+            &var::REDIS_URL,
+            "is not the URL of a Redis",
+            "write redis://host:6379, redis://user:password@host:6379/0 or redis+unix:///path",
+        );
+        return None;
+    };
+    Some(ClusterConfig {
+        prefix,
+        ..ClusterConfig::new(url)
+    })
 }
 
 fn expires_in(reader: &mut Reader<'_>) -> Duration {

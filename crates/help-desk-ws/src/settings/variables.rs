@@ -53,6 +53,7 @@ const GENERAL: &str = "General";
 const CLIENTS: &str = "Clients";
 const BACK_END: &str = "Back end";
 const REPLAY_HEADING: &str = "Replay";
+const CLUSTER: &str = "Several processes";
 const LIMITS: &str = "Times and limits";
 const TELEMETRY: &str = "Logs and metrics";
 const OPERATORS: &str = "Administration";
@@ -203,6 +204,22 @@ variables! {
         default: Some("24h"),
         heading: REPLAY_HEADING,
         help: "How long an event is kept",
+    }
+    REDIS_URL {
+        flag: "redis-url",
+        is_secret: true,
+        value_name: "URL",
+        default: None,
+        heading: CLUSTER,
+        help: "Redis 7 or Valkey in which several processes share what is replayed, as \
+               redis://user:password@host:6379/0. Without it there is one process",
+    }
+    REDIS_PREFIX {
+        flag: "redis-prefix",
+        value_name: "NAME",
+        default: Some("help-desk-ws"),
+        heading: CLUSTER,
+        help: "What the names of all keys in it begin with",
     }
     PING_INTERVAL {
         flag: "ping-interval",

@@ -13,8 +13,10 @@ use tracing::{debug, info, warn};
 
 use super::Counters;
 
+mod cluster;
 mod process;
 
+pub(crate) use cluster::{LogBack, LogCutOff, LogGap, LogOpened, WaitingForLog};
 pub(crate) use process::{DrainProgress, Drained, Draining, Hurried, Started, Stopped, Stopping};
 
 /// A client has joined its private room.

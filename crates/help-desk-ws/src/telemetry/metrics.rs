@@ -21,6 +21,8 @@ pub(crate) struct Gauges {
     pub(crate) upgrades: u64,
     pub(crate) requests_refused: u64,
     pub(crate) replay: ReplayCounts,
+    /// Whether the log that several processes share does not reach this one.
+    pub(crate) is_cut_off: bool,
     pub(crate) drain_closes: u64,
     pub(crate) drain_losses: u64,
     pub(crate) too_old: u64,
@@ -58,6 +60,11 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges) -> String {
         "replay_bytes",
         "Bytes that they count for.",
         [("", gauges.replay.bytes)],
+    );
+    page.gauge(
+        "cut_off",
+        "1 while Redis, in which several processes share what is replayed, does not answer.",
+        [("", u8::from(gauges.is_cut_off))],
     );
     page.gauge(
         "idempotency_ids",

@@ -58,12 +58,17 @@ class Service {
   #child;
   #lines = [];
   #changed = () => {};
+  #hasEnded = false;
 
   constructor(env) {
     this.env = { HOST: "127.0.0.1", PORT: "0", JWT_SECRET, EMIT_TOKEN, ...env };
     this.#child = start([], this.env);
-    this.exited = once(this.#child, "exit").then(([code, signal]) => ({ code, signal }));
-    this.exited.then(() => this.#changed());
+    // "close" comes after all that it printed, "exit" may come before.
+    this.exited = once(this.#child, "close").then(([code, signal]) => ({ code, signal }));
+    this.exited.then(() => {
+      this.#hasEnded = true;
+      this.#changed();
+    });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       createInterface({ input: stream }).on("line", (line) => {
         this.#lines.push(line);
@@ -88,7 +93,7 @@ class Service {
       if (line) {
         return pattern.exec(line);
       }
-      if (this.#child.exitCode !== null || this.#child.signalCode !== null) {
+      if (this.#hasEnded) {
         throw new Error(`the service ended without printing ${pattern}; it printed:\n${this.output}`);
       }
       await new Promise((resolve) => (this.#changed = resolve));

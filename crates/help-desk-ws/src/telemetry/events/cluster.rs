@@ -1,0 +1,82 @@
+//! The log that several processes share.
+
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+
+/// The log cannot be read yet, so that the service does not start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WaitingForLog<'a> {
+    /// Why.
+    pub(crate) error: &'a (dyn std::error::Error + 'static),
+    /// Since the process began to wait.
+    pub(crate) elapsed: Duration,
+}
+
+impl WaitingForLog<'_> {
+    pub(crate) fn emit(self) {
+        let Self { error, elapsed } = self;
+        warn!(
+            context = CLUSTER,
+            error,
+            elapsed = %humantime::format_duration(Duration::from_secs(elapsed.as_secs())),
+            "Waiting for Redis before the service starts"
+        );
+    }
+}
+
+/// The log was read, and is followed from here on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogOpened {
+    /// Events in it.
+    pub(crate) events: usize,
+}
+
+impl LogOpened {
+    pub(crate) fn emit(self) {
+        let Self { events } = self;
+        info!(context = CLUSTER, events, "Sharing a log in Redis");
+    }
+}
+
+/// Redis does not answer any more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogCutOff;
+
+impl LogCutOff {
+    pub(crate) fn emit(self) {
+        warn!(
+            context = CLUSTER,
+            "Redis does not answer: emits are refused until it does, and clients stay"
+        );
+    }
+}
+
+/// Redis answers again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogBack;
+
+impl LogBack {
+    pub(crate) fn emit(self) {
+        info!(context = CLUSTER, "Redis answers again");
+    }
+}
+
+/// Events were dropped from the log before this process could read them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogGap {
+    /// Clients here, which are closed so that they learn it.
+    pub(crate) sockets: usize,
+}
+
+impl LogGap {
+    pub(crate) fn emit(self) {
+        let Self { sockets } = self;
+        error!(
+            context = CLUSTER,
+            sockets, "Events are missing from the log in Redis; clients come back and are told"
+        );
+    }
+}
+
+const CLUSTER: &str = "Cluster";

@@ -1,0 +1,163 @@
+// Several instances that share a log in Redis: needs the binary, WS_BIN, and redis-server.
+
+import assert from "node:assert/strict";
+import { describe } from "node:test";
+import { ROUTES, emit, post } from "../support/back-end.mjs";
+import { CLIENTS, TRANSPORTS, openSocket, received, settled } from "../support/clients.mjs";
+import { test } from "../../../../hd-ws-server/tests/conformance/support/limited-test.mjs";
+import { Redis, withoutRedis } from "../support/redis.mjs";
+import { startService, withoutBinary, withoutReference } from "../support/service.mjs";
+import { newUser, tokenFor } from "../support/tokens.mjs";
+
+const options = { concurrency: 3, skip: withoutBinary.skip || withoutReference.skip || withoutRedis.skip };
+const io4 = CLIENTS["socket.io-client 4.8"];
+
+/** Instances that share a Redis of their own. */
+async function cluster(t, count) {
+  const redis = await Redis.start(t);
+  const start = () => startService(t, { REDIS_URL: redis.url });
+  return { redis, start, services: await Promise.all(Array.from({ length: count }, start)) };
+}
+
+/** A client of an instance, and every number that it gets. */
+async function numbered(t, service, user, transports = ["websocket"]) {
+  const socket = openSocket(t, io4, service.url, {
+    transports,
+    reconnection: true,
+    reconnectionDelay: 50,
+    reconnectionDelayMax: 100,
+    auth: { token: tokenFor(user) },
+  });
+  const numbers = [];
+  socket.on("number", (number) => numbers.push(number));
+  await settled(socket, transports);
+  return { socket, numbers };
+}
+
+/** Resolves once a client has so many numbers. */
+async function have({ socket, numbers }, count) {
+  while (numbers.length < count) {
+    await received(socket, "number");
+  }
+}
+
+/** Emits a number: the answer. */
+function number(service, user, value, id) {
+  const headers = id === undefined ? {} : { "Idempotency-Key": id };
+  return post(`${service.url}/emit`, ROUTES["/emit"](user, "number", value), { headers });
+}
+
+const range = (to) => Array.from({ length: to }, (_, index) => index + 1);
+
+describe("several instances", options, () => {
+  test("bring each event to the clients of all, in one order", async (t) => {
+    const { services } = await cluster(t, 3);
+    const user = newUser();
+    const clients = await Promise.all(services.map((service) => numbered(t, service, user)));
+    for (const value of range(30)) {
+      assert.equal((await number(services[value % 3], user, value)).status, 201);
+    }
+    for (const client of clients) {
+      await have(client, 30);
+      assert.deepEqual(client.numbers, range(30));
+    }
+  });
+
+  for (const [name, transports] of Object.entries(TRANSPORTS)) {
+    test(`send a client of one that was killed what it missed, over ${name}`, async (t) => {
+      const { services: [first, second] } = await cluster(t, 2);
+      const user = newUser();
+      const client = await numbered(t, first, user, transports);
+      await emit(second.url, user, "number", 1);
+      await have(client, 1);
+      const id = client.socket.id;
+      const [gone, back] = [received(client.socket, "disconnect"), received(client.socket, "connect")];
+      client.socket.io.uri = second.url;
+      await first.kill();
+      await gone;
+      for (const value of [2, 3, 4]) {
+        await emit(second.url, user, "number", value);
+      }
+      await back;
+      await have(client, 4);
+      assert.deepEqual([client.numbers, client.socket.recovered, client.socket.id], [range(4), true, id]);
+    });
+  }
+
+  test("send a client what it missed, though it comes to one that has just begun", async (t) => {
+    const { services: [first], start } = await cluster(t, 1);
+    const user = newUser();
+    const client = await numbered(t, first, user);
+    await emit(first.url, user, "number", 1);
+    await have(client, 1);
+    const [gone, back] = [received(client.socket, "disconnect"), received(client.socket, "connect")];
+    // Nobody is there, until the other one has begun.
+    client.socket.io.uri = "http://127.0.0.1:1";
+    client.socket.io.engine.close();
+    await gone;
+    for (const value of [2, 3]) {
+      await emit(first.url, user, "number", value);
+    }
+    const second = await start();
+    await first.kill();
+    client.socket.io.uri = second.url;
+    await back;
+    assert.deepEqual([client.numbers, client.socket.recovered], [range(3), true]);
+  });
+
+  test("carry out an id once, whichever it comes to", async (t) => {
+    const { services } = await cluster(t, 3);
+    const user = newUser();
+    const client = await numbered(t, services[0], user);
+    const answers = await Promise.all(Array.from({ length: 30 }, (_, turn) => number(services[turn % 3], user, 1, `id-of-${user}`)));
+    for (const { status, json } of answers) {
+      assert.deepEqual([status, json.accepted], [201, true]);
+    }
+    await number(services[1], user, 2);
+    await have(client, 2);
+    assert.deepEqual(client.numbers, [1, 2]);
+  });
+
+  test("refuse emits while Redis is away, keep their clients, and go on when it is back", async (t) => {
+    const { redis, services } = await cluster(t, 2);
+    const user = newUser();
+    const client = await numbered(t, services[0], user);
+    await number(services[1], user, 1);
+    await have(client, 1);
+
+    await redis.kill();
+    const refused = await number(services[1], user, 2, `retry-of-${user}`);
+    assert.deepEqual([refused.status, refused.json.error.code, refused.headers.get("retry-after")], [503, "log_unavailable", "1"]);
+    await services[1].logged(/\[Cluster\] Redis does not answer/);
+    const ready = await fetch(`${services[1].url}/readyz`);
+    assert.deepEqual([ready.status, await ready.json()], [200, { status: "degraded" }]);
+    const other = await numbered(t, services[1], user);
+
+    await redis.startAgain();
+    let answer = await number(services[1], user, 2, `retry-of-${user}`);
+    while (answer.status === 503) {
+      answer = await number(services[1], user, 2, `retry-of-${user}`);
+    }
+    assert.equal(answer.status, 201);
+    await Promise.all([have(client, 2), have(other, 1)]);
+    assert.deepEqual([client.numbers, other.numbers, client.socket.connected], [[1, 2], [2], true]);
+    await services[1].logged(/\[Cluster\] Redis answers again/);
+  });
+
+  test("tell a client from before when the one that it comes to knows nothing of then", async (t) => {
+    const { redis, services: [first], start } = await cluster(t, 1);
+    const user = newUser();
+    const client = await numbered(t, first, user);
+    await emit(first.url, user, "number", 1);
+    await have(client, 1);
+    await redis.kill();
+    await redis.startAgain();
+    const second = await start();
+    const back = received(client.socket, "connect");
+    client.socket.io.uri = second.url;
+    await first.kill();
+    await back;
+    assert.equal(client.socket.recovered, false);
+    await second.logged(/Client may have missed events: .* reason=before_log/);
+  });
+});

@@ -1,0 +1,60 @@
+// A Redis for one test, without persistence: needs redis-server in PATH.
+
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+export const withoutRedis = { skip: spawnSync("redis-server", ["--version"]).error && "there is no redis-server" };
+
+export class Redis {
+  #child;
+  #folder = mkdtempSync(join(tmpdir(), "help-desk-ws-redis-"));
+
+  /** Starts on a free port; it ends with the test. */
+  static async start(t) {
+    const redis = new Redis();
+    redis.port = await freePort();
+    redis.url = `redis://127.0.0.1:${redis.port}`;
+    t.after(() => redis.kill());
+    await redis.startAgain();
+    return redis;
+  }
+
+  /** Starts it, empty. */
+  async startAgain() {
+    const settings = ["--port", this.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", this.#folder];
+    this.#child = spawn("redis-server", settings.map(String), { stdio: "ignore" });
+    while (!(await isOpen(this.port))) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  async kill() {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      const exited = once(this.#child, "exit");
+      this.#child.kill("SIGKILL");
+      await exited;
+    }
+  }
+}
+
+async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+function isOpen(port) {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.once("connect", () => resolve(true));
+    socket.once("error", () => resolve(false));
+    socket.once("connect", () => socket.destroy());
+  });
+}

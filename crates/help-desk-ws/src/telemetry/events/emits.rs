@@ -1,0 +1,96 @@
+//! What the back end emits.
+
+use std::net::SocketAddr;
+
+use hd_auth::UserId;
+use tracing::{debug, warn};
+
+use super::super::Counters;
+
+/// A command of the back end was carried out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EmitAccepted<'a> {
+    pub(crate) event: &'a str,
+    /// `None` unless one user was all that was named.
+    pub(crate) user_id: Option<UserId>,
+    /// Sockets that it went to.
+    pub(crate) delivered: usize,
+}
+
+impl EmitAccepted<'_> {
+    pub(crate) fn emit(self, counters: &Counters) {
+        let Self {
+            event,
+            user_id,
+            delivered,
+        } = self;
+        counters.emits_accepted.add(1);
+        counters.notifications_delivered.add(delivered as u64);
+        // The busiest event of all: a line for each would cost more than the delivery.
+        debug!(
+            context = CONTROLLER,
+            event,
+            user_id = user_id.map(UserId::get),
+            delivered,
+            "Notification emitted"
+        );
+    }
+}
+
+/// A command of the back end came again, and was not sent again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EmitRepeated<'a> {
+    pub(crate) event: &'a str,
+    /// As for [`EmitAccepted`].
+    pub(crate) user_id: Option<UserId>,
+}
+
+impl EmitRepeated<'_> {
+    pub(crate) fn emit(self, counters: &Counters) {
+        let Self { event, user_id } = self;
+        counters.emits_repeated.add(1);
+        debug!(
+            context = CONTROLLER,
+            event,
+            user_id = user_id.map(UserId::get),
+            "Notification not emitted again: its id has come before"
+        );
+    }
+}
+
+/// The id of an emit was forgotten before its time, for that of another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IdForgotten;
+
+impl IdForgotten {
+    pub(crate) fn emit(self, counters: &Counters) {
+        // Counted only: once there are too many, each emit forgets one.
+        counters.ids_forgotten.add(1);
+    }
+}
+
+/// A command of the back end was refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EmitRefused<'a> {
+    /// The HTTP status of the answer.
+    pub(crate) status: http::StatusCode,
+    /// The `error.code` of the answer.
+    pub(crate) code: &'a str,
+    pub(crate) peer: SocketAddr,
+}
+
+impl EmitRefused<'_> {
+    pub(crate) fn emit(self, counters: &Counters) {
+        let Self { status, code, peer } = self;
+        counters.emits_refused.add(1);
+        warn!(
+            context = CONTROLLER,
+            status = status.as_u16(),
+            code,
+            %peer,
+            "Emit refused"
+        );
+    }
+}
+
+const CONTROLLER: &str = "NotificationsController";

@@ -24,7 +24,11 @@ pub(crate) fn run() -> Result<()> {
     }
     let rules = Rules::parse(&fs::read_to_string("deny.toml").context("cannot read deny.toml")?)?;
     let metadata = Metadata::read()?;
-    let dependencies: Vec<_> = metadata.dependencies().collect();
+    let built = built()?;
+    let dependencies: Vec<_> = metadata
+        .dependencies()
+        .filter(|package| built.contains(&format!("{} v{}", package.name, package.version)))
+        .collect();
     for duplicate in duplicates(&dependencies) {
         println!("warning: several versions of {duplicate}");
     }
@@ -49,6 +53,27 @@ pub(crate) fn run() -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// What is built for some target. Metadata also has what only a feature that nobody turns on would bring, such as
+/// another library's cryptography.
+fn built() -> Result<BTreeSet<String>> {
+    let tree = process::output(cargo().args([
+        "tree",
+        "--workspace",
+        "--all-features",
+        "--locked",
+        "--target=all",
+        "--edges=all",
+        "--prefix=none",
+        "--format={p}",
+    ]))?;
+    // `name v1.2.3`, and for some a place or a remark after it.
+    let packages = tree.lines().filter_map(|line| {
+        let mut words = line.split(' ');
+        Some(format!("{} {}", words.next()?, words.next()?))
+    });
+    Ok(packages.collect())
 }
 
 /// The part of deny.toml that is applied here with settings of its own.

@@ -1,28 +1,6 @@
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
-use redis::{Client, IntoConnectionInfo as _};
-
-/// Where a Redis is: `redis://[user[:password]@]host[:port][/db]`, or
-/// `redis+unix:///path`. It may hold a password, and does not show.
-#[derive(Clone)]
-pub struct RedisUrl(pub(crate) Client);
-
-impl FromStr for RedisUrl {
-    type Err = InvalidUrl;
-
-    fn from_str(url: &str) -> Result<Self, InvalidUrl> {
-        let info = url.into_connection_info().map_err(|_| InvalidUrl)?;
-        Client::open(info).map(Self).map_err(|_| InvalidUrl)
-    }
-}
-
-impl fmt::Debug for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisUrl").finish_non_exhaustive()
-    }
-}
+use crate::RedisUrl;
 
 /// Where the log is, and its bounds.
 #[derive(Clone, Debug)]
@@ -47,11 +25,6 @@ pub struct ClusterConfig {
     /// give up after 13 s.
     pub max_backoff: Duration,
 }
-
-/// A text is no [`RedisUrl`].
-#[derive(Debug, thiserror::Error)]
-#[error("not a URL such as redis://user:password@host:6379/0")]
-pub struct InvalidUrl;
 
 impl ClusterConfig {
     /// The defaults.

@@ -55,10 +55,8 @@ pub(crate) async fn connect(
     let timeouts = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(config.command_timeout))
         .set_response_timeout(Some(response_timeout));
-    let connecting = config
-        .url
-        .0
-        .get_multiplexed_async_connection_with_config(&timeouts);
+    let client = config.url.client(&timeouts).await?;
+    let connecting = client.get_multiplexed_async_connection_with_config(&timeouts);
     // Some 2 kB, needed seldom.
     Box::pin(connecting).await
 }

@@ -5,7 +5,7 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 pub enum AppendError {
     /// Redis cannot be reached, or did not answer in time. The record may be in
     /// the log all the same: try again under the same id.
-    #[error("Redis does not answer")]
+    #[error("Redis does not answer{}", because(.0))]
     Unavailable(#[source] Option<RedisError>),
     /// Redis refuses the record, for instance because its memory is full.
     #[error("Redis refuses: {0}")]
@@ -16,11 +16,17 @@ pub enum AppendError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Redis cannot be reached.
-    #[error("Redis does not answer")]
+    #[error("Redis does not answer{}", because(.0))]
     Unavailable(#[source] Option<RedisError>),
     /// What is there is not a log of ours.
     #[error("Redis has something else in the log's place: {0}")]
     NotALog(#[source] RedisError),
+}
+
+fn because(error: &Option<RedisError>) -> String {
+    error
+        .as_ref()
+        .map_or_else(String::new, |error| format!(": {error}"))
 }
 
 /// Whether another connection may do what this one could not: it broke, or its

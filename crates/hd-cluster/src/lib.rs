@@ -12,7 +12,8 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `config` | where Redis is, names of keys, bounds |
+//! | `config` | names of keys, bounds |
+//! | `redis_url` | where Redis is: a server, or what Sentinels name |
 //! | `connection` | connections, made again when they break |
 //! | `shared_log` | appending, once for each id |
 //! | `reader` | filling up, and following |
@@ -21,11 +22,13 @@ mod config;
 mod connection;
 mod error;
 mod reader;
+mod redis_url;
 mod shared_log;
 
-pub use config::{ClusterConfig, InvalidUrl, RedisUrl};
+pub use config::ClusterConfig;
 pub use error::{AppendError, OpenError};
 pub use reader::{Followed, Record, Snapshot};
+pub use redis_url::{InvalidUrl, RedisUrl};
 pub use shared_log::{Appended, SharedLog, Status};
 
 #[doc(no_inline)]

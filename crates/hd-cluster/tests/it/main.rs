@@ -2,4 +2,5 @@
 
 mod appending;
 mod following;
+mod places;
 mod redis_server;

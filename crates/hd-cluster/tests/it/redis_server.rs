@@ -20,14 +20,7 @@ pub(crate) struct RedisServer {
 
 impl RedisServer {
     pub(crate) fn start() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("hd-cluster-{}-{count}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).expect("a folder");
-        let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        let port = free.local_addr().expect("an address").port();
-        drop(free);
+        let (port, folder) = place();
         let process = spawn(port, &folder);
         let server = Self {
             port,
@@ -53,6 +46,33 @@ impl RedisServer {
         }
     }
 
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Makes it a replica, and waits until it has what the master has.
+    pub(crate) fn follow(&self, master: &Self) {
+        self.command(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]);
+        wait_until("it follows", || {
+            self.command(&["INFO", "replication"])
+                .contains("master_link_status:up")
+        });
+    }
+
+    pub(crate) fn wait_until_it_is_a_replica(&self) {
+        wait_until("it is a replica", || {
+            self.command(&["INFO", "replication"])
+                .contains("role:slave")
+        });
+    }
+
+    /// Waits until a replica has everything.
+    pub(crate) fn wait_for_replica(&self) {
+        wait_until("a replica has it", || {
+            self.command(&["WAIT", "1", "100"]) == "1\n"
+        });
+    }
+
     /// Ends it as a machine that dies does.
     pub(crate) fn kill(&mut self) {
         self.process.kill().expect("it runs");
@@ -76,11 +96,71 @@ impl RedisServer {
     }
 
     fn wait_until_it_answers(&self) {
-        let patience = Instant::now() + PATIENCE;
-        while self.command(&["PING"]) != "PONG\n" {
-            assert!(Instant::now() < patience, "redis-server does not answer");
-            std::thread::yield_now();
-        }
+        wait_until("redis-server answers", || {
+            self.command(&["PING"]) == "PONG\n"
+        });
+    }
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let patience = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < patience, "in vain: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// A Sentinel that knows a master as `main`.
+pub(crate) struct Sentinel {
+    server: RedisServer,
+}
+
+impl Sentinel {
+    pub(crate) fn start(master: &RedisServer) -> Self {
+        let (port, folder) = place();
+        let file = folder.join("sentinel.conf");
+        let settings = format!(
+            "port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {} 1\n",
+            master.port
+        );
+        std::fs::write(&file, settings).expect("a file");
+        let process = Command::new("redis-server")
+            .arg(&file)
+            .arg("--sentinel")
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server");
+        let server = RedisServer {
+            port,
+            folder,
+            process,
+        };
+        server.wait_until_it_answers();
+        let sentinel = Self { server };
+        wait_until("it knows the replica", || {
+            sentinel
+                .server
+                .command(&["SENTINEL", "REPLICAS", "main"])
+                .contains("slave")
+        });
+        sentinel
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.server.address()
+    }
+
+    /// Has the replica become the master, and waits until it is.
+    pub(crate) fn fail_over(&self) {
+        let master = || {
+            self.server
+                .command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"])
+        };
+        let before = master();
+        wait_until("it fails over", || {
+            self.server.command(&["SENTINEL", "FAILOVER", "main"]) == "OK\n"
+        });
+        wait_until("there is another master", || master() != before);
     }
 }
 
@@ -91,6 +171,18 @@ impl Drop for RedisServer {
         let _reaped = self.process.wait();
         let _left = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// A free port, and a folder.
+fn place() -> (u16, PathBuf) {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("hd-cluster-{}-{count}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = free.local_addr().expect("an address").port();
+    (port, folder)
 }
 
 fn spawn(port: u16, folder: &PathBuf) -> Child {

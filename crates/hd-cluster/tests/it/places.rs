@@ -1,0 +1,83 @@
+use std::str::FromStr as _;
+
+use hd_cluster::{AppendError, Appended, ClusterConfig, RedisUrl, SharedLog};
+
+use crate::redis_server::{RedisServer, Sentinel};
+
+#[test]
+fn what_is_no_url_is_refused_without_showing_it() {
+    for url in [
+        "",
+        "x",
+        "http://user:hunter2@host",
+        "redis://:hunter2@host:port",
+        "redis+sentinel://:hunter2@host:26379",
+        "redis+sentinel://:hunter2@host:26379/",
+        "redis+sentinel://:hunter2@host:port/main",
+        "redis+sentinel://:hunter2@host:26379/main/db",
+    ] {
+        let refused = RedisUrl::from_str(url).expect_err(url);
+        assert!(!format!("{refused} {refused:?}").contains("hunter2"));
+    }
+}
+
+#[test]
+fn every_form_is_taken_and_none_shown() {
+    for url in [
+        "redis://host",
+        "redis://user:hunter2@host:6379/3",
+        "rediss://:hunter2@host:6380",
+        "redis+unix:///run/redis.sock",
+        "redis+sentinel://user:hunter2@a:26379,b:26379,c/main/3",
+        "rediss+sentinel://a:26379/main",
+    ] {
+        let taken = RedisUrl::from_str(url).expect(url);
+        assert!(!format!("{taken:?}").contains("hunter2"));
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_given() {
+    let redis = RedisServer::start();
+    redis.command(&["CONFIG", "SET", "requirepass", "hunter2"]);
+    let refused = redis.log().append(None, b"x").await;
+    assert!(
+        matches!(refused, Err(AppendError::Refused(_))),
+        "{refused:?}"
+    );
+    let url = format!("redis://:hunter2@{}", redis.address());
+    let config = ClusterConfig::new(url.parse().unwrap());
+    let appended = SharedLog::new(config).append(None, b"x").await;
+    assert!(matches!(appended, Ok(Appended::New(_))), "{appended:?}");
+}
+
+#[tokio::test]
+async fn sentinels_name_the_master_also_another_one() {
+    let [first, second] = [RedisServer::start(), RedisServer::start()];
+    second.follow(&first);
+    let sentinel = Sentinel::start(&first);
+    // The first one in the list is not there.
+    let url = format!("redis+sentinel://127.0.0.1:1,{}/main", sentinel.address());
+    let log = SharedLog::new(ClusterConfig::new(url.parse().unwrap()));
+    assert!(matches!(
+        log.append(Some("a"), b"one").await,
+        Ok(Appended::New(_))
+    ));
+    assert_eq!(first.command(&["XLEN", "{help-desk-ws}:log"]), "1\n");
+    first.wait_for_replica();
+
+    sentinel.fail_over();
+    // Until then it takes what nobody will have.
+    first.wait_until_it_is_a_replica();
+    // The former master refuses, as a replica, until the log asks again.
+    let mut appended = log.append(Some("b"), b"two").await;
+    while matches!(appended, Err(AppendError::Unavailable(_))) {
+        appended = log.append(Some("b"), b"two").await;
+    }
+    assert!(matches!(appended, Ok(Appended::New(_))), "{appended:?}");
+    assert!(matches!(
+        log.append(Some("a"), b"one").await,
+        Ok(Appended::Repeated(_))
+    ));
+    assert_eq!(second.command(&["XLEN", "{help-desk-ws}:log"]), "2\n");
+}

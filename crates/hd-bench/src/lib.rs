@@ -9,10 +9,12 @@
 //! | `codecs` | packets and payloads, decoded and encoded |
 //! | `rooms` | coming, going, finding an audience, one event for a thousand queues |
 //! | `sessions` | the machines of a connection: opening, heartbeat, messages, polls |
+//! | `replay` | the log of what was sent: appending, what was missed, ids |
 //! | `requests` | an emit's body, a handshake's query and token |
 
 mod codecs;
 mod operation;
+mod replay;
 mod requests;
 mod rooms;
 mod sessions;

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{codecs, requests, rooms, sessions};
+use crate::{codecs, replay, requests, rooms, sessions};
 
 /// Something whose cost is measured.
 #[derive(Clone, Copy)]
@@ -20,6 +20,7 @@ impl Operation {
             codecs::OPERATIONS,
             rooms::OPERATIONS,
             sessions::OPERATIONS,
+            replay::OPERATIONS,
             requests::OPERATIONS,
         ]
         .into_iter()

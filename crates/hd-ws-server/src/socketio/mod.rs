@@ -245,8 +245,8 @@ fn answer_connect(
     }
 }
 
-/// Lets a client in. What it missed goes before the reply, and what is
-/// published meanwhile comes after it.
+/// Lets a client in. What it missed follows the reply, and then what is
+/// published meanwhile.
 fn admit(
     connection: &Arc<Connection<SocketIo>>,
     namespace: &Namespace,
@@ -285,8 +285,8 @@ fn admit(
         );
         let pid = resumed.pid.as_deref();
         let reply = encode::connect(namespace.name(), socket.id().as_str(), pid);
-        let mut packets = resumed.missed;
-        packets.extend_from_slice(reply.packets());
+        let mut packets = reply.packets().to_vec();
+        packets.extend(resumed.missed);
         let is_in = enter(&mut client, &socket, &rooms, &packets);
         (socket, is_in, predecessor.flatten())
     };
@@ -315,7 +315,7 @@ fn admit_plain(
 }
 
 /// Gives `reply` its place in the queue and lets the rooms know the socket, as
-/// one: no event comes before the reply and none after it is missed. Returns
+/// one: no event comes before it and none after it is missed. Returns
 /// false when the client is gone, or cannot be taken in and is closed.
 fn enter(
     client: &mut ClientState,

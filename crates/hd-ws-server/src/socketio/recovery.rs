@@ -122,6 +122,8 @@ pub(super) struct Resumed {
     /// For the CONNECT reply: the client's own one tells it that it has
     /// recovered. `None` where nothing can be recovered.
     pub(super) pid: Option<String>,
+    /// For after that reply: a client buffers what comes before, and has it
+    /// twice when the connection ends before the reply.
     pub(super) missed: Vec<EncodedPacket>,
     pub(super) outcome: RecoveryOutcome,
 }

@@ -101,7 +101,7 @@ struct Peer {
     socket: Socket,
     sid: String,
     pid: String,
-    /// What came before the reply.
+    /// What it had missed, which follows the reply.
     replayed: Vec<u32>,
     offset: Option<String>,
 }
@@ -118,23 +118,23 @@ impl Peer {
     }
 
     fn let_in(server: &SocketServer, mut websocket: WebSocket) -> Self {
-        let (mut replayed, mut offset) = (Vec::new(), None);
-        let reply = loop {
-            let text = websocket.text();
-            if let Some(reply) = text.strip_prefix("40/n,") {
-                break serde_json::from_str::<Value>(reply).expect("JSON");
-            }
-            let (number, at) = event(&text);
-            replayed.push(number);
-            offset = Some(at);
+        let reply = websocket.text();
+        let reply = reply.strip_prefix("40/n,").expect("a CONNECT reply");
+        let reply: Value = serde_json::from_str(reply).expect("JSON");
+        let socket = server.next_connected();
+        let missed = match socket.recovery() {
+            RecoveryOutcome::Recovered { events } => events,
+            RecoveryOutcome::None | RecoveryOutcome::Refused(_) => 0,
         };
+        let (replayed, offsets): (Vec<u32>, Vec<String>) =
+            (0..missed).map(|_| event(&websocket.text())).unzip();
         Self {
             websocket,
-            socket: server.next_connected(),
+            socket,
             sid: reply["sid"].as_str().expect("a sid").to_owned(),
             pid: reply["pid"].as_str().expect("a pid").to_owned(),
             replayed,
-            offset,
+            offset: offsets.last().cloned(),
         }
     }
 
@@ -186,7 +186,7 @@ impl Peer {
 }
 
 #[test]
-fn what_was_missed_comes_before_the_reply_and_the_rest_after_it() {
+fn what_was_missed_follows_the_reply_and_the_rest_follows_that() {
     let server = start();
     let mut client = Peer::connect(&server, ANA);
     assert_eq!(client.socket.recovery(), RecoveryOutcome::None);
@@ -406,10 +406,12 @@ fn an_event_has_a_life_of_its_own() {
     let auth = format!(r#""pid":"{}",{ANA}"#, client.pid);
     let mut websocket = WebSocket::open(server.address);
     websocket.send_text(&format!("40/n,{{{auth}}}"));
-    let first = websocket.text();
-    assert!(first.starts_with(r#"42/n,["e","#), "{first}");
-    let second = websocket.text();
-    assert!(second.starts_with("40/n,"), "{second}");
+    let reply = websocket.text();
+    assert!(reply.starts_with("40/n,"), "{reply}");
+    let missed = websocket.text();
+    assert!(missed.starts_with(r#"42/n,["e","#), "{missed}");
+    publish(&server, &ana, 1);
+    assert_eq!(event(&websocket.text()).0, 1);
 }
 
 fn publish_at(server: &SocketServer, audience: &Audience, number: u32, offset: Offset) {

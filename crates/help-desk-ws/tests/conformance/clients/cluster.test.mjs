@@ -102,6 +102,7 @@ describe("several instances", options, () => {
     await first.kill();
     client.socket.io.uri = second.url;
     await back;
+    await have(client, 3);
     assert.deepEqual([client.numbers, client.socket.recovered], [range(3), true]);
   });
 

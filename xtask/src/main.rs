@@ -14,6 +14,7 @@ mod conformance;
 mod deps;
 mod dev;
 mod executables;
+mod faults;
 mod image;
 mod links;
 mod metadata;
@@ -76,6 +77,16 @@ enum Command {
         cargo xtask bench capacity --connections 200000\n  \
         cargo xtask bench counts")]
     Bench(bench::Args),
+    /// Break nodes, Redis, and the network under load, and count what clients notice.
+    ///
+    /// Needs redis-server, HAProxy and Node.js. Starts three nodes behind HAProxy and a Redis, on free ports of
+    /// this machine, with hundreds of socket.io clients; fails when an acknowledged message is lost, comes twice or
+    /// in another order. What each row does is in docs/reliability.md, whose table is written.
+    #[command(after_help = "Examples:\n  \
+        cargo xtask faults --short\n  \
+        cargo xtask faults 1 3 --runs 2 --dry\n  \
+        cargo xtask faults --full")]
+    Faults(faults::Args),
     /// Check licences, banned crates and sources of every dependency against deny.toml.
     ///
     /// Uses cargo-deny when it is installed, which also knows security advisories and yanked releases.
@@ -125,6 +136,7 @@ fn run(command: Command) -> Result<()> {
         Command::Ci => ci::run(),
         Command::Conformance(args) => conformance::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Faults(args) => faults::run(&args),
         Command::Deps => deps::run(),
         Command::Tidy => tidy::run(),
         Command::Dev(args) => dev::run(&args),

@@ -58,6 +58,11 @@ pub(crate) fn check_counts() -> Result<()> {
     counts::run(&counts::Args::default())
 }
 
+/// The machine that figures are from, on one line.
+pub(crate) fn machine() -> Result<String> {
+    machine::describe()
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.command {
         Some(Command::Capacity(capacity)) => return capacity::run(capacity),

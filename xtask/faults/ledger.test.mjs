@@ -1,0 +1,129 @@
+// The checker itself: each fault that it is there to find is found.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { EVERYONE, Ledger } from "./ledger.mjs";
+
+const USER = 7;
+
+/** A ledger with one client, and `count` acknowledged messages to it, sent at 1, 2, 3… */
+function ledgerWith(count, to = USER) {
+  const ledger = new Ledger();
+  ledger.connected(USER, 0, false);
+  for (let at = 1; at <= count; at += 1) {
+    ledger.acknowledged(to, ledger.sent(to, at), at);
+  }
+  return ledger;
+}
+
+function check(ledger, expected) {
+  const { lost, duplicated, reordered, excused, told } = ledger.report();
+  assert.deepEqual({ lost, duplicated, reordered, excused, told }, { lost: 0, duplicated: 0, reordered: 0, excused: 0, told: 0, ...expected });
+}
+
+function receive(ledger, numbers, to = USER) {
+  for (const number of numbers) {
+    ledger.received(USER, to, number, 10 + number);
+  }
+}
+
+test("once and in order is no fault", () => {
+  const ledger = ledgerWith(3);
+  receive(ledger, [1, 2, 3]);
+  check(ledger, {});
+  assert.equal(ledger.outstanding, 0);
+});
+
+test("what does not come is lost, to a user and to everyone", () => {
+  for (const to of [USER, EVERYONE]) {
+    const ledger = ledgerWith(3, to);
+    receive(ledger, [1, 3], to);
+    assert.equal(ledger.outstanding, 1);
+    check(ledger, { lost: 1 });
+    const [{ sentAt, ...example }] = ledger.report().examples.lost;
+    assert.deepEqual(example, { user: USER, to, number: 2, acknowledgedAt: 2 });
+  }
+});
+
+test("what comes twice is duplicated, and not reordered", () => {
+  const ledger = ledgerWith(3);
+  receive(ledger, [1, 2, 1, 3]);
+  check(ledger, { duplicated: 1 });
+});
+
+test("what comes after a later one is reordered", () => {
+  const ledger = ledgerWith(3);
+  receive(ledger, [2, 1, 3]);
+  check(ledger, { reordered: 1 });
+});
+
+test("what was never acknowledged may be missing, or late, but not come twice", () => {
+  const ledger = ledgerWith(0);
+  ledger.sent(USER, 1);
+  ledger.acknowledged(USER, ledger.sent(USER, 2), 2);
+  receive(ledger, [2]);
+  check(ledger, {});
+  receive(ledger, [1]);
+  check(ledger, {});
+  receive(ledger, [1]);
+  check(ledger, { duplicated: 1 });
+});
+
+test("a client that recovered must have everything", () => {
+  const ledger = ledgerWith(2);
+  receive(ledger, [1]);
+  ledger.disconnected(USER, 20, "transport close");
+  ledger.connected(USER, 30, true);
+  check(ledger, { lost: 1 });
+});
+
+test("a client that was told is excused from what was sent before, not from what comes after", () => {
+  const ledger = ledgerWith(2);
+  receive(ledger, [1]);
+  ledger.disconnected(USER, 20, "transport close");
+  ledger.connected(USER, 30, false);
+  check(ledger, { excused: 1, told: 1 });
+  ledger.acknowledged(USER, ledger.sent(USER, 31), 32);
+  check(ledger, { excused: 1, told: 1, lost: 1 });
+});
+
+test("a client that comes late need not have what was sent before", () => {
+  const ledger = new Ledger();
+  for (const at of [1, 2]) {
+    ledger.acknowledged(EVERYONE, ledger.sent(EVERYONE, at), at + 1);
+  }
+  ledger.connected(USER, 1, false);
+  check(ledger, { lost: 1 });
+});
+
+test("who does not come back is counted by why", () => {
+  const ledger = new Ledger();
+  for (const user of [1, 2, 3, 4]) {
+    ledger.connected(user, 0, false);
+  }
+  ledger.disconnected(1, 1, "io server disconnect");
+  for (const user of [2, 3, 4]) {
+    ledger.disconnected(user, 1, "transport close");
+  }
+  ledger.gaveUp(2);
+  ledger.refused(3);
+  const { serverDisconnects, gaveUp, refused, stillAway } = ledger.report();
+  assert.deepEqual({ serverDisconnects, gaveUp, refused, stillAway }, { serverDisconnects: 1, gaveUp: 1, refused: 1, stillAway: 1 });
+});
+
+test("gaps, the time until all are back, and the rate of closes are measured", () => {
+  const ledger = new Ledger();
+  for (const user of [1, 2, 3]) {
+    ledger.connected(user, 0, false);
+  }
+  ledger.mark(1000);
+  ledger.disconnected(1, 1010, "transport close");
+  ledger.disconnected(2, 1500, "transport close");
+  ledger.disconnected(3, 2400, "transport close");
+  ledger.connected(1, 1110, true);
+  ledger.connected(2, 2500, true);
+  ledger.connected(3, 2600, true);
+  const { gapMs, backMs, noticedMs, closesPerSecond } = ledger.report();
+  assert.deepEqual(gapMs, { p50: 200, p99: 1000, max: 1000 });
+  assert.deepEqual([backMs, noticedMs, closesPerSecond], [1600, 1400, 2]);
+});

@@ -1,0 +1,151 @@
+//! HAProxy in front of the nodes, as the load balancer.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, TcpStream},
+    path::Path,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail};
+
+use super::{
+    daemon::{Daemon, POLL_INTERVAL},
+    ports::free_ports,
+};
+
+/// HAProxy, and its admin socket.
+#[derive(Debug)]
+pub(crate) struct Haproxy {
+    port: u16,
+    admin_port: u16,
+    daemon: Daemon,
+}
+
+/// In front of all nodes, those that are started later too: a server that does not answer is left out.
+///
+/// Like an ALB it tries one node for each request, and leaves connections alone when their node fails its checks.
+/// Small buffers, so that what a client does not read waits at the node.
+const CONFIGURATION: &str = "
+global
+    maxconn 9000
+    tune.sndbuf.client 65536
+    tune.rcvbuf.server 65536
+defaults
+    mode http
+    maxconn 9000
+    timeout connect 1s
+    timeout client 60s
+    timeout server 60s
+    timeout tunnel 1h
+    timeout http-keep-alive 60s
+    timeout check 500ms
+    retries 0
+backend nodes
+    balance leastconn
+    option httpchk GET /readyz
+    default-server check inter 200ms fall 2 rise 1
+";
+
+/// The name that a server of the configuration has.
+fn server_name(index: usize) -> String {
+    format!("n{index}")
+}
+
+/// Two checks that fail, and some more.
+const CHECKS_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Haproxy {
+    pub(crate) fn start(nodes: &[u16], folder: &Path) -> Result<Self> {
+        let [port, admin_port] = free_ports()?;
+        let mut configuration = CONFIGURATION.to_owned();
+        for (index, port) in nodes.iter().enumerate() {
+            writeln!(
+                configuration,
+                "    server {} 127.0.0.1:{port}",
+                server_name(index)
+            )?;
+        }
+        write!(
+            configuration,
+            "frontend front\n    bind 127.0.0.1:{port}\n    default_backend nodes\n\
+             global\n    stats socket ipv4@127.0.0.1:{admin_port} level admin\n"
+        )?;
+        let path = folder.join("haproxy.cfg");
+        fs::write(&path, configuration)?;
+        let mut command = Command::new("haproxy");
+        command.args(["-db", "-f"]).arg(&path);
+        let mut daemon = Daemon::start("haproxy", &command, folder, false)?;
+        daemon.wait_until_it_listens(port)?;
+        Ok(Self {
+            port,
+            admin_port,
+            daemon,
+        })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Returns once it sends clients to these nodes, and to no others.
+    pub(crate) fn wait_until_up(&mut self, nodes: &[usize]) -> Result<()> {
+        let deadline = Instant::now() + CHECKS_TIMEOUT;
+        loop {
+            self.daemon.check_alive()?;
+            let up = self.up()?;
+            if up == nodes {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("HAProxy sends clients to the nodes {up:?} instead of {nodes:?}");
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    /// Ends every connection to a node, without a word of the node.
+    pub(crate) fn cut(&self, node: usize) -> Result<()> {
+        let server = format!("nodes/{}", server_name(node));
+        self.command(&format!("disable server {server}"))?;
+        self.command(&format!("shutdown sessions server {server}"))?;
+        Ok(())
+    }
+
+    /// Takes a node back after [`cut`](Self::cut).
+    pub(crate) fn enable(&self, node: usize) -> Result<()> {
+        self.command(&format!("enable server nodes/{}", server_name(node)))?;
+        Ok(())
+    }
+
+    fn up(&self) -> Result<Vec<usize>> {
+        let statistics = self.command("show stat")?;
+        let rows = statistics
+            .lines()
+            .map(|line| line.split(',').collect::<Vec<_>>());
+        Ok(rows
+            .filter(|fields| fields.first() == Some(&"nodes"))
+            .filter(|fields| {
+                fields
+                    .get(STATUS_FIELD)
+                    .is_some_and(|status| *status == "UP")
+            })
+            .filter_map(|fields| fields.get(1)?.strip_prefix('n')?.parse().ok())
+            .collect())
+    }
+
+    fn command(&self, command: &str) -> Result<String> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.admin_port))?;
+        writeln!(stream, "{command}")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+}
+
+/// Where `show stat` has a server's status.
+const STATUS_FIELD: usize = 17;

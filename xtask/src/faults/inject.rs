@@ -1,0 +1,174 @@
+//! What each row does to the rig.
+
+use std::{thread, time::Duration};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::{
+    daemon::Signal,
+    rig::Rig,
+    row::{PING_INTERVAL, PING_TIMEOUT, Row},
+    version::Version,
+};
+
+/// What was seen besides the checker's report.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// For the table.
+    pub(crate) notes: Vec<String>,
+    /// What must not be.
+    pub(crate) broken: Vec<String>,
+}
+
+/// Load before the first fault, and after the last.
+const CALM: Duration = Duration::from_secs(2);
+/// In which every client is back or has given up: the front end's five attempts take 20 s at most.
+const BACK_TIMEOUT: Duration = Duration::from_secs(30);
+/// Default of `SHUTDOWN_TIMEOUT`, and a second to end in.
+const END_TIMEOUT: Duration = Duration::from_secs(11);
+/// Longer than the pauses of a client that tries again, so that not all are back on one node at once.
+const DRAIN_WINDOW: Duration = Duration::from_secs(5);
+const REDIS_AWAY: Duration = Duration::from_secs(2);
+const FLAP_INTERVAL: Duration = Duration::from_secs(1);
+const STANDSTILLS: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(10)];
+/// Sockets of clients come and go a little; a leak would grow with each cut.
+const OPEN_FILES_MARGIN: usize = 20;
+/// Twice what Linux holds of it on the way (`tcp_wmem`, 4 MiB) with the default of `SEND_QUEUE_BYTES`.
+const STOPPED_READER_BYTES: usize = 12_000_000;
+const STOPPED_READER_EVENT_BYTES: usize = 50_000;
+const SAME_ID_EVENTS: usize = 20;
+const SAME_ID_TIMES: usize = 100;
+const DYING_EVENTS: usize = 100;
+
+/// Injects the fault, and returns when it is over and the clients are back.
+pub(crate) fn inject(row: Row, version: Version, seed: u32, rig: &mut Rig) -> Result<Findings> {
+    let mut findings = Findings::default();
+    let running = rig.nodes.running();
+    let victim = running[seed as usize % running.len()];
+    thread::sleep(CALM);
+    rig.load.mark()?;
+    match row {
+        Row::Kill => rig.nodes.kill(victim)?,
+        Row::Terminate => terminate(rig, victim, &mut findings)?,
+        Row::RollingUpdate => {
+            for old in running {
+                let new = rig.nodes.running().into_iter().max().unwrap_or(0) + 1;
+                rig.nodes.start(new)?;
+                let serving = rig.nodes.running();
+                rig.haproxy.wait_until_up(&serving)?;
+                rig.nodes.drain(old, DRAIN_WINDOW)?;
+                terminate(rig, old, &mut findings)?;
+            }
+        }
+        Row::BalancerCut => {
+            rig.haproxy.cut(victim)?;
+            if running.len() > 1 {
+                rig.load.wait_until_back(BACK_TIMEOUT)?;
+            }
+            rig.haproxy.enable(victim)?;
+        }
+        Row::RedisRestart => {
+            rig.redis()?.kill()?;
+            thread::sleep(REDIS_AWAY);
+            rig.redis()?.start_again()?;
+        }
+        Row::RedisPause => {
+            for pause in Row::redis_pauses(version) {
+                rig.redis()?.signal(Signal::Stop)?;
+                thread::sleep(*pause);
+                rig.redis()?.signal(Signal::Continue)?;
+                thread::sleep(CALM);
+            }
+        }
+        Row::Flapping => flap(version, rig, &mut findings)?,
+        Row::StoppedReader => stop_reading(rig, &mut findings)?,
+        Row::HalfOpen => {
+            rig.load.freeze()?;
+            thread::sleep(PING_INTERVAL + PING_TIMEOUT);
+        }
+        Row::SameId => {
+            let urls = rig.nodes.urls();
+            let answer = rig.load.ask(&json!({
+                "command": "sameId", "urls": urls, "events": SAME_ID_EVENTS, "times": SAME_ID_TIMES,
+            }))?;
+            findings.notes.push(format!(
+                "{SAME_ID_EVENTS} events; answers {}",
+                answer["statuses"]
+            ));
+        }
+        Row::Pause => {
+            for standstill in STANDSTILLS {
+                rig.nodes.signal(victim, Signal::Stop)?;
+                thread::sleep(standstill);
+                rig.nodes.signal(victim, Signal::Continue)?;
+                thread::sleep(CALM);
+            }
+        }
+        Row::DyingPublisher => {
+            let command = json!({"command": "die", "events": DYING_EVENTS});
+            rig.load.ask(&command).map(drop)?;
+        }
+    }
+    rig.load.wait_until_back(BACK_TIMEOUT)?;
+    thread::sleep(CALM);
+    rig.nodes.check_alive()?;
+    Ok(findings)
+}
+
+fn terminate(rig: &mut Rig, node: usize, findings: &mut Findings) -> Result<()> {
+    let (status, took) = rig.nodes.terminate(node, END_TIMEOUT)?;
+    let took = took.as_secs_f64();
+    match status {
+        Some(status) if status.success() => {
+            findings
+                .notes
+                .push(format!("ended with 0 after {took:.1} s"));
+        }
+        Some(status) => findings
+            .broken
+            .push(format!("ended with {status} after {took:.1} s")),
+        None => findings
+            .broken
+            .push(format!("did not end within {took:.1} s")),
+    }
+    Ok(())
+}
+
+fn flap(version: Version, rig: &mut Rig, findings: &mut Findings) -> Result<()> {
+    let before = rig.nodes.open_files()?;
+    for _ in 0..version.flaps() {
+        rig.redis()?.cut_all_clients()?;
+        thread::sleep(FLAP_INTERVAL);
+    }
+    thread::sleep(CALM);
+    let after = rig.nodes.open_files()?;
+    findings
+        .notes
+        .push(format!("open files {before} before, {after} after"));
+    if after > before + OPEN_FILES_MARGIN {
+        findings
+            .broken
+            .push(format!("open files grew from {before} to {after}"));
+    }
+    Ok(())
+}
+
+fn stop_reading(rig: &mut Rig, findings: &mut Findings) -> Result<()> {
+    let before = rig.nodes.peak_memory()?;
+    let answer = rig.load.ask(&json!({
+        "command": "stopReading",
+        "bytes": STOPPED_READER_BYTES,
+        "eventBytes": STOPPED_READER_EVENT_BYTES,
+    }))?;
+    let after = rig.nodes.peak_memory()?;
+    let is_closed = answer["closed"].as_bool().context("no `closed`")?;
+    let buffered = answer["buffered"].as_u64().unwrap_or(0);
+    findings.notes.push(format!(
+        "{} with {} kB on their way; peak memory of a node grew by {} kB",
+        if is_closed { "closed" } else { "not closed" },
+        buffered / 1000,
+        after.saturating_sub(before) / 1000
+    ));
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! `cargo xtask faults`: what breaks is broken, and what clients notice is counted.
+//!
+//! A rig of Redis, three nodes, HAProxy and unmodified socket.io clients, all on the loopback interface, is put up
+//! for each run; a fault is injected under load; and the checker in `xtask/faults` counts what was lost, came
+//! twice or in another order, among the messages that were acknowledged.
+
+mod daemon;
+mod haproxy;
+mod inject;
+mod load;
+mod nodes;
+mod outcome;
+mod ports;
+mod redis;
+mod report;
+mod rig;
+mod row;
+mod version;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
+
+use anyhow::{Context, Result, bail};
+
+use self::{
+    load::Plan,
+    outcome::Outcome,
+    report::Line,
+    rig::{Rig, Setup},
+    row::Row,
+    version::Version,
+};
+use crate::{bench, executables::Executables, metadata, node_modules, process, steps::seconds};
+
+/// What to break.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Args {
+    /// Numbers of rows in docs/reliability.md; all when left out.
+    #[arg(value_parser = parse_row)]
+    rows: Vec<Row>,
+    /// For continuous integration: the debug build, rows 1, 2, 3, 6 and 12 once. Implies --dry.
+    #[arg(long)]
+    short: bool,
+    /// With 6,000 clients, and with pauses of 30 s.
+    #[arg(long, conflicts_with = "short")]
+    full: bool,
+    /// How often each row runs; 5, or 1 with --short.
+    #[arg(long, value_name = "N")]
+    runs: Option<u32>,
+    /// Seed of the first run; each run has the next one.
+    #[arg(long, default_value_t = 1)]
+    seed: u32,
+    /// Clients; 600, or 6,000 with --full.
+    #[arg(long, value_name = "N")]
+    clients: Option<usize>,
+    /// Emits a second; 100, or 500 with --full.
+    #[arg(long, value_name = "N")]
+    rate: Option<u32>,
+    /// One node without Redis, for the rows that it can stand. Implies --dry.
+    #[arg(long, conflicts_with = "short")]
+    alone: bool,
+    /// Print the table and leave docs/reliability.md alone.
+    #[arg(long)]
+    dry: bool,
+}
+
+/// The short version, as continuous integration runs it.
+pub(crate) fn run_short() -> Result<()> {
+    run(&Args {
+        short: true,
+        seed: 1,
+        ..Args::default()
+    })
+}
+
+/// Runs the rows, prints or writes the table, and fails when something was broken that must not be.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let version = args.version();
+    rig::check_programs()?;
+    check_the_checker()?;
+    let profile: &[&str] = match version {
+        // Continuous integration has built it already.
+        Version::Short => &["--workspace", "--bins", "--examples"],
+        Version::Normal | Version::Full => &["--release", "--locked", "--package", "help-desk-ws"],
+    };
+    let executables = Executables::build(profile)?;
+    let executable = executables.path("help-desk-ws")?;
+    let made = args.made()?;
+    let machine = machine()?;
+    println!("{machine}; {made}");
+
+    let mut done = Vec::new();
+    for row in args.rows()? {
+        let mut outcomes = Vec::new();
+        let mut failures = Vec::new();
+        for run in 0..args.runs.unwrap_or_else(|| version.runs()) {
+            let seed = args.seed + run;
+            match one_run(row, seed, args, executable) {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(error) => {
+                    println!("row {} seed {seed}: NOT RUN: {error:#}", row.number());
+                    failures.push(format!("seed {seed}: {error:#}"));
+                }
+            }
+        }
+        done.push((row, outcomes, failures));
+    }
+    let lines: Vec<Line<'_>> = done
+        .iter()
+        .map(|(row, outcomes, failures)| Line {
+            row: *row,
+            outcomes,
+            failures,
+            made: &made,
+        })
+        .collect();
+    println!("\n{}", report::table(&lines));
+    if !(args.dry || args.short || args.alone) {
+        report::write(&lines, &machine, Path::new(PAGE))?;
+    }
+    let broken: Vec<String> = done
+        .iter()
+        .filter(|(_, outcomes, failures)| {
+            !failures.is_empty() || outcomes.iter().any(|outcome| !outcome.broken.is_empty())
+        })
+        .map(|(row, ..)| row.number().to_string())
+        .collect();
+    if !broken.is_empty() {
+        bail!(
+            "failed: row {}; logs and reports are in {}",
+            broken.join(", row "),
+            logs()?.display()
+        );
+    }
+    Ok(())
+}
+
+const PAGE: &str = "docs/reliability.md";
+
+/// What the checker is there to find is found, before it is believed.
+fn check_the_checker() -> Result<()> {
+    node_modules::install(Path::new(load::PROJECT))?;
+    let mut tests = Command::new("node");
+    tests.args(["--test", "--test-reporter=dot"]);
+    process::run(tests.current_dir(load::PROJECT))
+}
+
+fn one_run(row: Row, seed: u32, args: &Args, executable: &Path) -> Result<Outcome> {
+    let started = Instant::now();
+    let version = args.version();
+    let folder = logs()?.join(format!("row-{}-seed-{seed}", row.number()));
+    let mut rig = Rig::start(Setup {
+        executable,
+        folder: folder.clone(),
+        settings: row.settings(),
+        alone: args.alone,
+        plan: Plan {
+            clients: args.clients.unwrap_or_else(|| version.clients()),
+            rate: args.rate.unwrap_or_else(|| version.rate()),
+            seed,
+            stale_network: row == Row::HalfOpen,
+        },
+    })?;
+    let findings = inject::inject(row, version, seed, &mut rig)?;
+    let (report, json) = rig.load.report()?;
+    drop(rig);
+    fs::write(folder.join("report.json"), json.to_string())?;
+    let outcome = Outcome::judge(row, seed, report, findings);
+    println!(
+        "row {} seed {seed}: {} ({})\n  {}\n  {json}",
+        row.number(),
+        outcome.verdict(),
+        seconds(started.elapsed()),
+        outcome.notes.join("; ")
+    );
+    Ok(outcome)
+}
+
+/// Where each run leaves its logs and its report.
+fn logs() -> Result<PathBuf> {
+    Ok(metadata::target_directory()?.join("faults"))
+}
+
+impl Args {
+    fn version(&self) -> Version {
+        match (self.short, self.full) {
+            (true, _) => Version::Short,
+            (false, true) => Version::Full,
+            (false, false) => Version::Normal,
+        }
+    }
+
+    fn rows(&self) -> Result<Vec<Row>> {
+        let rows = if !self.rows.is_empty() {
+            self.rows.clone()
+        } else if self.short {
+            Row::SHORT.to_vec()
+        } else {
+            let all = Row::ALL.into_iter();
+            all.filter(|row| !self.alone || row.fits_one_node())
+                .collect()
+        };
+        if let Some(row) = rows.iter().find(|row| self.alone && !row.fits_one_node()) {
+            bail!("row {} needs several nodes", row.number());
+        }
+        Ok(rows)
+    }
+
+    /// What a row was run with.
+    fn made(&self) -> Result<String> {
+        let version = self.version();
+        Ok(format!(
+            "{} clients, {} emits a second, {}, {}",
+            self.clients.unwrap_or_else(|| version.clients()),
+            self.rate.unwrap_or_else(|| version.rate()),
+            word("date", &["-u", "+%F"], 0)?,
+            word("git", &["describe", "--always", "--dirty"], 0)?,
+        ))
+    }
+}
+
+/// The machine, and what the rig is made of.
+fn machine() -> Result<String> {
+    Ok(format!(
+        "{}; Redis {}, HAProxy {}, Node.js {}",
+        bench::machine()?,
+        word("redis-server", &["--version"], 2)?.trim_start_matches("v="),
+        word("haproxy", &["-v"], 2)?,
+        word("node", &["--version"], 0)?.trim_start_matches('v'),
+    ))
+}
+
+/// One word of what a program prints.
+fn word(program: &str, arguments: &[&str], index: usize) -> Result<String> {
+    let output = process::output(Command::new(program).args(arguments))?;
+    let word = output.split_whitespace().nth(index);
+    Ok(word.unwrap_or("unknown").to_owned())
+}
+
+fn parse_row(text: &str) -> Result<Row> {
+    let number = text.parse().context("a row is a number")?;
+    Row::from_number(number).with_context(|| {
+        let numbers = Row::ALL.map(|row| row.number().to_string());
+        format!("there is no row {number}; there are {}", numbers.join(", "))
+    })
+}

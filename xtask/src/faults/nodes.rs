@@ -1,0 +1,167 @@
+//! The nodes of the service.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::daemon::{Daemon, POLL_INTERVAL, Signal};
+
+pub(crate) const JWT_SECRET: &str = "faults-secret-of-at-least-32-bytes-long";
+pub(crate) const EMIT_TOKEN: &str = "faults-emit-token-of-at-least-32-bytes";
+
+/// Every place that a node may have, of which some are taken. A place is a port that HAProxy looks at.
+#[derive(Debug)]
+pub(crate) struct Nodes {
+    executable: PathBuf,
+    folder: PathBuf,
+    settings: Vec<(String, String)>,
+    places: Vec<(u16, Option<Daemon>)>,
+}
+
+impl Nodes {
+    /// Nobody runs yet.
+    pub(crate) fn new(
+        executable: &Path,
+        folder: &Path,
+        settings: Vec<(String, String)>,
+        ports: &[u16],
+    ) -> Self {
+        Self {
+            executable: executable.to_owned(),
+            folder: folder.to_owned(),
+            settings,
+            places: ports.iter().map(|port| (*port, None)).collect(),
+        }
+    }
+
+    /// Starts a node; returns once it accepts connections.
+    pub(crate) fn start(&mut self, index: usize) -> Result<()> {
+        let (port, place) = &mut self.places[index];
+        let mut command = Command::new(&self.executable);
+        command
+            .arg("serve")
+            .env("HOST", "127.0.0.1")
+            .env("PORT", port.to_string())
+            .env("JWT_SECRET", JWT_SECRET)
+            .env("EMIT_TOKEN", EMIT_TOKEN)
+            .envs(self.settings.iter().map(|(name, value)| (name, value)));
+        let mut node = Daemon::start(&format!("node-{index}"), &command, &self.folder, false)?;
+        node.wait_until_it_listens(*port)?;
+        *place = Some(node);
+        Ok(())
+    }
+
+    /// The places of those that run.
+    pub(crate) fn running(&self) -> Vec<usize> {
+        let taken = self.places.iter().enumerate();
+        taken
+            .filter(|(_, (_, node))| node.is_some())
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    /// Where those that run can be reached, each.
+    pub(crate) fn urls(&self) -> Vec<String> {
+        let taken = self.places.iter().filter(|(_, node)| node.is_some());
+        taken
+            .map(|(port, _)| format!("http://127.0.0.1:{port}"))
+            .collect()
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self, index: usize) -> Result<()> {
+        let mut node = self.places[index].1.take().context("no such node")?;
+        node.kill()
+    }
+
+    pub(crate) fn signal(&self, index: usize, signal: Signal) -> Result<()> {
+        self.get(index)?.signal(signal)
+    }
+
+    /// SIGTERM. Returns how it ended, and after how long; it is killed when it does not.
+    pub(crate) fn terminate(
+        &mut self,
+        index: usize,
+        timeout: Duration,
+    ) -> Result<(Option<ExitStatus>, Duration)> {
+        let mut node = self.places[index].1.take().context("no such node")?;
+        let started = Instant::now();
+        node.signal(Signal::Terminate)?;
+        let status = node.wait_for_end(timeout)?;
+        Ok((status, started.elapsed()))
+    }
+
+    /// Has a node send its clients away over `window`, and returns when none is left.
+    pub(crate) fn drain(&self, index: usize, window: Duration) -> Result<()> {
+        let port = self.places[index].0;
+        let begin = format!("/admin/drain?window={}s", window.as_secs());
+        let (status, body) = request(port, "POST", &begin)?;
+        if status != 202 {
+            bail!("POST {begin} was answered with {status}: {body}");
+        }
+        let deadline = Instant::now() + 2 * window + DRAIN_MARGIN;
+        loop {
+            let (_, body) = request(port, "GET", "/admin/drain")?;
+            let progress: Value = serde_json::from_str(&body)?;
+            if progress["clients"] == 0 {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("the drain does not end: {body}");
+            }
+            thread::sleep(10 * POLL_INTERVAL);
+        }
+    }
+
+    /// Open files of all.
+    pub(crate) fn open_files(&self) -> Result<usize> {
+        self.all().map(Daemon::open_files).sum()
+    }
+
+    /// The most memory that one of them has had, in bytes.
+    pub(crate) fn peak_memory(&self) -> Result<u64> {
+        let peaks: Result<Vec<u64>> = self.all().map(Daemon::peak_memory).collect();
+        Ok(peaks?.into_iter().max().unwrap_or(0))
+    }
+
+    /// Fails when one ended by itself.
+    pub(crate) fn check_alive(&mut self) -> Result<()> {
+        let taken = self.places.iter_mut();
+        taken
+            .filter_map(|(_, node)| node.as_mut())
+            .try_for_each(Daemon::check_alive)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Daemon> {
+        self.places.iter().filter_map(|(_, node)| node.as_ref())
+    }
+
+    fn get(&self, index: usize) -> Result<&Daemon> {
+        self.places[index].1.as_ref().context("no such node")
+    }
+}
+
+/// What a drain may take beyond its window.
+const DRAIN_MARGIN: Duration = Duration::from_secs(10);
+
+/// One request to a node; the status and the body of its answer.
+fn request(port: u16, method: &str, path: &str) -> Result<(u16, String)> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    Ok((status.context("no answer of HTTP")?, body.to_owned()))
+}

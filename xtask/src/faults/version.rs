@@ -1,0 +1,44 @@
+//! How much is run.
+
+/// A version of the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// For continuous integration: some rows, once.
+    Short,
+    /// All rows, several times.
+    Normal,
+    /// The same with as many clients as a machine of two cores can play.
+    Full,
+}
+
+impl Version {
+    pub(crate) fn runs(self) -> u32 {
+        match self {
+            Self::Short => 1,
+            Self::Normal | Self::Full => 5,
+        }
+    }
+
+    pub(crate) fn clients(self) -> usize {
+        match self {
+            Self::Short | Self::Normal => 600,
+            Self::Full => 6000,
+        }
+    }
+
+    /// Emits a second.
+    pub(crate) fn rate(self) -> u32 {
+        match self {
+            Self::Short | Self::Normal => 100,
+            Self::Full => 500,
+        }
+    }
+
+    /// How often the connections to Redis are cut, once a second.
+    pub(crate) fn flaps(self) -> u32 {
+        match self {
+            Self::Short | Self::Normal => 10,
+            Self::Full => 60,
+        }
+    }
+}

@@ -13,10 +13,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use super::{
-    daemon::{Daemon, POLL_INTERVAL},
-    ports::free_ports,
-};
+use super::daemon::{Daemon, POLL_INTERVAL};
 
 /// HAProxy, and its admin socket.
 #[derive(Debug)]
@@ -60,8 +57,8 @@ fn server_name(index: usize) -> String {
 const CHECKS_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Haproxy {
-    pub(crate) fn start(nodes: &[u16], folder: &Path) -> Result<Self> {
-        let [port, admin_port] = free_ports()?;
+    /// On `port`, with an admin socket on `admin_port`, in front of what listens on the ports of `nodes`.
+    pub(crate) fn start(port: u16, admin_port: u16, nodes: &[u16], folder: &Path) -> Result<Self> {
         let mut configuration = CONFIGURATION.to_owned();
         for (index, port) in nodes.iter().enumerate() {
             writeln!(
@@ -81,6 +78,7 @@ impl Haproxy {
         command.args(["-db", "-f"]).arg(&path);
         let mut daemon = Daemon::start("haproxy", &command, folder, false)?;
         daemon.wait_until_it_listens(port)?;
+        daemon.wait_until_it_listens(admin_port)?;
         Ok(Self {
             port,
             admin_port,

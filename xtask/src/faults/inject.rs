@@ -37,6 +37,8 @@ const OPEN_FILES_MARGIN: usize = 20;
 /// Twice what Linux holds of it on the way (`tcp_wmem`, 4 MiB) with the default of `SEND_QUEUE_BYTES`.
 const STOPPED_READER_BYTES: usize = 12_000_000;
 const STOPPED_READER_EVENT_BYTES: usize = 50_000;
+/// `SEND_QUEUE_BYTES` and `REPLAY_MAX_BYTES` are 1.3 MB together; the rest is for what passes through.
+const STOPPED_READER_MEMORY: u64 = 6_000_000;
 const SAME_ID_EVENTS: usize = 20;
 const SAME_ID_TIMES: usize = 100;
 const DYING_EVENTS: usize = 100;
@@ -162,13 +164,20 @@ fn stop_reading(rig: &mut Rig, findings: &mut Findings) -> Result<()> {
         "eventBytes": STOPPED_READER_EVENT_BYTES,
     }))?;
     let after = rig.nodes.peak_memory()?;
+    let grown = after.saturating_sub(before);
+    if grown > STOPPED_READER_MEMORY {
+        findings.broken.push(format!(
+            "a node took {} kB for a client that reads nothing",
+            grown / 1000
+        ));
+    }
     let is_closed = answer["closed"].as_bool().context("no `closed`")?;
     let buffered = answer["buffered"].as_u64().unwrap_or(0);
     findings.notes.push(format!(
         "{} with {} kB on their way; peak memory of a node grew by {} kB",
         if is_closed { "closed" } else { "not closed" },
         buffered / 1000,
-        after.saturating_sub(before) / 1000
+        grown / 1000
     ));
     Ok(())
 }

@@ -11,7 +11,8 @@ use anyhow::{Result, bail};
 /// may not be later.
 const RANGE: std::ops::Range<u16> = 10_240..32_768;
 
-/// Ports that are free now, below those of outgoing connections. Two runs side by side begin at different ones.
+/// Ports that are free now, below those of outgoing connections. All that a rig needs are asked for at once: the next
+/// call finds the same ones. Two programs side by side begin at different ones.
 pub(crate) fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT]> {
     let size = u32::from(RANGE.end - RANGE.start);
     let first = process::id().wrapping_mul(97) % size;

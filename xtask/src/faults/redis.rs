@@ -10,10 +10,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use super::{
-    daemon::{Daemon, Signal},
-    ports::free_ports,
-};
+use super::daemon::{Daemon, Signal};
 
 /// `redis-server` without persistence: whoever restarts it has an empty one.
 #[derive(Debug)]
@@ -24,8 +21,7 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    pub(crate) fn start(folder: &Path) -> Result<Self> {
-        let [port] = free_ports()?;
+    pub(crate) fn start(port: u16, folder: &Path) -> Result<Self> {
         Ok(Self {
             port,
             folder: folder.to_owned(),

@@ -58,19 +58,19 @@ impl Rig {
         }
         fs::create_dir_all(&folder)?;
         let folder = fs::canonicalize(folder)?;
+        let [redis_port, port, admin_port, nodes @ ..] = free_ports::<{ 3 + PLACES }>()?;
         let redis = if alone {
             None
         } else {
-            let redis = Redis::start(&folder)?;
+            let redis = Redis::start(redis_port, &folder)?;
             settings.push(("REDIS_URL".to_owned(), redis.url()));
             Some(redis)
         };
-        let ports = free_ports::<PLACES>()?;
-        let mut nodes = Nodes::new(executable, &folder, settings, &ports);
+        let mut haproxy = Haproxy::start(port, admin_port, &nodes, &folder)?;
+        let mut nodes = Nodes::new(executable, &folder, settings, &nodes);
         for index in 0..if alone { 1 } else { NODES } {
             nodes.start(index)?;
         }
-        let mut haproxy = Haproxy::start(&ports, &folder)?;
         haproxy.wait_until_up(&nodes.running())?;
         let mut load = Load::start(&haproxy.url(), plan, &folder)?;
         load.populate()?;

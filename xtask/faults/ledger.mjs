@@ -98,6 +98,11 @@ export class Ledger {
     return this.#in("away");
   }
 
+  /** How often a client lost its connection, so far. */
+  get disconnects() {
+    return [...this.#clients.values()].reduce((total, client) => total + client.lostAt.length, 0);
+  }
+
   /** How many messages clients that are connected still have to get. */
   get outstanding() {
     let sum = 0;
@@ -129,7 +134,7 @@ export class Ledger {
       reordered: sum("reordered"),
       // Not received by a client that was told so.
       excused: sum("excused"),
-      disconnects: ends.length,
+      disconnects: this.disconnects,
       recovered: clients.reduce((total, client) => total + client.recovered, 0),
       told: clients.reduce((total, client) => total + client.told, 0),
       gaveUp: this.#in("gave up"),

@@ -75,7 +75,11 @@ const commands = {
         since = Date.now();
       }
     }
-    return { away: ledger.away };
+    return {};
+  },
+
+  async disconnects() {
+    return { disconnects: ledger.disconnects };
   },
 
   async freeze() {

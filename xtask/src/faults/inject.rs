@@ -1,6 +1,9 @@
 //! What each row does to the rig.
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -19,6 +22,8 @@ pub(crate) struct Findings {
     pub(crate) notes: Vec<String>,
     /// What must not be.
     pub(crate) broken: Vec<String>,
+    /// Connections of clients that the row itself cut.
+    pub(crate) cut: u64,
 }
 
 /// Load before the first fault, and after the last.
@@ -29,7 +34,6 @@ const BACK_TIMEOUT: Duration = Duration::from_secs(30);
 const END_TIMEOUT: Duration = Duration::from_secs(11);
 /// Longer than the pauses of a client that tries again, so that not all are back on one node at once.
 const DRAIN_WINDOW: Duration = Duration::from_secs(5);
-const REDIS_AWAY: Duration = Duration::from_secs(2);
 const FLAP_INTERVAL: Duration = Duration::from_secs(1);
 const STANDSTILLS: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(10)];
 /// Sockets of clients come and go a little; a leak would grow with each cut.
@@ -63,22 +67,18 @@ pub(crate) fn inject(row: Row, version: Version, seed: u32, rig: &mut Rig) -> Re
                 terminate(rig, old, &mut findings)?;
             }
         }
-        Row::BalancerCut => {
-            rig.haproxy.cut(victim)?;
-            if running.len() > 1 {
-                rig.load.wait_until_back(BACK_TIMEOUT)?;
-            }
-            rig.haproxy.enable(victim)?;
-        }
+        Row::BalancerCut => move_clients(rig, victim, &mut findings)?,
         Row::RedisRestart => {
             rig.redis()?.kill()?;
-            thread::sleep(REDIS_AWAY);
+            move_clients(rig, victim, &mut findings)?;
             rig.redis()?.start_again()?;
         }
         Row::RedisPause => {
             for pause in Row::redis_pauses(version) {
                 rig.redis()?.signal(Signal::Stop)?;
-                thread::sleep(*pause);
+                let stopped = Instant::now();
+                move_clients(rig, victim, &mut findings)?;
+                thread::sleep(pause.saturating_sub(stopped.elapsed()));
                 rig.redis()?.signal(Signal::Continue)?;
                 thread::sleep(CALM);
             }
@@ -102,7 +102,12 @@ pub(crate) fn inject(row: Row, version: Version, seed: u32, rig: &mut Rig) -> Re
         Row::Pause => {
             for standstill in STANDSTILLS {
                 rig.nodes.signal(victim, Signal::Stop)?;
-                thread::sleep(standstill);
+                let stopped = Instant::now();
+                // In the longer one its clients move, and are gone when it wakes.
+                if standstill == STANDSTILLS[1] && running.len() > 1 {
+                    move_clients(rig, victim, &mut findings)?;
+                }
+                thread::sleep(standstill.saturating_sub(stopped.elapsed()));
                 rig.nodes.signal(victim, Signal::Continue)?;
                 thread::sleep(CALM);
             }
@@ -116,6 +121,18 @@ pub(crate) fn inject(row: Row, version: Version, seed: u32, rig: &mut Rig) -> Re
     thread::sleep(CALM);
     rig.nodes.check_alive()?;
     Ok(findings)
+}
+
+/// Has HAProxy cut the clients of a node, which come back elsewhere; or on the same one if there is no other.
+fn move_clients(rig: &mut Rig, node: usize, findings: &mut Findings) -> Result<()> {
+    let before = rig.load.disconnects()?;
+    rig.haproxy.cut(node)?;
+    if rig.nodes.running().len() > 1 {
+        rig.load.wait_until_back(BACK_TIMEOUT)?;
+    }
+    rig.haproxy.enable(node)?;
+    findings.cut += rig.load.disconnects()? - before;
+    Ok(())
 }
 
 fn terminate(rig: &mut Rig, node: usize, findings: &mut Findings) -> Result<()> {

@@ -155,6 +155,12 @@ impl Load {
             .map(drop)
     }
 
+    /// How often a client lost its connection, so far.
+    pub(crate) fn disconnects(&mut self) -> Result<u64> {
+        let answer = self.ask(&json!({"command": "disconnects"}))?;
+        answer["disconnects"].as_u64().context("no `disconnects`")
+    }
+
     /// Stops what goes through the network that can, without a word.
     pub(crate) fn freeze(&mut self) -> Result<()> {
         self.ask(&json!({"command": "freeze"})).map(drop)

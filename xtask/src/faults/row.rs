@@ -78,7 +78,7 @@ impl Row {
             Self::Terminate => "SIGTERM of one node of three",
             Self::RollingUpdate => "rolling update of three nodes",
             Self::BalancerCut => "load balancer cuts all clients of a node",
-            Self::RedisRestart => "Redis killed, 2 s later started empty",
+            Self::RedisRestart => "Redis killed, and started empty",
             Self::RedisPause => "Redis stops answering",
             Self::Flapping => "connections to Redis cut every second",
             Self::StoppedReader => "client stops reading, 12 MB go to its user",

@@ -1,11 +1,11 @@
 //! A process of the rig.
 
 use std::{
+    env,
     fs::{self, File},
-    io::Read as _,
     net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -53,7 +53,7 @@ impl Daemon {
             .arg(command.get_program())
             .args(command.get_args())
             .env_clear()
-            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .envs(env::var_os("PATH").map(|path| ("PATH", path)))
             .envs(
                 command
                     .get_envs()
@@ -141,9 +141,7 @@ impl Daemon {
     }
 
     /// Its input and output, once, when they are `piped`.
-    pub(crate) fn take_pipes(
-        &mut self,
-    ) -> Option<(std::process::ChildStdin, std::process::ChildStdout)> {
+    pub(crate) fn take_pipes(&mut self) -> Option<(ChildStdin, ChildStdout)> {
         Some((self.child.stdin.take()?, self.child.stdout.take()?))
     }
 
@@ -154,8 +152,7 @@ impl Daemon {
 
     /// The most memory that it has had, in bytes.
     pub(crate) fn peak_memory(&self) -> Result<u64> {
-        let mut status = String::new();
-        File::open(format!("/proc/{}/status", self.child.id()))?.read_to_string(&mut status)?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let kib: u64 = status
             .lines()
             .find_map(|line| line.strip_prefix("VmHWM:"))

@@ -106,7 +106,7 @@ impl Haproxy {
         }
     }
 
-    /// Ends every connection to a node, without a word of the node.
+    /// Ends every connection to a node, without a word of the node, and sends it no more.
     pub(crate) fn cut(&self, node: usize) -> Result<()> {
         let server = format!("nodes/{}", server_name(node));
         self.command(&format!("disable server {server}"))?;

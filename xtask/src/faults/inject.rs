@@ -74,7 +74,7 @@ pub(crate) fn inject(row: Row, version: Version, seed: u32, rig: &mut Rig) -> Re
             rig.redis()?.start_again()?;
         }
         Row::RedisPause => {
-            for pause in Row::redis_pauses(version) {
+            for pause in version.redis_pauses() {
                 rig.redis()?.signal(Signal::Stop)?;
                 let stopped = Instant::now();
                 move_clients(rig, victim, &mut findings)?;

@@ -218,7 +218,12 @@ impl Args {
             self.clients.unwrap_or_else(|| version.clients()),
             self.rate.unwrap_or_else(|| version.rate()),
             word("date", &["-u", "+%F"], 0)?,
-            word("git", &["describe", "--always", "--dirty"], 0)?,
+            // The last change to the service, not to the rig.
+            word(
+                "git",
+                &["log", "-1", "--format=%h", "--", "crates", "Cargo.lock"],
+                0
+            )?,
         ))
     }
 }

@@ -146,3 +146,79 @@ impl Worst<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What is said of a run in which everything went well but these fields.
+    fn check(row: Row, fields: Value, verdict: &str) {
+        let mut report = json!({
+            "acknowledged": 10, "received": 10, "lost": 0, "duplicated": 0, "reordered": 0, "excused": 0,
+            "disconnects": 3, "recovered": 3, "told": 0, "gaveUp": 0, "serverDisconnects": 0, "refused": 0,
+            "stillAway": 0, "gapMs": {"p50": 1.0, "p99": 1.0, "max": 1.0}, "backMs": 1.0, "noticedMs": 1.0,
+            "closesPerSecond": 3, "ackMs": null, "delayMs": null, "repeated": 0, "abandoned": 0, "rejected": 0,
+            "statuses": {},
+        });
+        for (name, value) in fields.as_object().unwrap() {
+            report[name] = value.clone();
+        }
+        let findings = Findings {
+            cut: 3,
+            ..Findings::default()
+        };
+        let report = serde_json::from_value(report).unwrap();
+        assert_eq!(Outcome::judge(row, 1, report, findings).verdict(), verdict);
+    }
+
+    #[test]
+    fn what_must_not_be_fails() {
+        check(Row::Kill, json!({}), "passed");
+        for (field, verdict) in [
+            ("lost", "FAILED: 1 lost"),
+            ("duplicated", "FAILED: 1 duplicated"),
+            ("reordered", "FAILED: 1 reordered"),
+            ("gaveUp", "FAILED: 1 clients gave up"),
+            (
+                "serverDisconnects",
+                "FAILED: 1 clients sent away by DISCONNECT",
+            ),
+            ("refused", "FAILED: 1 clients refused"),
+            ("stillAway", "FAILED: 1 clients not back"),
+            ("rejected", "FAILED: 1 emits refused with 4xx"),
+        ] {
+            check(Row::Kill, json!({field: 1}), verdict);
+        }
+        check(
+            Row::Kill,
+            json!({"received": 0}),
+            "FAILED: nothing was delivered",
+        );
+    }
+
+    #[test]
+    fn a_fault_behind_the_nodes_costs_no_connection_but_those_that_were_cut() {
+        check(Row::RedisRestart, json!({}), "passed");
+        check(
+            Row::RedisRestart,
+            json!({"disconnects": 5}),
+            "FAILED: 2 connections were lost that nobody cut",
+        );
+    }
+
+    #[test]
+    fn a_missed_time_is_late_and_does_not_fail() {
+        check(
+            Row::Kill,
+            json!({"backMs": 5100.0}),
+            "late: all back after 5.1 s",
+        );
+        check(
+            Row::RollingUpdate,
+            json!({"gapMs": {"p50": 1.0, "p99": 1.0, "max": 14000.0}}),
+            "late: gap 14.0 s",
+        );
+    }
+}

@@ -33,3 +33,17 @@ pub(crate) fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT]> {
         Err(_) => bail!("no {COUNT} ports are free"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_port_is_another_one_of_the_range() {
+        let ports = free_ports::<8>().unwrap();
+        for (index, port) in ports.iter().enumerate() {
+            assert!(RANGE.contains(port), "{port}");
+            assert!(!ports[..index].contains(port), "{ports:?}");
+        }
+    }
+}

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use super::version::Version;
-
 /// One fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Row {
@@ -117,16 +115,6 @@ impl Row {
             ]
         } else {
             Vec::new()
-        }
-    }
-
-    /// How long Redis stops answering, in each run one after the other.
-    pub(crate) fn redis_pauses(version: Version) -> &'static [Duration] {
-        const SHORT: Duration = Duration::from_secs(5);
-        const LONG: Duration = Duration::from_secs(30);
-        match version {
-            Version::Short | Version::Normal => &[SHORT],
-            Version::Full => &[SHORT, LONG],
         }
     }
 }

@@ -1,5 +1,7 @@
 //! How much is run.
 
+use std::time::Duration;
+
 /// A version of the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
@@ -39,6 +41,16 @@ impl Version {
         match self {
             Self::Short | Self::Normal => 10,
             Self::Full => 60,
+        }
+    }
+
+    /// How long Redis stops answering, one after the other.
+    pub(crate) fn redis_pauses(self) -> &'static [Duration] {
+        const SHORT: Duration = Duration::from_secs(5);
+        const LONG: Duration = Duration::from_secs(30);
+        match self {
+            Self::Short | Self::Normal => &[SHORT],
+            Self::Full => &[SHORT, LONG],
         }
     }
 }

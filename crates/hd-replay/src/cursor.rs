@@ -22,6 +22,10 @@ pub struct Cursor {
     pub log: LogId,
     /// What the client has not got is after it.
     pub start: Offset,
+    /// The offset that the client showed when it was given this cursor, where
+    /// that does not count. The client goes on showing it until it is sent
+    /// something.
+    pub stale: Option<Offset>,
     /// The public id that the client keeps, at most 255 bytes.
     pub sid: String,
 }
@@ -39,6 +43,46 @@ pub enum CursorError {
 }
 
 impl Cursor {
+    /// The cursor of a client that begins anew, at the end of a log. It showed
+    /// `before`, unless that was no cursor, and `shown`.
+    #[must_use]
+    pub fn anew(
+        identity: u64,
+        (log, last): (LogId, Offset),
+        sid: String,
+        before: Option<&Self>,
+        shown: Option<Offset>,
+    ) -> Self {
+        let is_own = before.is_some_and(|before| {
+            before.log == log && before.identity == identity && before.stale != shown
+        });
+        let (start, stale) = match shown {
+            // It is ahead of the log, and of another log, or of what somebody
+            // else was sent. When the client shows it again, it was sent
+            // nothing, or an event of this log at that very offset. Nobody
+            // knows: it is before any log.
+            Some(shown) if shown > last && !is_own => (Offset::default(), Some(shown)),
+            _ => (last, None),
+        };
+        Self {
+            identity,
+            log,
+            start,
+            stale,
+            sid,
+        }
+    }
+
+    /// After which offset the client has got nothing, when it shows this one as
+    /// the last that it was sent.
+    #[must_use]
+    pub fn after(&self, shown: Option<Offset>) -> Offset {
+        match shown {
+            Some(shown) if self.stale != Some(shown) => shown.max(self.start),
+            _ => self.start,
+        }
+    }
+
     /// The cursor as text, with a code over it by `mac`.
     ///
     /// # Panics
@@ -48,11 +92,14 @@ impl Cursor {
     pub fn seal(&self, mac: impl FnOnce(&[u8]) -> [u8; MAC_BYTES]) -> String {
         let mut bytes = Vec::with_capacity(FIXED_BYTES + self.sid.len() + MAC_BYTES);
         bytes.push(VERSION);
+        let stale = self.stale.unwrap_or_default();
         for number in [
             self.identity,
             self.log.0,
             self.start.millis(),
             self.start.count(),
+            stale.millis(),
+            stale.count(),
         ] {
             bytes.extend_from_slice(&number.to_be_bytes());
         }
@@ -97,6 +144,9 @@ impl Cursor {
         let (log, bytes) = number(bytes)?;
         let (millis, bytes) = number(bytes)?;
         let (count, bytes) = number(bytes)?;
+        let (stale_millis, bytes) = number(bytes)?;
+        let (stale_count, bytes) = number(bytes)?;
+        let stale = Offset::new(stale_millis, stale_count);
         let (&len, sid) = bytes.split_first()?;
         if sid.len() != usize::from(len) {
             return None;
@@ -105,6 +155,7 @@ impl Cursor {
             identity,
             log: LogId(log),
             start: Offset::new(millis, count),
+            stale: (stale != Offset::default()).then_some(stale),
             sid: String::from_utf8(sid.to_vec()).ok()?,
         })
     }
@@ -115,8 +166,8 @@ fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     Some((u64::from_be_bytes(*number), rest))
 }
 
-const VERSION: u8 = 1;
-/// Version, four numbers, and the length of the sid.
-const FIXED_BYTES: usize = 1 + 4 * 8 + 1;
+const VERSION: u8 = 2;
+/// Version, six numbers, and the length of the sid.
+const FIXED_BYTES: usize = 1 + 6 * 8 + 1;
 /// The longest text that a cursor can be: base64 takes four for three.
 const MAX_TEXT_BYTES: usize = (FIXED_BYTES + 255 + MAC_BYTES).div_ceil(3) * 4;

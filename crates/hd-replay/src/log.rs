@@ -27,6 +27,9 @@ pub struct Log<E> {
     last: Offset,
     /// The latest event that was dropped since the whole log was full.
     dropped: Option<Offset>,
+    /// The latest event whose time was over. Clocks are set back, and differ
+    /// between who appends and who asks: the time alone does not tell.
+    expired: Option<Offset>,
 }
 
 /// An event to append.
@@ -84,8 +87,8 @@ impl<E> Log<E> {
         Self::starting_at(config, Offset::new(now_millis, 0))
     }
 
-    /// An empty log that begins at an offset: that of a log which it is a copy
-    /// of.
+    /// An empty log that begins after an offset: that of a log which it is a copy
+    /// of. What is up to the offset is not in it, and it says so.
     #[must_use]
     pub fn starting_at(config: LogConfig, began: Offset) -> Self {
         Self {
@@ -98,6 +101,7 @@ impl<E> Log<E> {
             began,
             last: began,
             dropped: None,
+            expired: None,
         }
     }
 
@@ -144,7 +148,9 @@ impl<E> Log<E> {
     }
 
     /// Appends an event under an offset of
-    /// [`next_offset`](Self::next_offset).
+    /// [`next_offset`](Self::next_offset), or under the one that it has in the
+    /// log that this one is a copy of. Its life is counted from `now_millis`:
+    /// in a copy, the offset's.
     ///
     /// # Panics
     ///
@@ -193,7 +199,7 @@ impl<E> Log<E> {
         while let Some((offset, _)) = self.all.front()
             && offset.millis().saturating_add(ttl) < now_millis
         {
-            self.drop_oldest();
+            self.expired = self.drop_oldest();
         }
     }
 
@@ -216,6 +222,9 @@ impl<E> Log<E> {
             return Err(Gap::AfterLog);
         }
         if after.millis().saturating_add(self.config.ttl_millis()) < now_millis {
+            return Err(Gap::TooOld);
+        }
+        if self.expired.is_some_and(|expired| expired > after) {
             return Err(Gap::TooOld);
         }
         if self.dropped.is_some_and(|dropped| dropped > after) {

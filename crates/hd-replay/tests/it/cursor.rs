@@ -5,6 +5,7 @@ fn cursor() -> Cursor {
         identity: 42,
         log: LogId(7),
         start: Offset::new(1_764_072_000_123, 2),
+        stale: None,
         sid: "BwcHBwcHBwcHBwcHBwcH".to_owned(),
     }
 }
@@ -24,8 +25,89 @@ fn mac(key: u8) -> impl Fn(&[u8]) -> [u8; MAC_BYTES] {
 #[test]
 fn comes_back_as_it_was() {
     let text = cursor().seal(mac(1));
-    assert_eq!(text.len(), 94, "{text}");
+    assert_eq!(text.len(), 115, "{text}");
     assert_eq!(Cursor::open(&text, mac(1)), Ok(cursor()));
+
+    let stale = Some(Offset::new(1_764_072_000_500, 0));
+    let cursor = Cursor { stale, ..cursor() };
+    assert_eq!(Cursor::open(&cursor.seal(mac(1)), mac(1)), Ok(cursor));
+}
+
+#[test]
+fn an_offset_from_before_the_cursor_does_not_count() {
+    let start = cursor().start;
+    assert_eq!(cursor().after(None), start);
+    assert_eq!(cursor().after(Some(later(1))), later(1));
+    // It was sent nothing since it was given the cursor, and keeps showing what
+    // it was sent before.
+    let before = Offset::new(start.millis() - 1, 0);
+    assert_eq!(cursor().after(Some(before)), start);
+}
+
+#[test]
+fn an_offset_of_another_log_does_not_count_though_it_is_a_later_time() {
+    let before = Cursor {
+        log: LogId(6),
+        ..cursor()
+    };
+    for before in [Some(&before), None] {
+        let cursor = anew(before, Some(later(10)));
+        // It was sent nothing, or an event at this very time.
+        assert_eq!(cursor.after(Some(later(10))), Offset::default());
+        assert_eq!(cursor.after(Some(later(5))), later(5));
+        assert_eq!(cursor.after(Some(later(11))), later(11));
+    }
+    let start = cursor().start;
+    assert_eq!(anew(Some(&before), Some(start)).after(Some(start)), start);
+}
+
+#[test]
+fn an_offset_that_did_not_count_does_not_count_the_next_time() {
+    let first = anew(None, Some(later(10)));
+    let second = anew(Some(&first), Some(later(10)));
+    assert_eq!(second.after(Some(later(10))), Offset::default());
+    let next = Offset::new(later(11).millis(), 0);
+    let place = (LogId(7), next);
+    let third = Cursor::anew(42, place, String::new(), Some(&second), Some(later(10)));
+    assert_eq!(third.after(Some(later(10))), next);
+}
+
+#[test]
+fn what_a_client_has_got_already_counts_where_the_log_is_behind_it() {
+    let cursor = anew(Some(&cursor()), Some(later(10)));
+    assert_eq!(cursor.after(Some(later(10))), later(10));
+}
+
+#[test]
+fn what_somebody_else_has_got_does_not_count() {
+    let before = Cursor {
+        identity: 43,
+        ..cursor()
+    };
+    let start = cursor().start;
+    assert_eq!(anew(Some(&before), Some(start)).after(Some(start)), start);
+    // The log is behind it: nobody knows whether this is that event again.
+    let cursor = anew(Some(&before), Some(later(10)));
+    assert_eq!(cursor.after(Some(later(10))), Offset::default());
+    assert_eq!(cursor.after(Some(later(5))), later(5));
+    let next = anew(Some(&cursor), Some(later(10)));
+    assert_eq!(next.after(Some(later(10))), Offset::default());
+}
+
+fn later(millis: u64) -> Offset {
+    Offset::new(cursor().start.millis() + millis, 0)
+}
+
+/// For the client of [`cursor`], which showed these.
+fn anew(before: Option<&Cursor>, shown: Option<Offset>) -> Cursor {
+    let Cursor {
+        identity,
+        log,
+        start,
+        sid,
+        ..
+    } = cursor();
+    Cursor::anew(identity, (log, start), sid, before, shown)
 }
 
 #[test]
@@ -58,7 +140,7 @@ fn what_is_no_cursor_is_refused() {
 #[test]
 fn a_later_version_is_malformed_though_well_sealed() {
     use base64::Engine as _;
-    let bytes = [2_u8; 40];
+    let bytes = [3_u8; 60];
     let text =
         base64::prelude::BASE64_URL_SAFE_NO_PAD.encode([&bytes[..], &mac(1)(&bytes)[..]].concat());
     assert_eq!(Cursor::open(&text, mac(1)), Err(CursorError::Malformed));

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use hd_replay::{Gap, NewEntry, Offset};
+use hd_replay::{Gap, Log, LogConfig, NewEntry, Offset};
 
 use super::{HOUR, NOON, log, missed, room, rooms, send};
 
@@ -107,6 +107,28 @@ fn who_is_away_for_too_long_has_a_gap_though_nothing_was_sent() {
     let day = NOON + 24 * HOUR;
     assert_eq!(missed(&log, &["ana"], before, day), Ok(vec![]));
     assert_eq!(missed(&log, &["ana"], before, day + 1), Err(Gap::TooOld));
+}
+
+#[test]
+fn what_has_expired_is_a_gap_though_the_clock_is_set_back() {
+    let mut log = log();
+    let before = log.last_offset();
+    send(&mut log, &["ana"], "one", NOON);
+    let day = NOON + 24 * HOUR;
+    log.expire(day + 1);
+    assert_eq!(missed(&log, &["ana"], before, day), Err(Gap::TooOld));
+    let after = log.last_offset();
+    assert_eq!(missed(&log, &["ana"], after, day), Ok(vec![]));
+}
+
+#[test]
+fn a_copy_of_the_rest_of_a_log_says_what_it_has_not() {
+    let [began, next] = [0, 1].map(|count| Offset::new(NOON, count));
+    let mut log = Log::starting_at(LogConfig::default(), began);
+    log.append(next, NewEntry::to(&[], 3, "one"), NOON);
+    assert_eq!(missed(&log, &[], began, NOON), Ok(vec!["one"]));
+    let before = Offset::new(NOON - 1, 9);
+    assert_eq!(missed(&log, &[], before, NOON), Err(Gap::BeforeLog));
 }
 
 #[test]

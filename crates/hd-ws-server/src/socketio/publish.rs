@@ -124,7 +124,8 @@ impl Namespace {
             tracing::error!(%offset, "an event of the shared log is out of order");
             return Emitted::sent(0);
         }
-        append(log, offset, publication, &emission, unix_millis());
+        // Its life began when it was published, which may be long ago.
+        append(log, offset, publication, &emission, offset.millis());
         let emitted = self.send(publication.audience, &emission);
         drop(ordered);
         if let Some(advanced) = &self.order().advanced {
@@ -189,7 +190,7 @@ impl Order {
         came_back: Option<&CameBack>,
     ) -> Option<impl Future<Output = ()> + Send + use<'_>> {
         let advanced = self.advanced.as_ref()?;
-        let offset: Offset = came_back?.offset.as_deref()?.parse().ok()?;
+        let offset = self.recovery.as_ref()?.place(came_back?)?;
         let has_come = move || {
             let ordered = self.lock();
             ordered

@@ -9,10 +9,11 @@
 use std::fmt;
 
 use engineio_proto::{EncodedPacket, Sid};
-use hd_replay::{Cursor, CursorError, Gap, LogConfig, LogId, MAC_BYTES, Offset};
+use hd_replay::{Cursor, CursorError, Gap, Log, LogConfig, LogId, MAC_BYTES, Offset};
 use hd_rooms::RoomName;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use socketio_proto::Encoded;
 
 use super::publish::Ordered;
 use crate::engine::new_sid;
@@ -113,7 +114,7 @@ impl RecoveryRefusal {
 #[derive(Debug)]
 pub(super) struct CameBack {
     pid: String,
-    pub(super) offset: Option<String>,
+    offset: Option<String>,
 }
 
 /// A client's place in the log.
@@ -153,6 +154,12 @@ impl CameBack {
             offset: text(auth.offset),
         })
     }
+
+    /// Its offset; none when nothing was sent to it.
+    fn shown(&self) -> Result<Option<Offset>, RecoveryRefusal> {
+        let offset = self.offset.as_deref().map(str::parse).transpose();
+        offset.map_err(|_| RecoveryRefusal::Offset)
+    }
 }
 
 impl Recovery {
@@ -179,37 +186,48 @@ impl Recovery {
         let Some(log) = &ordered.log else {
             return Resumed::without_recovery();
         };
-        let outcome = match came_back {
-            None => RecoveryOutcome::None,
-            Some(CameBack { pid, offset }) => {
-                let found = self
-                    .position(identity, &pid, offset.as_deref())
-                    .and_then(|(sid, after)| Ok((sid, log.missed(rooms, after, now_millis)?)));
-                match found {
-                    Ok((sid, missed)) => {
-                        let events = u32::try_from(missed.len()).unwrap_or(u32::MAX);
-                        let missed = missed.into_iter();
-                        return Resumed {
-                            sid,
-                            pid: Some(pid),
-                            missed: missed
-                                .flat_map(|(_, event)| event.packets())
-                                .cloned()
-                                .collect(),
-                            outcome: RecoveryOutcome::Recovered { events },
-                        };
-                    }
-                    Err(refusal) => RecoveryOutcome::Refused(refusal),
+        let Some(came_back) = came_back else {
+            return self.begin_anew(identity, log, None, None, RecoveryOutcome::None);
+        };
+        let cursor = self.open(&came_back.pid);
+        let shown = came_back.shown();
+        let found = self
+            .position(identity, &cursor, shown)
+            .and_then(|(sid, after)| Ok((sid, log.missed(rooms, after, now_millis)?)));
+        match found {
+            Ok((sid, missed)) => {
+                let events = u32::try_from(missed.len()).unwrap_or(u32::MAX);
+                let missed = missed.into_iter();
+                Resumed {
+                    sid,
+                    pid: Some(came_back.pid),
+                    missed: missed
+                        .flat_map(|(_, event)| event.packets())
+                        .cloned()
+                        .collect(),
+                    outcome: RecoveryOutcome::Recovered { events },
                 }
             }
-        };
+            Err(refusal) => {
+                let outcome = RecoveryOutcome::Refused(refusal);
+                let shown = shown.unwrap_or_default();
+                self.begin_anew(identity, log, cursor.ok().as_ref(), shown, outcome)
+            }
+        }
+    }
+
+    /// A place at the end of the log. The client showed these.
+    fn begin_anew(
+        &self,
+        identity: u64,
+        log: &Log<Encoded>,
+        before: Option<&Cursor>,
+        shown: Option<Offset>,
+        outcome: RecoveryOutcome,
+    ) -> Resumed {
         let sid = new_sid();
-        let cursor = Cursor {
-            identity,
-            log: self.log,
-            start: log.last_offset(),
-            sid: sid.as_str().to_owned(),
-        };
+        let end = (self.log, log.last_offset());
+        let cursor = Cursor::anew(identity, end, sid.as_str().to_owned(), before, shown);
         Resumed {
             sid,
             pid: self.macs.first().map(|mac| cursor.seal(mac)),
@@ -218,14 +236,21 @@ impl Recovery {
         }
     }
 
+    /// After which offset a client of this log has got nothing.
+    pub(super) fn place(&self, came_back: &CameBack) -> Option<Offset> {
+        let cursor = self.open(&came_back.pid).ok()?;
+        let shown = came_back.shown().ok()?;
+        (cursor.log == self.log).then(|| cursor.after(shown))
+    }
+
     /// Who a client was, and after which offset it has got nothing.
     fn position(
         &self,
         identity: u64,
-        pid: &str,
-        offset: Option<&str>,
+        cursor: &Result<Cursor, CursorError>,
+        shown: Result<Option<Offset>, RecoveryRefusal>,
     ) -> Result<(Sid, Offset), RecoveryRefusal> {
-        let cursor = self.open(pid)?;
+        let cursor = cursor.as_ref().map_err(|error| *error)?;
         if cursor.identity != identity {
             return Err(RecoveryRefusal::OtherIdentity);
         }
@@ -233,12 +258,7 @@ impl Recovery {
             return Err(RecoveryRefusal::OtherLog);
         }
         let sid = cursor.sid.parse().map_err(|_| CursorError::Malformed)?;
-        let after = match offset {
-            // Nothing was sent to it.
-            None => cursor.start,
-            Some(offset) => offset.parse().map_err(|_| RecoveryRefusal::Offset)?,
-        };
-        Ok((sid, after))
+        Ok((sid, cursor.after(shown?)))
     }
 
     fn open(&self, pid: &str) -> Result<Cursor, CursorError> {

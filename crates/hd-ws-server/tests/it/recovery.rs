@@ -273,6 +273,24 @@ fn a_pid_is_good_for_its_own_user_only() {
 }
 
 #[test]
+fn what_somebody_else_was_sent_on_the_same_page_does_not_count() {
+    let server = start();
+    let mut client = Peer::connect(&server, ANA);
+    publish(&server, &to("ana"), 1);
+    assert_eq!(client.next(), 1);
+    client.drop_connection(&server);
+    publish(&server, &to("luis"), 2);
+
+    // It goes on showing Ana's offset until Luis is sent something.
+    let luis = r#""user":43,"room":"luis""#;
+    let first = client.back(&server, luis);
+    first.assert_refused(&client, RecoveryRefusal::OtherIdentity);
+    first.drop_connection(&server);
+    publish(&server, &to("luis"), 3);
+    first.back(&server, luis).assert_recovered(&first, &[3]);
+}
+
+#[test]
 fn a_pid_that_was_made_up_or_sealed_by_others_recovers_nothing() {
     let (server, other) = (start(), start_with(LogConfig::default(), vec![mac(2)]));
     let mut client = Peer::connect(&other, ANA);
@@ -299,15 +317,25 @@ fn a_pid_of_a_former_key_is_good_but_not_of_a_former_log() {
 fn an_offset_that_is_none_or_of_no_event_recovers_nothing() {
     let server = start();
     let mut client = Peer::connect(&server, ANA);
-    client.offset = Some("later".to_owned());
-    client
-        .back(&server, ANA)
-        .assert_refused(&client, RecoveryRefusal::Offset);
-    for (offset, gap) in [("99999999999999-0", Gap::AfterLog), ("1-0", Gap::BeforeLog)] {
+    let after_log = RecoveryRefusal::Gap(Gap::AfterLog);
+    for (offset, refusal) in [
+        ("later", RecoveryRefusal::Offset),
+        ("99999999999999-0", after_log),
+    ] {
         client.offset = Some(offset.to_owned());
         let back = client.back(&server, ANA);
-        back.assert_refused(&client, RecoveryRefusal::Gap(gap));
+        back.assert_refused(&client, refusal);
     }
+}
+
+#[test]
+fn an_offset_from_before_the_pid_says_that_nothing_was_sent_since() {
+    let server = start();
+    publish(&server, &to("ana"), 1);
+    let mut client = Peer::connect(&server, ANA);
+    client.offset = Some("1-0".to_owned());
+    publish(&server, &to("ana"), 2);
+    client.back(&server, ANA).assert_recovered(&client, &[2]);
 }
 
 #[test]
@@ -415,6 +443,16 @@ fn an_event_has_a_life_of_its_own() {
 }
 
 fn publish_at(server: &SocketServer, audience: &Audience, number: u32, offset: Offset) {
+    publish_at_with_ttl(server, audience, number, offset, None);
+}
+
+fn publish_at_with_ttl(
+    server: &SocketServer,
+    audience: &Audience,
+    number: u32,
+    offset: Offset,
+    ttl: Option<Duration>,
+) {
     let number = RawValue::from_string(number.to_string()).expect("a number");
     server.namespace.publish_at(
         offset,
@@ -422,7 +460,7 @@ fn publish_at(server: &SocketServer, audience: &Audience, number: u32, offset: O
             audience,
             name: EventName::new("e").expect("not reserved"),
             args: OutgoingArgs::new(&[&*number]),
-            ttl: None,
+            ttl,
             id: None,
         },
     );
@@ -476,6 +514,34 @@ fn a_process_that_lags_behind_waits_until_it_is_where_the_client_was() {
     }
     let back = Peer::let_in(&behind, websocket);
     back.assert_recovered(&client, &[3]);
+}
+
+#[test]
+fn a_process_that_lags_behind_waits_for_a_client_that_was_sent_nothing() {
+    let at = shared_offsets();
+    let (ahead, behind) = (start_shared(at(0)), start_shared(at(0)));
+    publish_at(&ahead, &to("luis"), 1, at(1));
+    let client = Peer::connect(&ahead, ANA);
+    let websocket = Peer::ask(&behind, &client.auth(ANA));
+    assert_eq!(behind.next_event().what, "connect");
+    publish_at(&behind, &to("luis"), 1, at(1));
+    Peer::let_in(&behind, websocket).assert_recovered(&client, &[]);
+}
+
+#[test]
+fn the_life_of_an_event_of_a_shared_log_began_when_it_was_published() {
+    let at = shared_offsets(); // a second ago
+    let server = start_shared(at(0));
+    let client = Peer::connect(&server, ANA);
+    client.drop_connection(&server);
+    let ana = to("ana");
+    for (number, ttl) in [
+        (1, Duration::from_millis(500)),
+        (2, Duration::from_secs(60)),
+    ] {
+        publish_at_with_ttl(&server, &ana, number, at(number.into()), Some(ttl));
+    }
+    client.back(&server, ANA).assert_recovered(&client, &[2]);
 }
 
 #[test]

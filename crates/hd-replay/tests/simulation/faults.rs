@@ -1,0 +1,182 @@
+//! What goes wrong, until it is calm.
+
+use super::device::Phase;
+use super::mutant::Mutant;
+use super::node::{Frame, Life, Node};
+use super::plan::Weather;
+use super::world::{Step, World};
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    CutOne,
+    CutMany,
+    Crash,
+    Deploy,
+    ClockStep,
+    Pause,
+    SwitchUser,
+    LoseStream,
+}
+
+impl World {
+    pub(crate) fn fault(&mut self) {
+        if self.is_calm {
+            return;
+        }
+        let often = [Fault::CutOne, Fault::CutOne, Fault::CutMany, Fault::Deploy];
+        let seldom = [Fault::Crash, Fault::ClockStep, Fault::Pause];
+        let rough = [Fault::SwitchUser, Fault::SwitchUser, Fault::LoseStream];
+        let is_rough = self.plan.weather == Weather::Rough;
+        let fault = match self.random.below(10) {
+            0..=4 => often[self.random.below(often.len())],
+            5 | 6 if is_rough => rough[self.random.below(rough.len())],
+            _ => seldom[self.random.below(seldom.len())],
+        };
+        self.counts.faults += 1;
+        self.note(|_| format!("fault: {fault:?}"));
+        match fault {
+            Fault::CutOne => self.cut_some(1),
+            Fault::CutMany => self.cut_some(10),
+            Fault::Crash => self.crash(),
+            Fault::Deploy => self.deploy(),
+            Fault::ClockStep => self.step_a_clock(),
+            Fault::Pause => self.pause(),
+            Fault::SwitchUser => self.switch_user(),
+            Fault::LoseStream => self.lose_stream(),
+        }
+        let mean = self.plan.mean_time_between_faults;
+        self.after(1, 2 * mean, Step::Fault);
+    }
+
+    pub(crate) fn calm(&mut self) {
+        self.note(|_| "calm".to_owned());
+        self.is_calm = true;
+        self.stream_paused_until = 0;
+        if self
+            .nodes_that(|life| life != Life::Dead && life != Life::Draining)
+            .is_empty()
+        {
+            self.start_node();
+        }
+    }
+
+    pub(crate) fn start_node(&mut self) {
+        let skew = self.any_skew(5_000);
+        self.nodes.push(Node::new(self.plan.log, skew, self.mutant));
+        self.wake(self.nodes.len() - 1);
+    }
+
+    fn any_skew(&mut self, most: i64) -> i64 {
+        let width = 2 * most.unsigned_abs();
+        most.saturating_sub_unsigned(self.random.between(0, width))
+    }
+
+    fn cut_some(&mut self, most: usize) {
+        for _ in 0..most {
+            let device = self.random.below(self.devices.len());
+            if let Some(id) = self.devices[device].connection() {
+                self.cut(id);
+            }
+        }
+    }
+
+    fn crash(&mut self) {
+        let up = self.nodes_that(|life| life != Life::Dead);
+        let Some(node) = self.random.pick(&up) else {
+            return;
+        };
+        self.nodes[node].life = Life::Dead;
+        for id in self.connections_of(node) {
+            self.cut(id);
+            self.node_notices(id);
+        }
+        self.after(500, 10_000, Step::StartNode);
+    }
+
+    /// Starts a node and has an old one drained.
+    fn deploy(&mut self) {
+        self.start_node();
+        let serving = self.nodes_that(|life| life == Life::Serving);
+        if let Some(node) = self.random.pick(&serving) {
+            self.nodes[node].life = Life::Draining;
+            self.after(0, 2_000, Step::DrainOne(node));
+        }
+    }
+
+    pub(crate) fn drain_one(&mut self, node: usize) {
+        if self.nodes[node].life == Life::Dead {
+            return;
+        }
+        let open = self.connections_of(node);
+        let Some(id) = self.random.pick(&open) else {
+            self.nodes[node].life = Life::Dead;
+            return;
+        };
+        let last_words = if self.mutant == Some(Mutant::DisconnectsOnDrain) {
+            Frame::Disconnect
+        } else {
+            Frame::Close
+        };
+        self.end(id, last_words);
+        self.after(0, 2_000, Step::DrainOne(node));
+    }
+
+    /// A node that lost its place in the stream has everyone come back to be
+    /// told, and sends them nothing until then.
+    pub(crate) fn send_everyone_away(&mut self, node: usize) {
+        self.note(|_| format!("node {node} has lost its place"));
+        self.counts.lost_places += 1;
+        self.nodes[node].sockets.clear();
+        for id in self.connections_of(node) {
+            self.after(0, 3_000, Step::CloseTransport(id));
+        }
+    }
+
+    fn step_a_clock(&mut self) {
+        let skew = self.any_skew(30_000);
+        let node = self.random.below(self.nodes.len() + 1);
+        match self.nodes.get_mut(node) {
+            Some(node) => node.skew = skew,
+            None => self.stream_skew = skew,
+        }
+    }
+
+    fn pause(&mut self) {
+        let most = match self.plan.weather {
+            // Less than a CONNECT waits for its node's reader.
+            Weather::Gentle => 1_000,
+            Weather::Rough => 20_000,
+        };
+        if self.now > self.stream_paused_until + 5_000 {
+            self.stream_paused_until = self.now + self.random.between(1, most);
+        }
+    }
+
+    /// Somebody else signs in on a device; its connection ends.
+    fn switch_user(&mut self) {
+        let device = self.random.below(self.devices.len());
+        let user = self.random.below(self.plan.users);
+        let has_left = self.devices[device].phase == Phase::Left;
+        if user == self.devices[device].user || has_left {
+            return;
+        }
+        if let Some(id) = self.devices[device].connection() {
+            self.cut(id);
+            self.client_notices(id);
+        }
+        self.devices[device].user = user;
+    }
+
+    /// Redis comes back with nothing, often on another machine.
+    fn lose_stream(&mut self) {
+        if self.random.has_chance(50) {
+            self.stream_skew = self.any_skew(30_000);
+        }
+        let now = self.clock(self.stream_skew);
+        self.stream.restart(now, self.mutant);
+        // The nodes' connections to it end.
+        for node in 0..self.nodes.len() {
+            self.wake(node);
+        }
+    }
+}

@@ -1,0 +1,36 @@
+/// A rule that is broken on purpose, to see that the simulation would notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mutant {
+    /// An id that comes again is appended again.
+    TakesIdsTwice,
+    /// A client is in its rooms before the log is read for it.
+    EntersBeforeReading,
+    /// A client is in its rooms only after the log was read for it.
+    EntersAfterReading,
+    /// What a client missed follows when it is in its rooms already.
+    SendsMissedLater,
+    /// What a client missed comes before the CONNECT reply. The client buffers
+    /// it, and keeps the buffer when the connection ends before the reply.
+    SendsMissedBeforeReply,
+    /// A node that stops says DISCONNECT instead of closing the transport.
+    DisconnectsOnDrain,
+    /// The `pid` of one user is good for another.
+    TakesAnybodysPid,
+    /// A node takes what it reads for the whole, where the beginning of the
+    /// stream was trimmed.
+    TrimsInSilence,
+    /// Offsets follow the clock when it is set back.
+    FollowsTheClockBack,
+    /// A node goes on with its log when the stream was lost.
+    GoesOnWhenStreamIsLost,
+    /// A node lets a client in as recovered whose offset it has not read yet.
+    LetsInAheadOfItsReader,
+    /// An offset from before the `pid` counts.
+    TakesStaleOffsets,
+    /// An offset of a log that is gone counts in the next one.
+    TakesOffsetsOfOtherLogs,
+    /// A socket is sent the events that were queued before it entered.
+    SendsQueuedToNewcomers,
+    /// An event is sent at once though earlier ones are queued.
+    OvertakesTheQueue,
+}

@@ -1,0 +1,330 @@
+//! A node: a copy of the stream in memory, and the sockets that it serves. What
+//! is done here in one call is done there under one lock.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use hd_replay::{Cursor, Gap, Log, LogConfig, LogId, MAC_BYTES, NewEntry, Offset};
+use hd_rooms::RoomName;
+
+use super::mutant::Mutant;
+use super::stream::{Batch, Entry};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ConnectionId(pub(crate) usize);
+
+/// What a node sends.
+#[derive(Clone, Debug)]
+pub(crate) enum Frame {
+    Connect { pid: String, place: (LogId, Offset) },
+    Event { publication: usize, offset: Offset },
+    Disconnect,
+    Close,
+}
+
+/// What a client says of itself in CONNECT. Its user is in its token.
+#[derive(Clone, Debug)]
+pub(crate) struct Auth {
+    pub(crate) user: usize,
+    pub(crate) pid: Option<String>,
+    pub(crate) offset: Option<String>,
+}
+
+/// ```text
+///  Filling ──► Serving ──► Draining ──► Dead
+///     └───────────┴────────────┴── crash ──▲
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// It reads the stream, and takes no clients yet.
+    Filling,
+    Serving,
+    /// It closes its transports one by one, and goes on delivering.
+    Draining,
+    Dead,
+}
+
+/// One read is under way at most, so that batches come in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    Idle,
+    Reading,
+    /// Something was appended since it began.
+    ReadingAndWoken,
+}
+
+pub(crate) struct Node {
+    pub(crate) life: Life,
+    pub(crate) reader: Reader,
+    pub(crate) sockets: BTreeMap<ConnectionId, Socket>,
+    /// CONNECTs that wait for the reader.
+    pub(crate) waiting: Vec<(ConnectionId, Auth)>,
+    /// How far its clock is ahead, in milliseconds.
+    pub(crate) skew: i64,
+    pub(crate) queue: VecDeque<(u64, Rc<Entry>)>,
+    queued: u64,
+    /// Which log it has a copy of, once it has begun.
+    log_id: Option<LogId>,
+    log: Log<usize>,
+    config: LogConfig,
+    mutant: Option<Mutant>,
+}
+
+pub(crate) struct Socket {
+    rooms: Rc<[RoomName]>,
+    /// How many events were queued before it entered.
+    entered_after: u64,
+}
+
+/// A client's place in the log.
+pub(crate) struct Resumed {
+    pub(crate) pid: String,
+    /// Where it is, if it begins anew.
+    pub(crate) place: (LogId, Offset),
+    pub(crate) missed: Vec<Frame>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    First,
+    Recovered,
+    Refused,
+}
+
+/// What became of a batch.
+pub(crate) enum Taken {
+    /// These were appended, and are to be delivered.
+    Appended(Vec<Rc<Entry>>),
+    /// The stream does not go on where the copy ends: the copy began anew, and
+    /// whoever is here has to come back to be told.
+    LostItsPlace,
+}
+
+impl Node {
+    pub(crate) fn new(config: LogConfig, skew: i64, mutant: Option<Mutant>) -> Self {
+        Self {
+            life: Life::Filling,
+            reader: Reader::Idle,
+            sockets: BTreeMap::new(),
+            waiting: Vec::new(),
+            skew,
+            queue: VecDeque::new(),
+            queued: 0,
+            log_id: None,
+            log: Log::starting_at(config, Offset::default()),
+            config,
+            mutant,
+        }
+    }
+
+    /// From where on it reads the stream.
+    pub(crate) fn place(&self) -> Option<(LogId, Offset)> {
+        Some((self.log_id?, self.log.last_offset()))
+    }
+
+    pub(crate) fn take(&mut self, batch: Batch) -> Taken {
+        let Batch {
+            log,
+            began,
+            entries,
+            last,
+        } = batch;
+        let prev = entries.first().map_or(last, |entry| entry.prev);
+        let had_begun = self.log_id.is_some();
+        let follows = self.log_id == Some(log)
+            && (entries.is_empty()
+                || prev == self.log.last_offset()
+                || self.ignores_gap(prev, began));
+        if !follows {
+            self.log_id = Some(log);
+            let began = match self.mutant {
+                Some(Mutant::TrimsInSilence) => Offset::default(),
+                _ => prev,
+            };
+            self.log = Log::starting_at(self.config, began);
+            self.queue.clear();
+        }
+        let appended: Vec<Rc<Entry>> = entries
+            .into_iter()
+            .filter(|entry| self.append(entry))
+            .collect();
+        if !follows && had_begun {
+            Taken::LostItsPlace
+        } else {
+            Taken::Appended(appended)
+        }
+    }
+
+    fn ignores_gap(&self, prev: Offset, stream_began: Offset) -> bool {
+        match self.mutant {
+            Some(Mutant::TrimsInSilence | Mutant::FollowsTheClockBack) => true,
+            Some(Mutant::GoesOnWhenStreamIsLost) => prev == stream_began,
+            _ => false,
+        }
+    }
+
+    fn append(&mut self, entry: &Entry) -> bool {
+        if entry.offset <= self.log.last_offset() {
+            return false; // only where offsets are not in order
+        }
+        let new = NewEntry {
+            except: &entry.audience.except,
+            ..NewEntry::to(&entry.audience.rooms, EVENT_BYTES, entry.publication)
+        };
+        self.log.append(entry.offset, new, entry.offset.millis());
+        true
+    }
+
+    /// Who is to be sent an event now. Where others wait, it waits as well.
+    pub(crate) fn deliver(&mut self, entry: &Rc<Entry>, is_for_many: bool) -> Vec<ConnectionId> {
+        let has_to_wait = !self.queue.is_empty() && self.mutant != Some(Mutant::OvertakesTheQueue);
+        if has_to_wait || is_for_many {
+            self.queued += 1;
+            self.queue.push_back((self.queued, Rc::clone(entry)));
+            return Vec::new();
+        }
+        self.audience(entry, u64::MAX)
+    }
+
+    /// The event that has waited longest, and who is to be sent it.
+    pub(crate) fn next_queued(&mut self) -> Option<(Rc<Entry>, Vec<ConnectionId>)> {
+        let (number, entry) = self.queue.pop_front()?;
+        let audience = self.audience(&entry, number);
+        Some((entry, audience))
+    }
+
+    fn audience(&self, entry: &Entry, number: u64) -> Vec<ConnectionId> {
+        let takes_any = self.mutant == Some(Mutant::SendsQueuedToNewcomers);
+        self.sockets
+            .iter()
+            .filter(|(_, socket)| entry.audience.has(&socket.rooms))
+            .filter(|(_, socket)| number > socket.entered_after || takes_any)
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    pub(crate) fn enter(&mut self, id: ConnectionId, rooms: Rc<[RoomName]>) {
+        let entered_after = self.queued;
+        let socket = Socket {
+            rooms,
+            entered_after,
+        };
+        self.sockets.insert(id, socket);
+    }
+
+    /// Whether a client is ahead of this node's reader.
+    pub(crate) fn is_behind(&self, auth: &Auth) -> bool {
+        let (Some(cursor), Some((log, last))) = (auth.cursor(), self.place()) else {
+            return false;
+        };
+        cursor.log == log && cursor.after(auth.shown()) > last
+    }
+
+    /// What `socketio/recovery.rs` of hd-ws-server does.
+    pub(crate) fn resume(
+        &mut self,
+        id: ConnectionId,
+        auth: &Auth,
+        rooms: &[RoomName],
+        now: u64,
+    ) -> (Resumed, Outcome) {
+        self.log.expire(now);
+        match self.missed(auth, rooms, now) {
+            None => (self.begin_anew(id, auth), Outcome::First),
+            Some(Ok(resumed)) => (resumed, Outcome::Recovered),
+            Some(Err(_)) => (self.begin_anew(id, auth), Outcome::Refused),
+        }
+    }
+
+    fn begin_anew(&self, id: ConnectionId, auth: &Auth) -> Resumed {
+        let place = self.place().expect("a node that serves has begun");
+        // It makes the `pid` another one than the client has.
+        let sid = id.0.to_string();
+        let before = auth.cursor();
+        let cursor = Cursor::anew(auth.identity(), place, sid, before.as_ref(), auth.shown());
+        Resumed {
+            pid: cursor.seal(mac),
+            place,
+            missed: Vec::new(),
+        }
+    }
+
+    fn missed(
+        &self,
+        auth: &Auth,
+        rooms: &[RoomName],
+        now: u64,
+    ) -> Option<Result<Resumed, Refused>> {
+        let pid = auth.pid.as_ref()?;
+        let missed =
+            self.position(auth, pid)
+                .and_then(|after| match self.log.missed(rooms, after, now) {
+                    Err(Gap::AfterLog) if self.mutant == Some(Mutant::LetsInAheadOfItsReader) => {
+                        Ok(Vec::new())
+                    }
+                    missed => missed.map_err(|_| Refused),
+                });
+        Some(missed.map(|missed| {
+            Resumed {
+                pid: pid.clone(),
+                place: self.place().expect("a node that serves has begun"),
+                missed: missed
+                    .into_iter()
+                    .map(|(offset, &publication)| Frame::Event {
+                        publication,
+                        offset,
+                    })
+                    .collect(),
+            }
+        }))
+    }
+
+    fn position(&self, auth: &Auth, pid: &str) -> Result<Offset, Refused> {
+        let cursor = Cursor::open(pid, mac).map_err(|_| Refused)?;
+        let is_own = cursor.identity == auth.identity();
+        if !is_own && self.mutant != Some(Mutant::TakesAnybodysPid) {
+            return Err(Refused);
+        }
+        if Some(cursor.log) != self.log_id {
+            return Err(Refused);
+        }
+        match auth.shown() {
+            Some(shown) if self.mutant == Some(Mutant::TakesStaleOffsets) => Ok(shown),
+            Some(shown) if self.mutant == Some(Mutant::TakesOffsetsOfOtherLogs) => {
+                Ok(shown.max(cursor.start))
+            }
+            shown => Ok(cursor.after(shown)),
+        }
+    }
+}
+
+/// What it missed cannot be told.
+struct Refused;
+
+impl Auth {
+    fn identity(&self) -> u64 {
+        u64::try_from(self.user).expect("a few users")
+    }
+
+    fn cursor(&self) -> Option<Cursor> {
+        Cursor::open(self.pid.as_ref()?, mac).ok()
+    }
+
+    fn shown(&self) -> Option<Offset> {
+        let shown = self.offset.as_ref()?;
+        Some(shown.parse().expect("an offset of this server"))
+    }
+}
+
+/// Not a good code; nobody here forges.
+pub(crate) fn mac(bytes: &[u8]) -> [u8; MAC_BYTES] {
+    let mut code = [7_u8; MAC_BYTES];
+    for (index, byte) in bytes.iter().enumerate() {
+        let place = index % MAC_BYTES;
+        code[place] = code[place].wrapping_mul(31).wrapping_add(*byte);
+    }
+    code
+}
+
+/// What an event counts for.
+const EVENT_BYTES: usize = 10;

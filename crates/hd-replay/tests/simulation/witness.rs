@@ -1,0 +1,139 @@
+//! The promise, as one device sees it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::rc::Rc;
+
+use hd_replay::{LogId, Offset};
+use hd_rooms::RoomName;
+
+use super::stream::Entry;
+
+/// A promise that was broken.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Violation {
+    /// A later event came, or the end, and this one had not.
+    Lost { publication: usize },
+    /// An event came that had come already, or that a later one had preceded.
+    TwiceOrLate { publication: usize },
+    /// An event came that is for somebody else.
+    Misdirected { publication: usize },
+    /// It was told that it had recovered, and it had never been here.
+    NothingToRecover,
+    /// Faults are over, and it is not connected.
+    NotBack,
+    /// A publisher was told that an event was taken that is nowhere.
+    Forgotten { publication: usize },
+    /// Faults are over, and things go on happening.
+    Unsettled,
+}
+
+/// What a device was sent since it was told to begin anew: at its first
+/// CONNECT, or by `recovered: false`.
+pub(crate) struct Witness {
+    /// Whom it was told for.
+    user: Option<usize>,
+    rooms: Rc<[RoomName]>,
+    /// The first of all entries that the device has not come to.
+    next: usize,
+    /// What is before this one is up to what it was told: a node that is behind
+    /// may have it begin anew at an earlier one.
+    forgiven: usize,
+    /// Publications since then.
+    got: BTreeSet<usize>,
+    /// Entries that the user has been sent on this device at any time.
+    had: BTreeSet<usize>,
+}
+
+impl Witness {
+    pub(crate) fn new() -> Self {
+        Self {
+            user: None,
+            rooms: Rc::new([]),
+            next: 0,
+            forgiven: 0,
+            got: BTreeSet::new(),
+            had: BTreeSet::new(),
+        }
+    }
+
+    /// The device is told that its user may have missed something up to a
+    /// place.
+    pub(crate) fn told(
+        &mut self,
+        user: usize,
+        rooms: &Rc<[RoomName]>,
+        (log, start): (LogId, Offset),
+        all: &[Rc<Entry>],
+    ) {
+        if self.user != Some(user) {
+            self.user = Some(user);
+            self.rooms = Rc::clone(rooms);
+            self.had.clear();
+            self.forgiven = 0;
+        }
+        self.got.clear();
+        self.next = all
+            .iter()
+            .take_while(|entry| (entry.log.0, entry.offset) <= (log.0, start))
+            .count();
+        self.forgiven = self.forgiven.max(self.next);
+    }
+
+    pub(crate) fn recovered(&self, user: usize) -> Result<(), Violation> {
+        if self.user == Some(user) {
+            Ok(())
+        } else {
+            Err(Violation::NothingToRecover)
+        }
+    }
+
+    pub(crate) fn event(
+        &mut self,
+        publication: usize,
+        offset: Offset,
+        all: &[Rc<Entry>],
+    ) -> Result<(), Violation> {
+        let is_it = |entry: &Rc<Entry>| entry.publication == publication && entry.offset == offset;
+        let later = &all[self.next.min(all.len())..];
+        let place = later.iter().position(is_it);
+        let Some(place) = place.map(|place| self.next + place) else {
+            return Err(Violation::TwiceOrLate { publication });
+        };
+        if !all[place].audience.has(&self.rooms) {
+            return Err(Violation::Misdirected { publication });
+        }
+        self.pass(place, all)?;
+        self.next = place + 1;
+        self.had.insert(place);
+        if self.got.insert(publication) {
+            Ok(())
+        } else {
+            Err(Violation::TwiceOrLate { publication })
+        }
+    }
+
+    /// Nothing more will come.
+    pub(crate) fn end(&self, all: &[Rc<Entry>]) -> Result<(), Violation> {
+        self.pass(all.len(), all)
+    }
+
+    /// Whether what is passed over is for others, or is there already.
+    fn pass(&self, to: usize, all: &[Rc<Entry>]) -> Result<(), Violation> {
+        let from = self.next.max(self.forgiven);
+        for (index, entry) in all.iter().enumerate().take(to).skip(from) {
+            if entry.audience.has(&self.rooms) && !self.had.contains(&index) {
+                return Err(Violation::Lost {
+                    publication: entry.publication,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}

@@ -1,0 +1,321 @@
+//! The world under its clock: what happens, one thing after another.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+
+use hd_replay::LogId;
+use hd_rooms::RoomName;
+
+use super::device::{Device, Heard, Phase};
+use super::mutant::Mutant;
+use super::network::Connection;
+use super::node::{Auth, ConnectionId, Frame, Node, Outcome};
+use super::plan::{Plan, Weather};
+use super::publisher::Publication;
+use super::random::Random;
+use super::stream::{Batch, Entry, Stream};
+use super::witness::{Violation, Witness};
+
+/// What happens at a time.
+pub(crate) enum Step {
+    /// A publisher sends a publication to some node.
+    Publish(usize),
+    /// A node asks the stream to append it.
+    Append {
+        publication: usize,
+        node: usize,
+    },
+    /// The stream reads for a node.
+    Read(usize),
+    /// A node has what it read.
+    Take {
+        node: usize,
+        batch: Batch,
+    },
+    /// A node sends an event that was queued.
+    SendQueued(usize),
+    /// A device connects to some node.
+    Connect(usize),
+    /// A node reads a CONNECT.
+    Admit(ConnectionId, Auth),
+    /// A node has waited long enough for its reader.
+    StopWaiting(ConnectionId),
+    /// The second half of an admission that should be one.
+    Finish(ConnectionId, Half),
+    /// A frame is at the client.
+    Arrive(ConnectionId),
+    ClientNotices(ConnectionId),
+    NodeNotices(ConnectionId),
+    /// A node closes one more transport.
+    DrainOne(usize),
+    CloseTransport(ConnectionId),
+    StartNode,
+    Fault,
+    Calm,
+}
+
+pub(crate) enum Half {
+    Read(Auth),
+    Enter,
+    Send(Vec<Frame>),
+}
+
+/// What was seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) millis: u64,
+    pub(crate) faults: u64,
+    pub(crate) published: u64,
+    pub(crate) delivered: u64,
+    pub(crate) connects: u64,
+    pub(crate) recovered: u64,
+    /// Clients that came back and were told that they may have missed
+    /// something.
+    pub(crate) told: u64,
+    /// CONNECTs that waited for the reader of their node.
+    pub(crate) waited: u64,
+    /// Times that a node did not find its place in the stream any more.
+    pub(crate) lost_places: u64,
+}
+
+impl Counts {
+    pub(crate) const fn add(&mut self, other: Self) {
+        self.millis += other.millis;
+        self.faults += other.faults;
+        self.published += other.published;
+        self.delivered += other.delivered;
+        self.connects += other.connects;
+        self.recovered += other.recovered;
+        self.told += other.told;
+        self.waited += other.waited;
+        self.lost_places += other.lost_places;
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} virtual hours, {} faults, {} published, {} delivered, {} connects, {} recovered, {} told, {} waited, {} places lost",
+            self.millis / (60 * 60 * 1000),
+            self.faults,
+            self.published,
+            self.delivered,
+            self.connects,
+            self.recovered,
+            self.told,
+            self.waited,
+            self.lost_places
+        )
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) now: u64,
+    steps: BTreeMap<(u64, u64), Step>,
+    scheduled: u64,
+    pub(crate) random: Random,
+    pub(crate) plan: Plan,
+    pub(crate) mutant: Option<Mutant>,
+    pub(crate) stream: Stream,
+    /// How far the stream's clock is ahead.
+    pub(crate) stream_skew: i64,
+    pub(crate) stream_paused_until: u64,
+    pub(crate) is_calm: bool,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) connections: Vec<Connection>,
+    pub(crate) devices: Vec<Device>,
+    pub(crate) witnesses: Vec<Witness>,
+    /// The rooms of each user.
+    pub(crate) rooms: Vec<Rc<[RoomName]>>,
+    pub(crate) publications: Vec<Publication>,
+    /// Every entry that was ever appended, in order.
+    pub(crate) all: Vec<Rc<Entry>>,
+    pub(crate) counts: Counts,
+    pub(crate) trace: Option<Vec<String>>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, weather: Weather, mutant: Option<Mutant>) -> Self {
+        let mut random = Random::new(seed);
+        let plan = Plan::new(&mut random, weather);
+        let rooms: Vec<Rc<[RoomName]>> = (0..plan.users).map(rooms_of).collect();
+        let mut world = Self {
+            now: 0,
+            steps: BTreeMap::new(),
+            scheduled: 0,
+            mutant,
+            stream: Stream::new(LogId(1), plan.stream_max, NOON),
+            stream_skew: 0,
+            stream_paused_until: 0,
+            is_calm: false,
+            nodes: Vec::new(),
+            connections: Vec::new(),
+            devices: plan.devices.iter().map(|user| Device::new(*user)).collect(),
+            witnesses: plan.devices.iter().map(|_| Witness::new()).collect(),
+            rooms,
+            publications: Vec::new(),
+            all: Vec::new(),
+            counts: Counts::default(),
+            trace: None,
+            random,
+            plan,
+        };
+        world.begin();
+        world
+    }
+
+    fn begin(&mut self) {
+        for _ in 0..self.plan.nodes {
+            self.start_node();
+        }
+        for device in 0..self.devices.len() {
+            self.after(0, 5_000, Step::Connect(device));
+        }
+        for publication in 0..self.plan.publications {
+            self.add_publication();
+            self.after(0, self.plan.length, Step::Publish(publication));
+        }
+        self.after(0, self.plan.mean_time_between_faults, Step::Fault);
+        self.after(self.plan.length, self.plan.length, Step::Calm);
+    }
+
+    /// Lets everything happen. Then all is quiet, and everyone has everything,
+    /// and what is published is there at once.
+    pub(crate) fn run(&mut self) -> Result<(), Violation> {
+        self.settle()?;
+        self.add_publication();
+        self.after(0, 0, Step::Publish(self.publications.len() - 1));
+        self.settle()?;
+        self.counts.millis = self.now;
+        for (device, witness) in self.devices.iter().zip(&self.witnesses) {
+            if !matches!(device.phase, Phase::Connected(_)) {
+                return Err(Violation::NotBack);
+            }
+            witness.end(&self.all)?;
+        }
+        let is_there = |publication| {
+            self.all
+                .iter()
+                .any(|entry| entry.publication == publication)
+        };
+        let forgotten = self
+            .publications
+            .iter()
+            .enumerate()
+            .find(|(index, publication)| publication.is_acknowledged() && !is_there(*index));
+        match forgotten {
+            Some((publication, _)) => Err(Violation::Forgotten { publication }),
+            None => Ok(()),
+        }
+    }
+
+    fn settle(&mut self) -> Result<(), Violation> {
+        for _ in 0..MAX_STEPS {
+            let Some(((at, _), step)) = self.steps.pop_first() else {
+                return Ok(());
+            };
+            self.now = at;
+            self.take(step)?;
+        }
+        Err(Violation::Unsettled)
+    }
+
+    fn take(&mut self, step: Step) -> Result<(), Violation> {
+        match step {
+            Step::Publish(publication) => self.publish(publication),
+            Step::Append { publication, node } => self.append(publication, node),
+            Step::Read(node) => self.read(node),
+            Step::Take { node, batch } => self.take_batch(node, batch),
+            Step::SendQueued(node) => self.send_queued(node),
+            Step::Connect(device) => self.connect(device),
+            Step::Admit(id, auth) => self.admit(id, auth),
+            Step::StopWaiting(id) => self.stop_waiting(id),
+            Step::Finish(id, half) => self.finish(id, half),
+            Step::Arrive(id) => return self.arrive(id),
+            Step::ClientNotices(id) => self.client_notices(id),
+            Step::NodeNotices(id) => self.node_notices(id),
+            Step::DrainOne(node) => self.drain_one(node),
+            Step::CloseTransport(id) => self.close_transport(id),
+            Step::StartNode => self.start_node(),
+            Step::Fault => self.fault(),
+            Step::Calm => self.calm(),
+        }
+        Ok(())
+    }
+
+    /// Something happens after a time between these.
+    pub(crate) fn after(&mut self, least: u64, most: u64, step: Step) {
+        let at = self.now + self.random.between(least, most);
+        self.at(at, step);
+    }
+
+    pub(crate) fn at(&mut self, at: u64, step: Step) {
+        self.scheduled += 1;
+        self.steps.insert((at, self.scheduled), step);
+    }
+
+    pub(crate) fn note(&mut self, what: impl FnOnce(&Self) -> String) {
+        if self.trace.is_some() {
+            let line = format!("{:>8} {}", self.now, what(self));
+            self.trace.get_or_insert_default().push(line);
+        }
+    }
+
+    pub(crate) fn clock(&self, skew: i64) -> u64 {
+        (NOON + self.now).saturating_add_signed(skew)
+    }
+
+    /// What a device's page hears, and what it is worth.
+    pub(crate) fn hear(&mut self, device: usize, heard: Heard) -> Result<(), Violation> {
+        self.note(|_| format!("device {device} hears {heard:?}"));
+        let user = self.devices[device].user;
+        let witness = &mut self.witnesses[device];
+        match heard {
+            Heard::Event {
+                publication,
+                offset,
+            } => {
+                self.counts.delivered += 1;
+                witness.event(publication, offset, &self.all)
+            }
+            Heard::Connected {
+                recovered: true, ..
+            } => witness.recovered(user),
+            Heard::Connected {
+                recovered: false,
+                place,
+            } => {
+                witness.told(user, &self.rooms[user], place, &self.all);
+                Ok(())
+            }
+            Heard::Closed => {
+                self.will_connect(device);
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn count(&mut self, outcome: Outcome) {
+        self.counts.connects += 1;
+        match outcome {
+            Outcome::First => {}
+            Outcome::Recovered => self.counts.recovered += 1,
+            Outcome::Refused => self.counts.told += 1,
+        }
+    }
+}
+
+/// A user is alone in the first, and shares the second.
+fn rooms_of(user: usize) -> Rc<[RoomName]> {
+    [format!("user_{user}"), format!("role_{}", user % 2)]
+        .iter()
+        .map(|name| RoomName::new(name).expect("a short name"))
+        .collect()
+}
+
+/// The beginning of virtual time, in milliseconds since 1970.
+const NOON: u64 = 1_800_000_000_000;
+/// More than a world takes by far: some thousands.
+const MAX_STEPS: usize = 200_000;

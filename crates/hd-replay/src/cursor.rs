@@ -53,22 +53,16 @@ impl Cursor {
         before: Option<&Self>,
         shown: Option<Offset>,
     ) -> Self {
-        let before = before.filter(|before| before.log == log);
-        // From before that cursor, of which it was sent nothing.
-        let was_stale = before.is_some_and(|before| before.stale == shown);
-        let (start, stale) = match (shown, before) {
-            (None, _) => (last, None),
-            (Some(shown), _) if shown <= last => (last, None),
-            // It has got what is between.
-            (Some(_), Some(before)) if before.identity == identity && !was_stale => (last, None),
-            // Somebody else has got what is between, of what was theirs. When
-            // the client shows this offset again, it may have been sent that
-            // event once more, or nothing: that is before any log.
-            (Some(shown), Some(before)) if !was_stale || before.start == Offset::default() => {
-                (Offset::default(), Some(shown))
-            }
-            // It is of another log.
-            (Some(shown), _) => (last, Some(shown)),
+        let is_own = before.is_some_and(|before| {
+            before.log == log && before.identity == identity && before.stale != shown
+        });
+        let (start, stale) = match shown {
+            // It is ahead of the log, and of another log, or of what somebody
+            // else was sent. When the client shows it again, it was sent
+            // nothing, or an event of this log at that very offset. Nobody
+            // knows: it is before any log.
+            Some(shown) if shown > last && !is_own => (Offset::default(), Some(shown)),
+            _ => (last, None),
         };
         Self {
             identity,

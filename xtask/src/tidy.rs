@@ -38,7 +38,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 /// Crates and what must not be linked into them, directly or not.
-const LAYERS: [(&[&str], &[&str]); 2] = [
+const LAYERS: [(&[&str], &[&str]); 3] = [
     // No runtime, no sockets, no clock: usable by any other service, and testable without waiting.
     (
         &[
@@ -53,6 +53,11 @@ const LAYERS: [(&[&str], &[&str]); 2] = [
     ),
     // A server for anyone's namespaces: it knows nothing of help desks, their tokens or their events.
     (&["hd-ws-server"], &["hd-auth", "hd-events", "jsonwebtoken"]),
+    // A log, whoever reads it.
+    (
+        &["hd-cluster"],
+        &["hd-ws-server", "hd-auth", "hd-events", "hyper"],
+    ),
 ];
 
 fn layering(metadata: &Metadata, package: &Package) -> Vec<String> {

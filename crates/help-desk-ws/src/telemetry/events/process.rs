@@ -144,15 +144,7 @@ impl Drained {
             lost,
             elapsed,
         } = self;
-        let moved = (clients as u64).saturating_sub(lost);
-        info!(
-            context = SERVICE,
-            told.moved = moved,
-            told.clients = clients,
-            told.lost = lost,
-            elapsed = %time(elapsed),
-            "Drained: moved {moved} of {clients}, lost {lost}"
-        );
+        log_end("Drained", clients, lost, elapsed);
     }
 }
 
@@ -174,16 +166,20 @@ impl Stopped {
             lost,
             elapsed,
         } = self;
-        let moved = (clients as u64).saturating_sub(lost);
-        info!(
-            context = SERVICE,
-            told.moved = moved,
-            told.clients = clients,
-            told.lost = lost,
-            elapsed = %time(elapsed),
-            "Stopped: moved {moved} of {clients}, lost {lost}"
-        );
+        log_end("Stopped", clients, lost, elapsed);
     }
+}
+
+fn log_end(what: &str, clients: usize, lost: u64, elapsed: Duration) {
+    let moved = (clients as u64).saturating_sub(lost);
+    info!(
+        context = SERVICE,
+        told.moved = moved,
+        told.clients = clients,
+        told.lost = lost,
+        elapsed = %time(elapsed),
+        "{what}: moved {moved} of {clients}, lost {lost}"
+    );
 }
 
 /// Without what is finer than a millisecond.

@@ -176,6 +176,11 @@ impl Order {
         self.ordered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether clients may come back.
+    pub(super) fn can_recover(&self) -> bool {
+        self.recovery.is_some()
+    }
+
     /// What a client says of itself, where something can be recovered.
     pub(super) fn came_back(&self, auth: Option<&RawValue>) -> Option<CameBack> {
         self.recovery.as_ref()?;

@@ -12,7 +12,7 @@ use socketio_proto::{EventName, OutgoingArgs, encode};
 
 use super::SocketIo;
 use super::acks::{AckError, MAX_ACK_TIMEOUT, PendingAck};
-use super::emission::Emission;
+use super::emission::{Emission, without_offset};
 use super::namespace::Namespace;
 use super::recovery::RecoveryOutcome;
 use crate::{Connection, Sent};
@@ -176,6 +176,7 @@ impl Socket {
             Ok(asked) => asked,
             Err(error) => return PendingAck::failed(error),
         };
+        let args = without_offset(self.namespace(), args);
         let event = encode::event(self.namespace().name(), Some(id), name, args);
         if self.send(event.packets()).is_none() {
             return PendingAck::failed(AckError::Disconnected);

@@ -12,7 +12,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use socketio_proto::{ClientConfig, EventName, OutgoingArgs};
 
-use crate::client::WebSocket;
+use crate::client::{PATIENCE, WebSocket};
 use crate::socket_server::SocketServer;
 
 /// More than are served where an event is published.
@@ -383,6 +383,32 @@ fn without_recovery_or_an_identity_there_is_no_pid_and_events_are_as_they_are() 
     nobody.send_text(r#"40/n,{"room":"ana"}"#);
     let reply = nobody.text();
     assert!(!reply.contains("pid"), "{reply}");
+}
+
+/// socket.io-client takes the last string of an event for its offset, be it the
+/// event's name, and would be told for nothing when it comes back.
+#[test]
+fn an_event_without_an_offset_does_not_end_in_a_string() {
+    let server = start();
+    let mut client = Peer::connect(&server, ANA);
+    let name = EventName::new("n").unwrap();
+    let [text, number] = [r#""a""#, "7"].map(|json| RawValue::from_string(json.into()).unwrap());
+    for (args, expected) in [
+        (&[][..], r#"42/n,["n",null]"#),
+        (&[&*text], r#"42/n,["n","a",null]"#),
+        (&[&*text, &*number], r#"42/n,["n","a",7]"#),
+    ] {
+        client.socket.emit(name, OutgoingArgs::new(args)).unwrap();
+        assert_eq!(client.websocket.text(), expected);
+        let everyone = Audience::everyone();
+        server
+            .namespace
+            .emit_volatile(&everyone, name, OutgoingArgs::new(args));
+        assert_eq!(client.websocket.text(), expected);
+    }
+    let args = OutgoingArgs::new(&[]);
+    drop(client.socket.emit_with_ack(name, args, PATIENCE));
+    assert_eq!(client.websocket.text(), r#"42/n,0["n",null]"#);
 }
 
 #[test]

@@ -57,8 +57,15 @@ fn server_name(index: usize) -> String {
 const CHECKS_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Haproxy {
-    /// On `port`, with an admin socket on `admin_port`, in front of what listens on the ports of `nodes`.
-    pub(crate) fn start(port: u16, admin_port: u16, nodes: &[u16], folder: &Path) -> Result<Self> {
+    /// On `port`, of `more_addresses` too, with an admin socket on `admin_port`, in front of what listens on the ports of `nodes`.
+    pub(crate) fn start(
+        name: &str,
+        port: u16,
+        admin_port: u16,
+        nodes: &[u16],
+        more_addresses: &[String],
+        folder: &Path,
+    ) -> Result<Self> {
         let mut configuration = CONFIGURATION.to_owned();
         for (index, port) in nodes.iter().enumerate() {
             writeln!(
@@ -67,16 +74,20 @@ impl Haproxy {
                 server_name(index)
             )?;
         }
+        let more: String = more_addresses
+            .iter()
+            .map(|address| format!(",{address}:{port}"))
+            .collect();
         write!(
             configuration,
-            "frontend front\n    bind 127.0.0.1:{port}\n    default_backend nodes\n\
+            "frontend front\n    bind 127.0.0.1:{port}{more}\n    default_backend nodes\n\
              global\n    stats socket ipv4@127.0.0.1:{admin_port} level admin\n"
         )?;
-        let path = folder.join("haproxy.cfg");
+        let path = folder.join(format!("{name}.cfg"));
         fs::write(&path, configuration)?;
         let mut command = Command::new("haproxy");
         command.args(["-db", "-f"]).arg(&path);
-        let mut daemon = Daemon::start("haproxy", &command, folder, false)?;
+        let mut daemon = Daemon::start(name, &command, folder, false)?;
         daemon.wait_until_it_listens(port)?;
         daemon.wait_until_it_listens(admin_port)?;
         Ok(Self {
@@ -84,6 +95,10 @@ impl Haproxy {
             admin_port,
             daemon,
         })
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) fn url(&self) -> String {

@@ -166,14 +166,8 @@ impl Cluster {
                 // They come back, and are told.
                 self.notifications.close_transports(&Audience::everyone());
             }
-            Followed::CutOff => {
-                LogCutOff.emit();
-                self.notifications.log_cut_off();
-            }
-            Followed::Back => {
-                LogBack.emit();
-                self.notifications.log_back();
-            }
+            Followed::CutOff => LogCutOff.emit(),
+            Followed::Back => LogBack.emit(),
         }
     }
 

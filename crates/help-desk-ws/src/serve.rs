@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use hd_auth::{Algorithm, JwtPayload, Mac, Signer, UserId, Verifier};
-use hd_cluster::{ClusterConfig, SharedLog};
+use hd_cluster::SharedLog;
 use hd_events::EmitLimits;
 use hd_ws_server::{
     AllowedOrigins, CursorMac, Engine, NamespaceConfig, OriginPolicy, RecoveryConfig, Server,
@@ -62,7 +62,6 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
         recovery: settings.replay.map(|log| RecoveryConfig {
             log,
             is_shared: settings.cluster.is_some(),
-            lag_patience: lag_patience(settings.cluster.as_ref()),
             macs: pid_macs(&settings),
         }),
         ..NamespaceConfig::default()
@@ -144,14 +143,6 @@ fn pid_macs(settings: &Settings) -> Vec<CursorMac> {
         .collect()
 }
 
-/// A process notices that Redis does not reach it within a read and a command,
-/// and by then has read what there was.
-fn lag_patience(cluster: Option<&ClusterConfig>) -> Duration {
-    cluster.map_or(Duration::ZERO, |cluster| {
-        cluster.read_wait + cluster.command_timeout + SECOND
-    })
-}
-
 fn server_config(settings: &Settings) -> ServerConfig {
     ServerConfig {
         engine: engineio_proto::Config {
@@ -212,5 +203,3 @@ fn development_hint(settings: &Settings, port: u16) -> anyhow::Result<Option<Str
          \"fecha\":\"2026-01-31T10:00:00Z\"}}}}' \\\n    http://127.0.0.1:{port}/notifications/emit\n\n"
     )))
 }
-
-const SECOND: Duration = Duration::from_secs(1);

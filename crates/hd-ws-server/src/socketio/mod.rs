@@ -30,7 +30,6 @@ pub use recovery::{CursorMac, RecoveryConfig, RecoveryOutcome, RecoveryRefusal};
 pub use socket::{DisconnectReason, Socket};
 
 use self::client::ClientState;
-use self::publish::Lag;
 use self::recovery::{CameBack, RecoveryOutcome as Outcome};
 use self::socket::Dialect;
 use crate::engine::new_sid;
@@ -235,14 +234,10 @@ fn answer_connect(
             Some(_) => {
                 let (waiting, namespace) = (Arc::clone(connection), namespace.clone());
                 connection.spawn(async move {
-                    let lag = match namespace.order().catch_up(came_back.as_ref()) {
-                        Some(catching_up) => catching_up.await,
-                        None => Lag::Over,
-                    };
-                    match lag {
-                        Lag::Over => admit(&waiting, &namespace, admission, came_back),
-                        Lag::Open => waiting.close(CloseReason::ForcedClose),
+                    if let Some(caught_up) = namespace.order().catch_up(came_back.as_ref()) {
+                        caught_up.await;
                     }
+                    admit(&waiting, &namespace, admission, came_back);
                 });
             }
         },

@@ -73,32 +73,8 @@ pub struct ReplayCounts {
 pub(super) struct Order {
     recovery: Option<Recovery>,
     ordered: Mutex<Ordered>,
-    /// `None` for a log that is not shared.
-    shared: Option<Shared>,
-}
-
-/// What there is to a log that other processes have too.
-struct Shared {
-    /// Told of each of its events.
-    advanced: Notify,
-    reach: Mutex<Reach>,
-    lag_patience: Duration,
-}
-
-/// Whether what is appended to a shared log reaches this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reach {
-    Reached,
-    CutOff,
-}
-
-/// What becomes of a client that was ahead of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lag {
-    /// The log has come to where it is, or never will.
-    Over,
-    /// Nobody knows: the log does not reach this process.
-    Open,
+    /// Told of each event of a log that is shared; `None` for one that is not.
+    advanced: Option<Notify>,
 }
 
 /// What is decided under one lock: a publication's place, who gets it now, and
@@ -152,22 +128,10 @@ impl Namespace {
         append(log, offset, publication, &emission, offset.millis());
         let emitted = self.send(publication.audience, &emission);
         drop(ordered);
-        if let Some(shared) = &self.order().shared {
-            shared.advanced.notify_waiters();
+        if let Some(advanced) = &self.order().advanced {
+            advanced.notify_waiters();
         }
         emitted
-    }
-
-    /// What is appended to the log that others have too does not reach this
-    /// process. Clients that are ahead of it are not told anything, since
-    /// nothing is known of it.
-    pub fn log_cut_off(&self) {
-        self.order().set_reach(Reach::CutOff);
-    }
-
-    /// It does so again, and brings what there was meanwhile.
-    pub fn log_back(&self) {
-        self.order().set_reach(Reach::Reached);
     }
 
     /// Begins with an empty log at an offset: that of others begins there, or
@@ -197,17 +161,10 @@ impl Order {
     pub(super) fn new(config: NamespaceConfig) -> Self {
         let NamespaceConfig { recovery, seen } = config;
         let log = recovery.as_ref().map(|recovery| recovery.log);
-        let shared = recovery
-            .as_ref()
-            .filter(|recovery| recovery.is_shared)
-            .map(|recovery| Shared {
-                advanced: Notify::new(),
-                reach: Mutex::new(Reach::Reached),
-                lag_patience: recovery.lag_patience,
-            });
+        let is_shared = recovery.as_ref().is_some_and(|recovery| recovery.is_shared);
         Self {
-            recovery: recovery.map(|recovery| Recovery::new(recovery.macs, shared.is_some())),
-            shared,
+            advanced: is_shared.then(Notify::new),
+            recovery: recovery.map(|recovery| Recovery::new(recovery.macs, is_shared)),
             ordered: Mutex::new(Ordered {
                 log: log.map(|config| Log::new(config, unix_millis())),
                 seen: Seen::new(seen),
@@ -236,8 +193,8 @@ impl Order {
     pub(super) fn catch_up(
         &self,
         came_back: Option<&CameBack>,
-    ) -> Option<impl Future<Output = Lag> + Send + use<'_>> {
-        let shared = self.shared.as_ref()?;
+    ) -> Option<impl Future<Output = ()> + Send + use<'_>> {
+        let advanced = self.advanced.as_ref()?;
         let offset = self.recovery.as_ref()?.place(came_back?)?;
         let has_come = move || {
             let ordered = self.lock();
@@ -249,8 +206,7 @@ impl Order {
         if has_come() {
             return None;
         }
-        let waiting = async move || {
-            let advanced = &shared.advanced;
+        let waiting = async move {
             let mut told = pin!(advanced.notified());
             // Before it is looked again, so that nothing goes unnoticed.
             told.as_mut().enable();
@@ -261,27 +217,9 @@ impl Order {
             }
         };
         Some(async move {
-            for _ in 0..LAG_ROUNDS {
-                let reach_before = shared.reach();
-                if tokio::time::timeout(shared.lag_patience, waiting())
-                    .await
-                    .is_ok()
-                {
-                    return Lag::Over;
-                }
-                if [reach_before, shared.reach()] == [Reach::Reached; 2] {
-                    // All that there was has come by now.
-                    return Lag::Over;
-                }
-            }
-            Lag::Open
+            // What is never reached is judged as it stands.
+            let _late = tokio::time::timeout(LAG_PATIENCE, waiting).await;
         })
-    }
-
-    fn set_reach(&self, reach: Reach) {
-        if let Some(shared) = &self.shared {
-            *shared.reach.lock().unwrap_or_else(PoisonError::into_inner) = reach;
-        }
     }
 
     /// Gives a client its place in the log. It has to enter its rooms before
@@ -301,12 +239,6 @@ impl Order {
             log.expire(now);
         }
         recovery.resume(ordered, identity, rooms, came_back, now)
-    }
-}
-
-impl Shared {
-    fn reach(&self) -> Reach {
-        *self.reach.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -338,6 +270,6 @@ fn unix_millis() -> u64 {
 /// What it costs to keep an event in the log, besides its bytes: hd-replay's
 /// memory test counts it.
 const EVENT_COST: usize = 400;
-/// How often a client waits for a log that does not reach this process. With
-/// the usual patience it finds another one before it would give up.
-const LAG_ROUNDS: usize = 2;
+/// How long a client that comes back may wait for a process that lags behind
+/// another one. Some milliseconds are usual; clients wait for 20 s.
+const LAG_PATIENCE: Duration = Duration::from_secs(2);

@@ -7,7 +7,6 @@
 //! back too.
 
 use std::fmt;
-use std::time::Duration;
 
 use engineio_proto::{EncodedPacket, Sid};
 use hd_replay::{Cursor, CursorError, Gap, Log, LogConfig, LogId, MAC_BYTES, Offset};
@@ -30,12 +29,6 @@ pub struct RecoveryConfig {
     /// each event of it, by [`Namespace::publish_at`](super::Namespace::publish_at),
     /// and begins with what is there before it lets clients in.
     pub is_shared: bool,
-    /// How long a client that is ahead of a shared log waits for it, before it
-    /// is judged: another process has sent it what is on its way to this one.
-    /// Longer than the application may take to notice that the log does not
-    /// reach it. While that is so, the client waits as long once more, and then
-    /// is closed, so that it comes back, to another process perhaps.
-    pub lag_patience: Duration,
     /// What seals a `pid`. The first one does; those of the others, keys that
     /// were used before, are good as well.
     pub macs: Vec<CursorMac>,
@@ -297,7 +290,6 @@ impl fmt::Debug for RecoveryConfig {
         f.debug_struct("RecoveryConfig")
             .field("log", &self.log)
             .field("is_shared", &self.is_shared)
-            .field("lag_patience", &self.lag_patience)
             .field("macs", &self.macs.len())
             .finish()
     }

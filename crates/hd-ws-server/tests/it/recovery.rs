@@ -1,6 +1,6 @@
 //! Clients that come back, and what they missed.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hd_replay::{CursorError, Gap, LogConfig, MAC_BYTES, Offset, SeenConfig};
 use hd_rooms::{Audience, RoomName};
@@ -17,8 +17,6 @@ use crate::socket_server::SocketServer;
 
 /// More than are served where an event is published.
 const MANY: usize = 65;
-/// How long servers here let a client wait that is ahead of them.
-const LAG_PATIENCE: Duration = Duration::from_millis(300);
 const ANA: &str = r#""user":42,"room":"ana""#;
 
 fn mac(key: u8) -> CursorMac {
@@ -48,7 +46,6 @@ fn start_as(log: LogConfig, macs: Vec<CursorMac>, is_shared: bool) -> SocketServ
         recovery: Some(RecoveryConfig {
             log,
             is_shared,
-            lag_patience: LAG_PATIENCE,
             macs,
         }),
         seen: SeenConfig::default(),
@@ -555,66 +552,6 @@ fn a_process_that_lags_behind_waits_for_a_client_that_was_sent_nothing() {
     assert_eq!(behind.next_event().what, "connect");
     publish_at(&behind, &to("luis"), 1, at(1));
     Peer::let_in(&behind, websocket).assert_recovered(&client, &[]);
-}
-
-/// A client that was sent event 1 by one process, at another one that has none.
-fn ahead_of(behind: &SocketServer, at: impl Fn(u64) -> Offset) -> (Peer, WebSocket) {
-    let ahead = start_shared(at(0));
-    let mut client = Peer::connect(&ahead, ANA);
-    publish_at(&ahead, &to("ana"), 1, at(1));
-    assert_eq!(client.next(), 1);
-    let websocket = Peer::ask(behind, &client.auth(ANA));
-    assert_eq!(behind.next_event().what, "connect");
-    (client, websocket)
-}
-
-#[test]
-fn who_is_ahead_of_a_log_that_comes_to_no_such_place_is_told() {
-    let at = shared_offsets();
-    let behind = start_shared(at(0));
-    let (client, websocket) = ahead_of(&behind, at);
-    let back = Peer::let_in(&behind, websocket);
-    back.assert_refused(&client, RecoveryRefusal::Gap(Gap::AfterLog));
-}
-
-/// It would be sent what it has, once that comes.
-#[test]
-fn who_is_ahead_of_a_process_that_is_cut_off_is_not_let_in_but_sent_elsewhere() {
-    let at = shared_offsets();
-    let behind = start_shared(at(0));
-    behind.namespace.log_cut_off();
-    let asked = Instant::now();
-    let (_, mut websocket) = ahead_of(&behind, at);
-    while let Some((first, payload)) = websocket.next() {
-        // No packet of Socket.IO, which would keep it from coming back.
-        assert!(first == 0x88 || !payload.starts_with(b"4"), "{payload:?}");
-    }
-    assert!(asked.elapsed() >= 2 * LAG_PATIENCE);
-    assert_eq!(behind.namespace.len(), 0);
-}
-
-#[test]
-fn who_is_ahead_of_a_process_that_was_cut_off_is_let_in_once_it_has_caught_up() {
-    let at = shared_offsets();
-    let behind = start_shared(at(0));
-    behind.namespace.log_cut_off();
-    let (client, websocket) = ahead_of(&behind, &at);
-    behind.namespace.log_back();
-    for number in 1..=2 {
-        publish_at(&behind, &to("ana"), number, at(number.into()));
-    }
-    Peer::let_in(&behind, websocket).assert_recovered(&client, &[2]);
-}
-
-/// Others are not kept waiting.
-#[test]
-fn a_process_that_is_cut_off_lets_in_who_is_where_it_is() {
-    let at = shared_offsets();
-    let server = start_shared(at(0));
-    server.namespace.log_cut_off();
-    let client = Peer::connect(&server, ANA);
-    client.drop_connection(&server);
-    client.back(&server, ANA).assert_recovered(&client, &[]);
 }
 
 #[test]

@@ -215,7 +215,7 @@ impl Socket {
         !self.has_left() && self.0.connection.send_volatile(packets)
     }
 
-    fn has_left(&self) -> bool {
+    pub(super) fn has_left(&self) -> bool {
         self.0.has_left.load(Ordering::Relaxed)
     }
 

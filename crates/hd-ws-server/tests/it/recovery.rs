@@ -554,6 +554,51 @@ fn a_process_that_lags_behind_waits_for_a_client_that_was_sent_nothing() {
     Peer::let_in(&behind, websocket).assert_recovered(&client, &[]);
 }
 
+/// A process that does not reach Redis may lag behind for long.
+#[test]
+fn who_is_ahead_of_a_process_is_not_sent_again_what_that_reads_later() {
+    let at = shared_offsets();
+    let (ahead, behind) = (start_shared(at(0)), start_shared(at(0)));
+    let mut client = Peer::connect(&ahead, ANA);
+    let mut other = Peer::connect(&behind, ANA);
+    let everyone = Audience::everyone();
+    for number in 1..=2 {
+        publish_at(&ahead, &everyone, number, at(number.into()));
+        assert_eq!(client.next(), number);
+    }
+    let mut back = client.back(&behind, ANA);
+    back.assert_recovered(&client, &[]);
+    // It comes back there once more, and has been sent nothing meanwhile.
+    back.drop_connection(&behind);
+    let mut again = back.back(&behind, ANA);
+    again.assert_recovered(&client, &[]);
+    // More than are served where an event is published.
+    let many: Vec<_> = (0..MANY)
+        .map(|_| Peer::connect(&behind, r#""user":7,"room":"luis""#))
+        .collect();
+    for number in 1..=4 {
+        publish_at(&behind, &everyone, number, at(number.into()));
+    }
+    assert_eq!([again.next(), again.next()], [3, 4]);
+    assert_eq!([(); 4].map(|()| other.next()), [1, 2, 3, 4]);
+    drop(many);
+}
+
+#[test]
+fn who_was_ahead_of_a_log_has_no_part_in_the_next_one() {
+    let at = shared_offsets();
+    let (ahead, behind) = (start_shared(at(0)), start_shared(at(0)));
+    let mut client = Peer::connect(&ahead, ANA);
+    publish_at(&ahead, &to("ana"), 1, at(5));
+    assert_eq!(client.next(), 1);
+    let mut back = client.back(&behind, ANA);
+    back.assert_recovered(&client, &[]);
+    // Redis has lost that event, and what comes next is before it by a clock that was set back.
+    behind.namespace.begin_log_at(LogId(2), at(1));
+    publish_at(&behind, &to("ana"), 2, at(2));
+    assert_eq!(back.next(), 2);
+}
+
 #[test]
 fn the_life_of_an_event_of_a_shared_log_began_when_it_was_published() {
     let at = shared_offsets(); // a second ago

@@ -104,6 +104,10 @@ export class Ledger {
 
   disconnected(user, at, reason) {
     const client = this.#clients.get(user);
+    if (client.state !== "connected") {
+      // socket.io-client says so also when an attempt to come back ends before its CONNECT is answered.
+      return;
+    }
     client.lostAt.push(at);
     if (this.#expiries.has(user)) {
       client.expiryMs.push(at - this.#expiries.get(user));

@@ -206,3 +206,12 @@ test("delays are taken of whom they are asked", () => {
   assert.equal(ledger.takeDelays((user) => user === USER).max, 4);
   assert.equal(ledger.takeDelays(() => true), null);
 });
+
+test("a gap lasts until the client is in again, through attempts that fail", () => {
+  const ledger = ledgerWith(0);
+  ledger.disconnected(USER, 100, "transport close");
+  ledger.disconnected(USER, 900, "transport close");
+  ledger.connected(USER, 1000, true);
+  const { gapMs, disconnects } = ledger.report();
+  assert.deepEqual([gapMs.max, disconnects], [900, 1]);
+});

@@ -32,8 +32,12 @@ global
     maxconn 9000
     tune.sndbuf.client 65536
     tune.rcvbuf.server 65536
+    log stdout format raw local0
 defaults
     mode http
+    log global
+    option httplog
+    option dontlog-normal
     maxconn 9000
     timeout connect 1s
     timeout client 60s
@@ -145,7 +149,8 @@ impl Haproxy {
             .filter(|fields| {
                 fields
                     .get(STATUS_FIELD)
-                    .is_some_and(|status| *status == "UP")
+                    // `UP 1/2` after a check that failed: it is sent clients still.
+                    .is_some_and(|status| status.starts_with("UP"))
             })
             .filter_map(|fields| fields.get(1)?.strip_prefix('n')?.parse().ok())
             .collect())

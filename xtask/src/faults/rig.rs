@@ -16,6 +16,7 @@ use super::{
     redis::Redis,
     row::{POOR_CLIENTS, Row},
     sentinel::{self, Sentinels},
+    storm,
 };
 use crate::process;
 
@@ -48,6 +49,8 @@ pub(crate) struct Rig {
     sentinels: Option<Sentinels>,
     /// What the nodes listen on, those that are not running too.
     pub(crate) places: [u16; PLACES],
+    /// For what a row starts besides.
+    pub(crate) spare_ports: Vec<u16>,
     pub(crate) folder: PathBuf,
 }
 
@@ -67,17 +70,19 @@ impl Rig {
         }
         fs::create_dir_all(&folder)?;
         let folder = fs::canonicalize(folder)?;
-        let [port, admin_port, ports @ ..] = free_ports::<{ 2 + PLACES + sentinel::PORTS }>()?;
+        // All at once: what is free now may be given twice.
+        let ports = free_ports::<{ 2 + PLACES + sentinel::PORTS + storm::PORTS }>()?;
+        let ([port, admin_port], ports) = ports.split_first_chunk().context("too few ports")?;
         let (places, ports) = ports.split_first_chunk().context("too few ports")?;
-        let ports: [u16; sentinel::PORTS] = ports.try_into()?;
+        let (redis_ports, spare_ports) = ports.split_first_chunk().context("too few ports")?;
         let (mut redis, mut sentinels) = (None, None);
         let redis_urls = if alone {
             Vec::new()
         } else if row == Row::Failover {
-            let all = sentinels.insert(Sentinels::start(ports, &folder)?);
+            let all = sentinels.insert(Sentinels::start(*redis_ports, &folder)?);
             vec![all.url(); PLACES]
         } else {
-            let one = redis.insert(Redis::start("redis", ports[0], &folder)?);
+            let one = redis.insert(Redis::start("redis", redis_ports[0], &folder)?);
             (0..PLACES).map(|node| one.url(node)).collect()
         };
         let poor = if row == Row::PoorNetwork {
@@ -86,7 +91,7 @@ impl Rig {
             0
         };
         let poor: Vec<String> = (0..poor).map(poor_address).collect();
-        let mut haproxy = Haproxy::start("haproxy", port, admin_port, places, &poor, &folder)?;
+        let mut haproxy = Haproxy::start("haproxy", *port, *admin_port, places, &poor, &folder)?;
         let mut nodes = Nodes::new(executable, &folder, row.settings(), redis_urls, places);
         for index in 0..if alone { 1 } else { NODES } {
             match other {
@@ -112,6 +117,7 @@ impl Rig {
             redis,
             sentinels,
             places: *places,
+            spare_ports: spare_ports.to_vec(),
             folder,
         })
     }

@@ -17,12 +17,13 @@ use super::{
     haproxy::Haproxy,
     inject::{BACK_TIMEOUT, Builds, CALM, Findings},
     nodes::{EMIT_TOKEN, JWT_SECRET},
-    ports::free_ports,
     rig::Rig,
 };
 
 /// As many as have their clients in the mass; a process may have 20,000 files open, and HAProxy needs two for each.
 const GENERATORS: usize = 3;
+/// Each has a HAProxy of its own, with an admin socket.
+pub(crate) const PORTS: usize = 2 * GENERATORS;
 /// With the checker's own clients 27,000 on three nodes.
 const CLIENTS_EACH: usize = 8800;
 /// For the mass to come in, beside whatever else runs.
@@ -59,7 +60,7 @@ pub(crate) fn storm(
     findings: &mut Findings,
 ) -> Result<()> {
     let executable = builds.loadgen.as_deref().context("no hd-loadgen")?;
-    let ports = free_ports::<{ 2 * GENERATORS }>()?;
+    let ports = rig.spare_ports.clone();
     let mut masses = Vec::new();
     for (index, ports) in ports.chunks_exact(2).enumerate() {
         masses.push(Mass::start(
@@ -148,7 +149,7 @@ impl Mass {
         rig: &Rig,
     ) -> Result<Self> {
         let [port, admin_port] = ports;
-        let haproxy = Haproxy::start(
+        let mut haproxy = Haproxy::start(
             &format!("haproxy-{index}"),
             port,
             admin_port,
@@ -156,6 +157,7 @@ impl Mass {
             &[],
             &rig.folder,
         )?;
+        haproxy.wait_until_up(&rig.nodes.running())?;
         let mut command = Command::new(executable);
         command
             .arg("reconnect")

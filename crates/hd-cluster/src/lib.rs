@@ -17,18 +17,24 @@
 //! | `connection` | connections, made again when they break |
 //! | `shared_log` | appending, once for each id |
 //! | `reader` | filling up, and following |
+//! | `presence` | what each process says of its users, besides the log |
+//! | `roster` | which users it has to write; no I/O, no clock |
 
 mod config;
 mod connection;
 mod error;
+mod presence;
 mod reader;
 mod redis_url;
+mod roster;
 mod shared_log;
 
 pub use config::ClusterConfig;
 pub use error::{AppendError, OpenError};
+pub use presence::{Node, Presence, PresenceConfig, PresenceError, Standing};
 pub use reader::{Followed, Record, Snapshot};
 pub use redis_url::{InvalidUrl, RedisUrl};
+pub use roster::{Due, Roster, RosterConfig, Write, Written};
 pub use shared_log::{Appended, SharedLog, Status};
 
 #[doc(no_inline)]

@@ -3,4 +3,6 @@
 mod appending;
 mod following;
 mod places;
+mod presence;
 mod redis_server;
+mod roster;

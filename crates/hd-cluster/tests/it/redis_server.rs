@@ -79,6 +79,13 @@ impl RedisServer {
         self.process.wait().expect("it ended");
     }
 
+    /// Has it stand still, until it is killed.
+    pub(crate) fn pause(&self) {
+        let pid = self.process.id().to_string();
+        let signalled = Command::new("kill").args(["-STOP", &pid]).status();
+        assert!(signalled.is_ok_and(|status| status.success()));
+    }
+
     /// Starts it again, empty.
     pub(crate) fn start_again(&mut self) {
         self.process = spawn(self.port, &self.folder);

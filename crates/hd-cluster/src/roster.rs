@@ -198,8 +198,9 @@ impl Roster {
                     State::Filling { has_begun: true }
                 };
             }
-            Written::Lost => self.begin_anew(),
-            Written::Unanswered => {
+            // What begins anew needs nothing that could be lost.
+            Written::Lost if !write.begins_anew => self.begin_anew(),
+            Written::Lost | Written::Unanswered => {
                 self.retry_at = now + self.config.pause;
                 if write.begins_anew {
                     self.begin_anew();

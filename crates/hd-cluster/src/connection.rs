@@ -55,7 +55,7 @@ pub(crate) async fn connect(
     let timeouts = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(config.command_timeout))
         .set_response_timeout(Some(response_timeout));
-    let client = config.url.client(&timeouts).await?;
+    let client = config.url.client(&config.log_key(), &timeouts).await?;
     let connecting = client.get_multiplexed_async_connection_with_config(&timeouts);
     // Some 2 kB, needed seldom.
     Box::pin(connecting).await

@@ -4,5 +4,6 @@ mod appending;
 mod following;
 mod places;
 mod presence;
+mod redis_cluster;
 mod redis_server;
 mod roster;

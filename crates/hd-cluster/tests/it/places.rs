@@ -15,6 +15,11 @@ fn what_is_no_url_is_refused_without_showing_it() {
         "redis+sentinel://:hunter2@host:26379/",
         "redis+sentinel://:hunter2@host:port/main",
         "redis+sentinel://:hunter2@host:26379/main/db",
+        "redis+cluster://",
+        "redis+cluster://:hunter2@",
+        "redis+cluster://:hunter2@host:port",
+        "redis+cluster://:hunter2@host:6379/0",
+        "redis+cluster://:hunter2@a:6379,,b",
     ] {
         let refused = RedisUrl::from_str(url).expect_err(url);
         assert!(!format!("{refused} {refused:?}").contains("hunter2"));
@@ -30,6 +35,8 @@ fn every_form_is_taken_and_none_shown() {
         "redis+unix:///run/redis.sock",
         "redis+sentinel://user:hunter2@a:26379,b:26379,c/main/3",
         "rediss+sentinel://a:26379/main",
+        "redis+cluster://user:hunter2@a:6379,b:6379,c",
+        "rediss+cluster://[::1]:6379",
     ] {
         let taken = RedisUrl::from_str(url).expect(url);
         assert!(!format!("{taken:?}").contains("hunter2"));

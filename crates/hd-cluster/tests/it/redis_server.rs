@@ -20,8 +20,25 @@ pub(crate) struct RedisServer {
 
 impl RedisServer {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// A node of a cluster, which knows no other and has no slot.
+    pub(crate) fn start_in_cluster() -> Self {
+        let bus = free_port().to_string();
+        Self::start_with(&[
+            "--cluster-enabled",
+            "yes",
+            "--cluster-port",
+            &bus,
+            "--cluster-node-timeout",
+            "5000",
+        ])
+    }
+
+    fn start_with(settings: &[&str]) -> Self {
         let (port, folder) = place();
-        let process = spawn(port, &folder);
+        let process = spawn(port, &folder, settings);
         let server = Self {
             port,
             folder,
@@ -48,6 +65,10 @@ impl RedisServer {
 
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Makes it a replica, and waits until it has what the master has.
@@ -88,7 +109,7 @@ impl RedisServer {
 
     /// Starts it again, empty.
     pub(crate) fn start_again(&mut self) {
-        self.process = spawn(self.port, &self.folder);
+        self.process = spawn(self.port, &self.folder, &[]);
         self.wait_until_it_answers();
     }
 
@@ -109,7 +130,7 @@ impl RedisServer {
     }
 }
 
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let patience = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < patience, "in vain: {what}");
@@ -187,15 +208,19 @@ fn place() -> (u16, PathBuf) {
     let name = format!("hd-cluster-{}-{count}", std::process::id());
     let folder = std::env::temp_dir().join(name);
     std::fs::create_dir_all(&folder).expect("a folder");
-    let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    let port = free.local_addr().expect("an address").port();
-    (port, folder)
+    (free_port(), folder)
 }
 
-fn spawn(port: u16, folder: &PathBuf) -> Child {
+fn free_port() -> u16 {
+    let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    free.local_addr().expect("an address").port()
+}
+
+fn spawn(port: u16, folder: &PathBuf, settings: &[&str]) -> Child {
     Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no"])
+        .args(settings)
         .arg("--dir")
         .arg(folder)
         .stdout(Stdio::null())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hd_cluster::{
-    AppendError, Appended, ClusterConfig, Due, Followed, Presence, PresenceConfig, Roster,
+    AppendError, Appended, ClusterConfig, Due, Followed, Place, Presence, PresenceConfig, Roster,
     SharedLog, Written,
 };
 use tokio::sync::mpsc;
@@ -153,7 +153,7 @@ async fn append(log: &SharedLog, number: u32) {
 }
 
 /// The numbers that a process reads, and whether anything was missing.
-fn follow(log: &SharedLog, began: hd_cluster::Offset) -> mpsc::UnboundedReceiver<u32> {
+fn follow(log: &SharedLog, began: Place) -> mpsc::UnboundedReceiver<u32> {
     let (sender, numbers) = mpsc::unbounded_channel();
     let log = log.clone();
     tokio::spawn(async move {
@@ -222,7 +222,7 @@ async fn a_replica_takes_over_and_nothing_that_it_has_is_missing() {
     }
     wait_until("the replica has it", || {
         let there = replica.command(&["INFO", "keyspace"]);
-        // The log, when it began, and an id for each.
+        // The log, its id, and an id for each.
         there.contains("keys=22,")
     });
     cluster.owner.kill();
@@ -236,8 +236,8 @@ async fn a_replica_takes_over_and_nothing_that_it_has_is_missing() {
     count_to(&mut followed, 0, 39).await;
     assert_eq!(
         replica.command(&["XLEN", "{help-desk-ws}:log"]),
-        "40\n",
-        "none twice"
+        "41\n",
+        "its beginning, and none twice"
     );
 }
 

@@ -36,7 +36,8 @@ impl RedisServer {
         ])
     }
 
-    fn start_with(settings: &[&str]) -> Self {
+    /// With more settings than these tests have anyway.
+    pub(crate) fn start_with(settings: &[&str]) -> Self {
         let (port, folder) = place();
         let process = spawn(port, &folder, settings);
         let server = Self {
@@ -220,9 +221,9 @@ fn spawn(port: u16, folder: &PathBuf, settings: &[&str]) -> Child {
     Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no"])
-        .args(settings)
         .arg("--dir")
         .arg(folder)
+        .args(settings)
         .stdout(Stdio::null())
         .spawn()
         .expect("redis-server, which Debian's package of that name has")

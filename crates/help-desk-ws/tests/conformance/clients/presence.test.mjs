@@ -17,9 +17,9 @@ const skip = withoutBinary.skip || withoutReference.skip;
 /** From the last sign of life to silence it is 7 s, and 15 s to the end. */
 const PATIENCE = { timeout: 40_000 };
 
-/** A client that is in; it does not come back. */
-async function client(t, service, user, transports = ["websocket"]) {
-  return settled(openSocket(t, io4, service.url, { transports, auth: { token: tokenFor(user) } }), transports);
+/** A client that is in; it does not come back, unless it is told to. */
+async function client(t, service, user, transports = ["websocket"], options = {}) {
+  return settled(openSocket(t, io4, service.url, { transports, auth: { token: tokenFor(user) }, ...options }), transports);
 }
 
 async function socketsOf(service, user) {
@@ -186,7 +186,7 @@ describe("several instances", { concurrency: 4, skip: skip || withoutRedis.skip 
     assert.equal((await socketsOf(a, user)).connected, false);
   });
 
-  test("say what they have themselves while Redis is away, and all once it is back, empty", async (t) => {
+  test("say what they have themselves while Redis is away, and all once it is back", async (t) => {
     const { redis, a, b } = await pair(t);
     const user = newUser();
     await Promise.all([client(t, a, user), client(t, b, user)]);
@@ -206,6 +206,20 @@ describe("several instances", { concurrency: 4, skip: skip || withoutRedis.skip 
     const back = await until(() => socketsOf(a, user), ({ count }) => count === 3);
     assert.deepEqual([back.partial, back.redis], [false, undefined]);
     await until(() => totals(a), ({ sockets }) => sockets === 3);
+  });
+
+  test("tell a Redis that has lost everything all that they have", async (t) => {
+    const { redis, a, b } = await pair(t);
+    const user = newUser();
+    // All clients are closed then, and told when they come back.
+    const returning = { reconnection: true, reconnectionDelay: 50 };
+    await Promise.all([a, b].map((service) => client(t, service, user, ["websocket"], returning)));
+    await until(() => socketsOf(a, user), ({ count }) => count === 2);
+    await redis.kill();
+    await redis.startEmpty();
+    await until(() => socketsOf(a, user), ({ partial, count }) => partial && count < 2);
+    const back = await until(() => socketsOf(a, user), ({ partial, count }) => !partial && count === 2);
+    assert.deepEqual(back.sockets.map(({ node }) => node).sort(), ["a", "b"]);
   });
 
   test("have an answer soon while Redis stands still", async (t) => {

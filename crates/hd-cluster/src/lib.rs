@@ -13,7 +13,7 @@
 //! | module | what |
 //! |---|---|
 //! | `config` | names of keys, bounds |
-//! | `redis_url` | where Redis is: a server, or what Sentinels name |
+//! | `redis_url` | where Redis is: a server, what Sentinels name, or who has our slot in a cluster |
 //! | `connection` | connections, made again when they break |
 //! | `shared_log` | appending, once for each id |
 //! | `reader` | filling up, and following |

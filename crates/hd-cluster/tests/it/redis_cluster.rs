@@ -265,14 +265,40 @@ async fn a_master_that_becomes_a_replica_is_left() {
 }
 
 #[tokio::test]
-async fn who_is_connected_is_told_in_a_cluster() {
+async fn a_user_with_few_rights_does_in_a_cluster() {
     let cluster = Cluster::start();
+    for node in [&cluster.owner, &cluster.other] {
+        // As the operators' guide says it.
+        let rights = [
+            "+@read",
+            "+@write",
+            "+@scripting",
+            "+ping",
+            "+time",
+            "+cluster|slots",
+            "+cluster|keyslot",
+            "~{help-desk-ws}:*",
+        ];
+        let user = ["ACL", "SETUSER", "app", "on", ">hunter2"];
+        assert_eq!(node.command(&[&user[..], &rights].concat()), "OK\n");
+    }
+    let url = format!("redis+cluster://app:hunter2@{}", cluster.other.address());
+    let config = ClusterConfig {
+        url: url.parse().unwrap(),
+        ..cluster.owner.config()
+    };
+    let log = SharedLog::new(config.clone());
+    let began = log.open().await.unwrap().began;
+    let mut followed = follow(&log, began);
+    append(&log, 0).await;
+    count_to(&mut followed, 0, 0).await;
+
     let presence = |name: &str| {
-        let config = PresenceConfig {
+        let presence = PresenceConfig {
             answer_timeout: PATIENCE,
             ..PresenceConfig::default()
         };
-        Presence::new(cluster.config(&[&cluster.other]), config, name.to_owned())
+        Presence::new(config.clone(), presence, name.to_owned())
     };
     let now = std::time::Instant::now();
     let (a, mut roster) = (
@@ -288,6 +314,7 @@ async fn who_is_connected_is_told_in_a_cluster() {
     assert_eq!(a.write(&write, &users, 1).await.unwrap(), Written::Kept);
     let found = presence("b").find(42).await.unwrap();
     assert_eq!(found[0].user.as_deref(), Some(&b"here"[..]));
+    a.leave().await.unwrap();
 }
 
 #[tokio::test]

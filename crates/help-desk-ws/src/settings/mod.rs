@@ -309,7 +309,8 @@ fn cluster(reader: &mut Reader<'_>, replay: Option<&LogConfig>) -> Option<Cluste
         reader.problem(
             &var::REDIS_URL,
             "is not the URL of a Redis",
-            "write redis://host:6379, redis://user:password@host:6379/0 or redis+unix:///path",
+            "write redis://host:6379, redis://user:password@host:6379/0, redis+unix:///path, \
+             redis+sentinel://host:26379/master or redis+cluster://host:6379,host:6379",
         );
         return None;
     };

@@ -41,6 +41,10 @@ pub(crate) fn is_of_connection(error: &RedisError) -> bool {
     if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() {
         return true;
     }
+    // What waits for records is told so when its server becomes a replica.
+    if error.code() == Some("UNBLOCKED") {
+        return true;
+    }
     matches!(
         error.kind(),
         ErrorKind::Server(
@@ -49,6 +53,8 @@ pub(crate) fn is_of_connection(error: &RedisError) -> bool {
                 | ServerErrorKind::MasterDown
                 | ServerErrorKind::ClusterDown
                 | ServerErrorKind::TryAgain
+                | ServerErrorKind::Moved
+                | ServerErrorKind::Ask
         )
     )
 }

@@ -10,6 +10,7 @@ mod expiry;
 mod gateway;
 mod http_api;
 mod open_files;
+mod presence;
 mod serve;
 mod settings;
 mod telemetry;

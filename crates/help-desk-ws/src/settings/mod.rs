@@ -58,6 +58,8 @@ pub(crate) struct Settings {
     pub(crate) replay: Option<LogConfig>,
     /// The log that several processes share.
     pub(crate) cluster: Option<ClusterConfig>,
+    /// The name of this process; `None` for one that is made up.
+    pub(crate) node_name: Option<String>,
     pub(crate) ping_interval: Duration,
     pub(crate) ping_timeout: Duration,
     pub(crate) connect_timeout: Duration,
@@ -112,6 +114,7 @@ impl Settings {
 
         let replay = replay(&mut reader);
         let cluster = cluster(&mut reader, replay.as_ref());
+        let node_name = reader.optional(&var::NODE_NAME, values::name);
 
         let heartbeat = |text: &str| duration(text, TEN_MS..=HOUR);
         let ping_interval = reader.value(&var::PING_INTERVAL, heartbeat);
@@ -184,6 +187,7 @@ impl Settings {
             emit_auth,
             replay,
             cluster,
+            node_name,
             ping_interval,
             ping_timeout,
             connect_timeout,
@@ -295,7 +299,7 @@ fn replay(reader: &mut Reader<'_>) -> Option<LogConfig> {
 
 fn cluster(reader: &mut Reader<'_>, replay: Option<&LogConfig>) -> Option<ClusterConfig> {
     let url = reader.secret(&var::REDIS_URL);
-    let prefix = reader.value(&var::REDIS_PREFIX, values::key_prefix);
+    let prefix = reader.value(&var::REDIS_PREFIX, values::name);
     let url = url?;
     if replay.is_none() {
         reader.problem(
@@ -311,7 +315,8 @@ fn cluster(reader: &mut Reader<'_>, replay: Option<&LogConfig>) -> Option<Cluste
         reader.problem(
             &var::REDIS_URL,
             "is not the URL of a Redis",
-            "write redis://host:6379, redis://user:password@host:6379/0 or redis+unix:///path",
+            "write redis://host:6379, redis://user:password@host:6379/0, redis+unix:///path, \
+             redis+sentinel://host:26379/master or redis+cluster://host:6379,host:6379",
         );
         return None;
     };

@@ -221,6 +221,14 @@ variables! {
         heading: CLUSTER,
         help: "What the names of all keys in it begin with",
     }
+    NODE_NAME {
+        flag: "node-name",
+        value_name: "NAME",
+        default: None,
+        default_in_words: "the host's name and four random characters",
+        heading: CLUSTER,
+        help: "What this process is called where it is told who is connected to it",
+    }
     PING_INTERVAL {
         flag: "ping-interval",
         value_name: "TIME",

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::{
-    inject::{CALM, Findings, move_clients},
+    inject::{BACK_TIMEOUT, CALM, Findings, move_clients},
     rig::Rig,
 };
 
@@ -24,14 +24,20 @@ pub(crate) fn fail_over(victim: usize, rig: &mut Rig, findings: &mut Findings) -
 
     rig.load.emptied()?;
     let asked_for = rig.sentinels()?.fail_over()?;
+    // The nodes do not leave a master that runs on, nor do they know of another.
     move_clients(rig, victim, findings)?;
+    let demoted = rig.sentinels()?.wait_for_replica()?;
+    rig.load.emptied()?;
     wait_for_nodes(rig)?;
+    rig.load.wait_until_back(BACK_TIMEOUT)?;
     thread::sleep(CALM);
     let lost_in_all = lost_by_redis(rig)?;
     findings.notes.push(format!(
-        "another master after {:.1} s, and {:.1} s when asked for; acknowledged emits that Redis lost: {lost_forced}, and then {}",
+        "another master after {:.1} s, and {:.1} s when asked for, when the former one ran on for {:.1} s more; \
+         acknowledged emits that Redis lost: {lost_forced}, and then {}",
         forced.as_secs_f64(),
         asked_for.as_secs_f64(),
+        demoted.as_secs_f64(),
         lost_in_all - lost_forced
     ));
     Ok(())

@@ -85,7 +85,6 @@ impl Report {
             (self.excused, "messages not sent to clients that were told"),
             (self.repeated, "emits repeated"),
             (self.abandoned, "emits given up after 30 s"),
-            (self.forgotten, "messages not received that Redis had lost"),
             (
                 self.appended_twice,
                 "messages received twice that Redis had lost before they were sent again",

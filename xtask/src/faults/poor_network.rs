@@ -43,6 +43,8 @@ pub(crate) fn spoil(rig: &mut Rig, findings: &mut Findings) -> Result<()> {
     network::drop_nothing()?;
     network::throttle_nothing()?;
     thread::sleep(PHASE);
+    // What the poor ones had to wait for is not the others'.
+    rig.load.take_delays()?;
     findings.cut = rig.load.disconnects()?;
     findings.notes.push(format!(
         "p99 of the others {:.0} ms before, {:.0} ms meanwhile; {POOR_CLIENTS} clients sent twice what their network carries, closed {closed} times",

@@ -95,17 +95,35 @@ impl Sentinels {
     }
 
     /// Starts again who was killed; returns once it is a replica.
-    pub(crate) fn start_again(&mut self, killed: u16) -> Result<()> {
+    pub(crate) fn start_again(&mut self, killed: u16) -> Result<Duration> {
         let server = self
             .servers
             .iter_mut()
             .find(|server| server.port() == killed);
         server.context("no such server")?.start_again()?;
-        let deadline = Instant::now() + CHANGE_TIMEOUT;
-        while !self.is_ready()? {
-            wait(deadline, "a server that came back is no replica")?;
+        self.wait_for_replica()
+    }
+
+    /// Returns once the other server is a replica of the master, and after how long. Until then it takes writes that
+    /// it will throw away: Sentinel gives a master that was replaced 8 s to find out by itself.
+    pub(crate) fn wait_for_replica(&self) -> Result<Duration> {
+        let started = Instant::now();
+        loop {
+            let replica = self
+                .servers
+                .iter()
+                .find(|server| self.master_port().is_ok_and(|port| server.port() != port));
+            let replication = replica
+                .context("there is one server")?
+                .ask(&["INFO", "replication"])?;
+            if replication.contains("role:slave")
+                && replication.contains("master_link_status:up")
+                && self.is_ready()?
+            {
+                return Ok(started.elapsed());
+            }
+            wait(started + CHANGE_TIMEOUT, "the other server is no replica")?;
         }
-        Ok(())
     }
 
     /// Asks for a failover: both servers run on. Returns once the other one is the master, and after how long.

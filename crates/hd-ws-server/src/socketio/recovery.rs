@@ -192,7 +192,9 @@ impl Recovery {
                 Ok(missed) => Ok((sid, missed, None)),
                 // Another process has sent it what this one will read yet: a
                 // log that loses any of that is another one.
-                Err(Gap::AfterLog) if is_shared => Ok((sid, Vec::new(), Some(after))),
+                Err(Gap::AfterLog) if is_shared && is_of_now(after, now_millis) => {
+                    Ok((sid, Vec::new(), Some(after)))
+                }
                 Err(gap) => Err(gap.into()),
             });
         match found {
@@ -275,6 +277,15 @@ impl Recovery {
         result
     }
 }
+
+/// Offsets are times. One from the far future is not of any process, and who
+/// shows it would be left out of everything.
+fn is_of_now(offset: Offset, now_millis: u64) -> bool {
+    offset.millis() <= now_millis.saturating_add(CLOCKS_APART_MILLIS)
+}
+
+/// How far the clock of Redis may be ahead.
+const CLOCKS_APART_MILLIS: u64 = 60_000;
 
 impl Resumed {
     pub(super) fn without_recovery() -> Self {

@@ -19,6 +19,7 @@ mod polling;
 mod polling_abuse;
 mod recovery;
 mod security_page;
+mod shared_log;
 mod shutdown;
 mod slow_clients;
 mod socket_server;

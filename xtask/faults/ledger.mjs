@@ -8,6 +8,11 @@ export const EVERYONE = 0;
 
 /** How many examples of each kind of fault a report has. */
 const EXAMPLES = 5;
+/**
+ * A page may be closed while its connection is dead without anybody knowing, for as long as heartbeats take to tell, 4 s:
+ * what was acknowledged meanwhile cannot reach it any more.
+ */
+const UNNOTICED_MS = 5000;
 /** What was acknowledged this long before a client went, or before Redis lost what it had, may not have got further. */
 const ON_ITS_WAY_MS = 1000;
 
@@ -288,7 +293,7 @@ export class Ledger {
 
   /** Why a client has not received what was acknowledged. */
   #why(client, { sentAt, acknowledgedAt }, to, number) {
-    if (acknowledgedAt > client.leftAt - ON_ITS_WAY_MS) {
+    if (acknowledgedAt > client.leftAt - UNNOTICED_MS) {
       return "not there";
     }
     const wasTold = client.toldAt !== undefined && sentAt <= client.toldAt;

@@ -164,12 +164,12 @@ test("what comes again under another offset after Redis had lost it is told apar
 
 test("a page that was closed needs nothing from then on, and one that is opened again is a new one", () => {
   const ledger = ledgerWith(0);
-  for (const at of [1000, 1500, 4500, 5500, 7000]) {
+  for (const at of [1000, 1500, 6500, 7500, 11000]) {
     ledger.acknowledged(USER, ledger.sent(USER, at), at);
   }
   receive(ledger, [1]);
-  ledger.left(USER, 5000);
-  ledger.connected(USER, 6000, false);
+  ledger.left(USER, 7000);
+  ledger.connected(USER, 8000, false);
   assert.equal(ledger.report().closedPages, 1);
   check(ledger, { lost: 2 });
   receive(ledger, [5]);

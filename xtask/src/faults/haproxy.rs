@@ -44,13 +44,33 @@ defaults
     timeout server 60s
     timeout tunnel 1h
     timeout http-keep-alive 60s
-    timeout check 500ms
     retries 0
 backend nodes
     balance leastconn
     option httpchk GET /readyz
-    default-server check inter 200ms fall 2 rise 1
 ";
+
+/// How nodes are asked whether they are ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checks {
+    /// One that stands still is soon left out.
+    Quick,
+    /// Where all are busy at once. An ALB allows 5 s by default.
+    Patient,
+}
+
+impl Checks {
+    fn configuration(self) -> &'static str {
+        match self {
+            Self::Quick => {
+                "    timeout check 500ms\n    default-server check inter 200ms fall 2 rise 1\n"
+            }
+            Self::Patient => {
+                "    timeout check 2s\n    default-server check inter 1s fastinter 200ms downinter 200ms fall 2 rise 1\n"
+            }
+        }
+    }
+}
 
 /// The name that a server of the configuration has.
 fn server_name(index: usize) -> String {
@@ -68,9 +88,11 @@ impl Haproxy {
         admin_port: u16,
         nodes: &[u16],
         more_addresses: &[String],
+        checks: Checks,
         folder: &Path,
     ) -> Result<Self> {
         let mut configuration = CONFIGURATION.to_owned();
+        configuration += checks.configuration();
         for (index, port) in nodes.iter().enumerate() {
             writeln!(
                 configuration,

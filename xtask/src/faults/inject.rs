@@ -38,6 +38,8 @@ pub(crate) struct Findings {
     pub(crate) cut: u64,
     /// Clients that are to be refused.
     pub(crate) to_be_refused: u64,
+    /// From the fault until the last was back of clients that the checker does not know.
+    pub(crate) others_back: Duration,
     /// Times beyond their goals.
     pub(crate) late: Vec<String>,
 }

@@ -27,14 +27,16 @@ pub(crate) const GAP_GOAL_MS: f64 = 13_000.0;
 
 impl Outcome {
     /// Holds a run against the goals.
-    pub(crate) fn judge(row: Row, seed: u32, report: Report, findings: Findings) -> Self {
+    pub(crate) fn judge(row: Row, seed: u32, mut report: Report, findings: Findings) -> Self {
         let Findings {
             mut notes,
             mut broken,
             cut,
             to_be_refused,
+            others_back,
             mut late,
         } = findings;
+        report.back_ms = report.back_ms.max(others_back.as_secs_f64() * 1e3);
         notes.extend(report.notes());
         let forbidden = [
             (report.lost, "lost"),
@@ -136,6 +138,8 @@ pub(crate) fn back_goal_ms(row: Row) -> Option<f64> {
         Some(5000.0)
     } else if row == Row::BalancerCut {
         Some(3000.0)
+    } else if row == Row::Storm {
+        Some(GAP_GOAL_MS)
     } else {
         None
     }

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::{
-    haproxy::Haproxy,
+    haproxy::{Checks, Haproxy},
     load::{Load, Plan},
     nodes::Nodes,
     ports::free_ports,
@@ -91,7 +91,20 @@ impl Rig {
             0
         };
         let poor: Vec<String> = (0..poor).map(poor_address).collect();
-        let mut haproxy = Haproxy::start("haproxy", *port, *admin_port, places, &poor, &folder)?;
+        let checks = if row == Row::Storm {
+            Checks::Patient
+        } else {
+            Checks::Quick
+        };
+        let mut haproxy = Haproxy::start(
+            "haproxy",
+            *port,
+            *admin_port,
+            places,
+            &poor,
+            checks,
+            &folder,
+        )?;
         let mut nodes = Nodes::new(executable, &folder, row.settings(), redis_urls, places);
         for index in 0..if alone { 1 } else { NODES } {
             match other {

@@ -104,6 +104,7 @@ fn config() -> PresenceConfig {
     PresenceConfig {
         roster: RosterConfig {
             pause: Duration::ZERO,
+            retry: Duration::ZERO,
             ..RosterConfig::default()
         },
         // A loaded machine is no reason to fail.

@@ -17,13 +17,11 @@
 //! | `connection` | connections, made again when they break |
 //! | `shared_log` | appending, once for each id |
 //! | `reader` | filling up, and following |
-//! | `chain` | whether what is read is all there was |
 //! | `presence` | what each process says of its users, besides the log |
 //! | `pubsub` | channels, for those who speak by them |
 //! | `roster` | which users it has to write; no I/O, no clock |
 //! | `scripts` | what Redis does in one step |
 
-mod chain;
 mod config;
 mod connection;
 mod error;
@@ -39,10 +37,10 @@ pub use config::ClusterConfig;
 pub use error::{AppendError, OpenError};
 pub use presence::{Node, Presence, PresenceConfig, PresenceError, Standing};
 pub use pubsub::{Heard, PubSub, Publish, Topic};
-pub use reader::{Followed, Place, Record, Snapshot};
+pub use reader::{Followed, Record, Snapshot};
 pub use redis_url::{InvalidUrl, RedisUrl};
 pub use roster::{Due, Roster, RosterConfig, Write, Written};
 pub use shared_log::{Appended, Observer, SharedLog, Status};
 
 #[doc(no_inline)]
-pub use hd_replay::{LogId, Offset};
+pub use hd_replay::{LogId, Offset, Place};

@@ -1,6 +1,6 @@
 use std::str::FromStr as _;
 
-use hd_cluster::{AppendError, Appended, ClusterConfig, RedisUrl, SharedLog};
+use hd_cluster::{AppendError, Appended, ClusterConfig, Followed, RedisUrl, SharedLog};
 
 use crate::redis_server::{RedisServer, Sentinel};
 
@@ -86,6 +86,45 @@ async fn sentinels_name_the_master_also_another_one() {
         "{repeated:?}"
     );
     assert_eq!(second.command(&["XLEN", "{help-desk-ws}:log"]), "3\n");
+}
+
+#[tokio::test]
+async fn an_acl_user_needs_what_the_guide_says() {
+    let guide = include_str!("../../../../docs/operator.md");
+    let (_, rights) = guide
+        .split_once("An ACL user needs\n`")
+        .expect("the guide has it");
+    let (rights, _) = rights.split_once('`').expect("its end");
+    let redis = RedisServer::start();
+    let user: Vec<&str> = [
+        "ACL",
+        "SETUSER",
+        "help-desk",
+        "on",
+        ">hunter2",
+        "resetchannels",
+    ]
+    .into_iter()
+    .chain(rights.split(' '))
+    .collect();
+    assert_eq!(redis.command(&user), "OK\n");
+    let url = format!("redis://help-desk:hunter2@{}", redis.address());
+    let log = SharedLog::new(ClusterConfig::new(url.parse().unwrap()));
+    let place = log.open().await.unwrap().end;
+    log.append(Some("a"), b"one").await.unwrap();
+    let observer = log.observer().await.unwrap();
+    log.append_observed(&observer, b"two").await.unwrap();
+    let (sender, mut records) = tokio::sync::mpsc::unbounded_channel();
+    let following = log.follow(place, |followed| {
+        sender.send(followed).expect("the test listens");
+        std::future::ready(())
+    });
+    tokio::select! {
+        () = following => {}
+        followed = records.recv() => {
+            assert!(matches!(followed, Some(Followed::Records(_))), "{followed:?}");
+        }
+    }
 }
 
 /// Tries again under the same id, as who emits does.

@@ -41,19 +41,4 @@ impl ClusterConfig {
             max_backoff: Duration::from_secs(1),
         }
     }
-
-    /// The stream. The braces keep all keys on one node of a Redis Cluster.
-    pub(crate) fn log_key(&self) -> String {
-        format!("{{{}}}:log", self.prefix)
-    }
-
-    /// When the stream began.
-    pub(crate) fn began_key(&self) -> String {
-        format!("{{{}}}:began", self.prefix)
-    }
-
-    /// An id that came.
-    pub(crate) fn id_key(&self, id: &str) -> String {
-        format!("{{{}}}:id:{id}", self.prefix)
-    }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisError};
+use redis::aio::{AsyncPushSender, MultiplexedConnection};
+use redis::{AsyncConnectionConfig, Client, ProtocolVersion, RedisError};
 use tokio::sync::Mutex;
 
 use crate::ClusterConfig;
@@ -59,6 +59,23 @@ pub(crate) async fn connect(
     let connecting = client.get_multiplexed_async_connection_with_config(&timeouts);
     // Some 2 kB, needed seldom.
     Box::pin(connecting).await
+}
+
+/// A connection on which the server also speaks unasked.
+pub(crate) async fn connect_for_pushes(
+    config: &ClusterConfig,
+    sender: impl AsyncPushSender,
+) -> Result<MultiplexedConnection, RedisError> {
+    let timeouts = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(config.command_timeout))
+        .set_response_timeout(Some(config.command_timeout));
+    let client = config.url.client(&timeouts).await?;
+    let info = client.get_connection_info();
+    let settings = info.redis_settings().clone();
+    let settings = settings.set_protocol(ProtocolVersion::RESP3);
+    let client = Client::open(info.clone().set_redis_settings(settings))?;
+    let pushes = timeouts.set_push_sender(sender);
+    Box::pin(client.get_multiplexed_async_connection_with_config(&pushes)).await
 }
 
 /// The pause before the next attempt: longer each time, and random, so that

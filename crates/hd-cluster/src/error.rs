@@ -29,6 +29,12 @@ fn because(error: &Option<RedisError>) -> String {
         .map_or_else(String::new, |error| format!(": {error}"))
 }
 
+/// Whether the server does not know a command.
+pub(crate) fn is_unknown_command(error: &RedisError) -> bool {
+    // A pipeline's error has those of its commands in its text only.
+    error.to_string().contains("unknown command")
+}
+
 /// Whether another connection may do what this one could not: it broke, or its
 /// server is no longer, or not yet, the one to write to.
 pub(crate) fn is_of_connection(error: &RedisError) -> bool {

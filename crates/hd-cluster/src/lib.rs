@@ -17,19 +17,26 @@
 //! | `connection` | connections, made again when they break |
 //! | `shared_log` | appending, once for each id |
 //! | `reader` | filling up, and following |
+//! | `chain` | whether what is read is all there was |
+//! | `pubsub` | channels, for those who speak by them |
+//! | `scripts` | what Redis does in one step |
 
+mod chain;
 mod config;
 mod connection;
 mod error;
+mod pubsub;
 mod reader;
 mod redis_url;
+mod scripts;
 mod shared_log;
 
 pub use config::ClusterConfig;
 pub use error::{AppendError, OpenError};
-pub use reader::{Followed, Record, Snapshot};
+pub use pubsub::{Heard, PubSub, Publish, Topic};
+pub use reader::{Followed, Place, Record, Snapshot};
 pub use redis_url::{InvalidUrl, RedisUrl};
-pub use shared_log::{Appended, SharedLog, Status};
+pub use shared_log::{Appended, Observer, SharedLog, Status};
 
 #[doc(no_inline)]
-pub use hd_replay::Offset;
+pub use hd_replay::{LogId, Offset};

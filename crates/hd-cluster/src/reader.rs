@@ -2,14 +2,25 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::Ordering;
 
-use hd_replay::Offset;
+use hd_replay::{LogId, Offset};
 use redis::aio::MultiplexedConnection;
 use redis::streams::{StreamId, StreamRangeReply, StreamReadOptions, StreamReadReply};
-use redis::{AsyncCommands as _, RedisError, Value, from_redis_value_ref};
+use redis::{AsyncCommands as _, ErrorKind, RedisError, Value, from_redis_value_ref};
 
+use crate::chain::{Chain, Entry, Link, Step};
 use crate::connection::{backoff, connect};
 use crate::error::is_of_connection;
+use crate::shared_log::fresh_log_id;
 use crate::{OpenError, SharedLog};
+
+/// A place in a log: after an offset of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Which log. Redis begins another one when it has lost something.
+    pub log: LogId,
+    /// The last offset before the place.
+    pub offset: Offset,
+}
 
 /// A record of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,12 +32,14 @@ pub struct Record {
 }
 
 /// The log as it was found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// Of what is after it, everything is there.
-    pub began: Offset,
+    pub began: Place,
     /// What is there after that, in order.
     pub records: Vec<Record>,
+    /// Where it ends.
+    pub end: Place,
 }
 
 /// What comes of following.
@@ -34,10 +47,10 @@ pub struct Snapshot {
 pub enum Followed {
     /// The next records, in order, without a gap.
     Records(Vec<Record>),
-    /// Records were trimmed before they could be read, or the log has lost its
-    /// end, as after a failover. Of what is after this offset everything will
-    /// come.
-    Gap(Offset),
+    /// Something is missing: it was trimmed before it could be read, or Redis
+    /// has lost it, and with it, maybe, what only others have read. Of what is
+    /// after this place everything will come.
+    Gap(Place),
     /// Redis does not answer; what is appended meanwhile comes later.
     CutOff,
     /// Redis answers again.
@@ -45,7 +58,7 @@ pub enum Followed {
 }
 
 impl SharedLog {
-    /// Reads what is in the log.
+    /// Reads what is in the log, and begins one where there is none.
     ///
     /// # Errors
     ///
@@ -55,46 +68,67 @@ impl SharedLog {
         let config = &self.0.config;
         let connecting = connect(config, config.command_timeout);
         let mut connection = connecting.await.map_err(unavailable)?;
-        let read = |error: RedisError| {
+        self.read_all(&mut connection).await.map_err(|error| {
             if is_of_connection(&error) {
                 OpenError::Unavailable(Some(error))
             } else {
                 OpenError::NotALog(error)
             }
-        };
-        let began = self.began(&mut connection).await.map_err(read)?;
-        let mut records = Vec::new();
-        let mut after = began;
-        loop {
-            let page = self.page(&mut connection, after).await.map_err(read)?;
-            let Some(last) = page.last() else {
-                return Ok(Snapshot { began, records });
-            };
-            after = last.offset;
-            records.extend(page);
-        }
+        })
     }
 
-    /// Follows the log from an offset on, for ever. Records are read only when
+    async fn read_all(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<Snapshot, RedisError> {
+        self.begin(connection).await?;
+        let mut page = self.page(connection, None).await?;
+        let first = page.first().ok_or((ErrorKind::Io, "the log has gone"))?;
+        let mut began = first.begins_after();
+        let mut chain = Chain::at(began);
+        let mut records = Vec::new();
+        while let Some(last) = page.last() {
+            let after = last.offset;
+            for entry in page {
+                if let Step::Began(place) = chain.handle_entry(&entry, Offset::default()) {
+                    began = place;
+                    records.clear();
+                }
+                records.extend(entry.into_record());
+            }
+            page = self.page(connection, Some(after)).await?;
+        }
+        records.retain(|record| record.offset > began.offset);
+        Ok(Snapshot {
+            began,
+            records,
+            end: chain.place(),
+        })
+    }
+
+    /// Follows the log from a place on, for ever. Records are read only when
     /// `take` has done with the ones before.
     ///
     /// # Cancel safety
     ///
     /// Records that are being taken are lost to this call; follow again from
     /// the last one that was taken.
-    pub async fn follow<F>(&self, mut after: Offset, mut take: impl FnMut(Followed) -> F)
+    pub async fn follow<F>(&self, from: Place, mut take: impl FnMut(Followed) -> F)
     where
         F: Future<Output = ()>,
     {
         let config = &self.0.config;
+        let mut chain = Chain::at(from);
         let mut attempt = 0;
         loop {
             let error = match connect(config, config.read_wait + config.command_timeout).await {
                 Ok(connection) => {
                     let was_cut_off = attempt > 0;
                     attempt = 0;
-                    self.follow_on(connection, &mut after, was_cut_off, &mut take)
-                        .await
+                    let Err(error) = self
+                        .follow_on(connection, &mut chain, was_cut_off, &mut take)
+                        .await;
+                    error
                 }
                 Err(error) => error,
             };
@@ -112,149 +146,156 @@ impl SharedLog {
     async fn follow_on<F>(
         &self,
         mut connection: MultiplexedConnection,
-        after: &mut Offset,
+        chain: &mut Chain,
         mut was_cut_off: bool,
         take: &mut impl FnMut(Followed) -> F,
-    ) -> RedisError
+    ) -> Result<std::convert::Infallible, RedisError>
     where
         F: Future<Output = ()>,
     {
         let config = &self.0.config;
-        match self.gap(&mut connection, *after).await {
-            Ok(Some(began)) => {
-                *after = began;
-                take(Followed::Gap(began)).await;
-            }
-            Ok(None) => {}
-            Err(error) => return error,
-        }
+        self.begin(&mut connection).await?;
+        // Before the end is asked for: what is acknowledged meanwhile is after it.
+        let acknowledged = self.acknowledged();
+        let end = self.end(&mut connection).await?;
+        chain.handle_end(end, acknowledged);
+        self.set_followed(chain, chain.last() == end);
         let wait = usize::try_from(config.read_wait.as_millis()).unwrap_or(usize::MAX);
         let options = StreamReadOptions::default()
             .block(wait)
             .count(config.read_records);
         let key = [config.log_key()];
         loop {
-            let from = [after.to_string()];
-            let reading = connection.xread_options(&key, &from, &options);
-            let reply: Option<StreamReadReply> = match reading.await {
-                Ok(reply) => reply,
-                Err(error) => return error,
-            };
+            if chain.is_forked() {
+                self.fork(&mut connection, chain.log()).await?;
+            }
+            let acknowledged = self.acknowledged();
+            let after = [chain.last().to_string()];
+            let reading = connection.xread_options(&key, &after, &options);
+            let reply: Option<StreamReadReply> = reading.await?;
             if was_cut_off {
                 was_cut_off = false;
                 take(Followed::Back).await;
             }
             let streams = reply.into_iter().flat_map(|reply| reply.keys);
-            let records: Vec<Record> = streams
+            let entries: Vec<Entry> = streams
                 .flat_map(|stream| stream.ids)
-                .filter_map(record)
+                .filter_map(entry)
                 .collect();
-            let is_at_end = records.len() < config.read_records;
-            if let Some(last) = records.last() {
-                *after = last.offset;
-                take(Followed::Records(records)).await;
+            if entries.is_empty() && acknowledged > chain.last() {
+                let what = "another Redis has the log's end";
+                return Err(RedisError::from((ErrorKind::Io, what)));
             }
-            self.0.is_followed.store(is_at_end, Ordering::Relaxed);
+            let is_at_end = entries.len() < config.read_records;
+            for followed in self.steps(chain, entries) {
+                take(followed).await;
+            }
+            self.set_followed(chain, is_at_end);
         }
     }
 
-    /// The offset after which everything is in the log.
-    async fn began(&self, connection: &mut MultiplexedConnection) -> Result<Offset, RedisError> {
-        let began: String = redis::Script::new(BEGAN)
-            .key(self.0.config.began_key())
-            .invoke_async(connection)
-            .await?;
-        let began = Offset::new(began.parse().unwrap_or(0), 0);
-        let found = self.found(connection).await?;
-        Ok(found.and_then(|found| found.began).unwrap_or(began))
+    fn set_followed(&self, chain: &Chain, is_at_end: bool) {
+        let is_followed = is_at_end && !chain.is_forked();
+        self.0.is_followed.store(is_followed, Ordering::Relaxed);
     }
 
-    /// Where the log begins for who has read it up to an offset, and what was
-    /// after that is not there, or was another record.
-    async fn gap(
-        &self,
-        connection: &mut MultiplexedConnection,
-        after: Offset,
-    ) -> Result<Option<Offset>, RedisError> {
-        let found = self.found(connection).await?;
-        Ok(found.and_then(|found| {
-            let has_lost_its_end = found.last < after;
-            let has_lost_its_beginning = found.began.is_some_and(|began| began > after);
-            if has_lost_its_end {
-                Some(found.last)
-            } else if has_lost_its_beginning {
-                found.began
-            } else {
-                None
+    /// What entries are to who follows.
+    fn steps(&self, chain: &mut Chain, entries: Vec<Entry>) -> Vec<Followed> {
+        let mut steps = Vec::new();
+        let mut records = Vec::new();
+        for entry in entries {
+            match chain.handle_entry(&entry, self.acknowledged()) {
+                Step::Next => records.extend(entry.into_record()),
+                Step::Passed | Step::Lost => {}
+                Step::Began(place) => {
+                    self.forget_acknowledged_after(place.offset);
+                    // They were all there, up to where the gap is.
+                    if !records.is_empty() {
+                        steps.push(Followed::Records(std::mem::take(&mut records)));
+                    }
+                    steps.push(Followed::Gap(place));
+                    records.extend(entry.into_record());
+                }
             }
-        }))
+        }
+        if !records.is_empty() {
+            steps.push(Followed::Records(records));
+        }
+        steps
     }
 
-    /// What is in the log's place; `None` when nothing is.
-    async fn found(
+    /// Begins a log where there is none.
+    async fn begin(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+        let Self(inner) = self;
+        let mut begin = inner.scripts.begin.prepare_invoke();
+        begin
+            .key(inner.config.log_key())
+            .key(inner.config.log_id_key())
+            .arg(fresh_log_id());
+        begin.invoke_async(connection).await
+    }
+
+    /// Begins another log instead of one that has lost something, once for all
+    /// processes that notice.
+    async fn fork(
         &self,
         connection: &mut MultiplexedConnection,
-    ) -> Result<Option<Found>, RedisError> {
-        let key = self.0.config.log_key();
-        let is_there: bool = connection.exists(&key).await?;
-        if !is_there {
-            return Ok(None);
-        }
+        log: LogId,
+    ) -> Result<(), RedisError> {
+        let Self(inner) = self;
+        let mut fork = inner.scripts.fork.prepare_invoke();
+        fork.key(inner.config.log_key())
+            .key(inner.config.log_id_key())
+            .arg(fresh_log_id().max(log.0.saturating_add(1)))
+            .arg(log.0);
+        fork.invoke_async(connection).await
+    }
+
+    /// The last offset of the stream.
+    async fn end(&self, connection: &mut MultiplexedConnection) -> Result<Offset, RedisError> {
         let info: HashMap<String, Value> = redis::cmd("XINFO")
             .arg("STREAM")
-            .arg(&key)
+            .arg(self.0.config.log_key())
             .query_async(connection)
             .await?;
-        let number = |name: &str| -> Option<u64> { from_redis_value_ref(info.get(name)?).ok() };
-        let last: Option<String> = info
+        let end: Option<String> = info
             .get("last-generated-id")
-            .and_then(|last| from_redis_value_ref(last).ok());
-        let last = last.and_then(|last| last.parse().ok()).unwrap_or_default();
-        // An old server does not say how many there were.
-        let has_all = number("entries-added").is_some_and(|added| Some(added) == number("length"));
-        if has_all {
-            return Ok(Some(Found { began: None, last }));
-        }
-        let first: StreamRangeReply = connection.xrange_count(&key, "-", "+", 1).await?;
-        let first = first.ids.into_iter().find_map(|id| id.id.parse().ok());
-        Ok(Some(Found {
-            began: Some(first.unwrap_or(last)),
-            last,
-        }))
+            .and_then(|end| from_redis_value_ref(end).ok());
+        let end = end.and_then(|end| end.parse().ok());
+        end.ok_or_else(|| RedisError::from((ErrorKind::UnexpectedReturnType, "no last id")))
     }
 
     async fn page(
         &self,
         connection: &mut MultiplexedConnection,
-        after: Offset,
-    ) -> Result<Vec<Record>, RedisError> {
+        after: Option<Offset>,
+    ) -> Result<Vec<Entry>, RedisError> {
         let config = &self.0.config;
-        let from = format!("({after}");
+        let from = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
         let reply: StreamRangeReply = connection
             .xrange_count(config.log_key(), from, "+", config.read_records)
             .await?;
-        Ok(reply.ids.into_iter().filter_map(record).collect())
+        Ok(reply.ids.into_iter().filter_map(entry).collect())
     }
 }
 
-/// A stream that is there.
-struct Found {
-    /// The first record that it still has, if it had others before.
-    began: Option<Offset>,
-    last: Offset,
+impl Entry {
+    fn into_record(self) -> Option<Record> {
+        let offset = self.offset;
+        self.record.map(|bytes| Record { offset, bytes })
+    }
 }
 
-/// What is not one of our records is passed over: nobody else is to write here.
-fn record(id: StreamId) -> Option<Record> {
-    let offset = id.id.parse().ok()?;
-    let bytes = id.get("r")?;
-    Some(Record { offset, bytes })
+fn entry(id: StreamId) -> Option<Entry> {
+    let number = |name: &str| id.get::<String>(name)?.parse().ok();
+    let before = id.get::<String>("p").and_then(|before| before.parse().ok());
+    let link = number("l").map(|log| Link {
+        log: LogId(log),
+        before,
+    });
+    Some(Entry {
+        offset: id.id.parse().ok()?,
+        link,
+        record: id.get("r"),
+    })
 }
-
-/// The first process says when the log began, by the clock of Redis: before the
-/// first record that this millisecond may bring.
-const BEGAN: &str = r"
-local now = redis.call('TIME')
-redis.call('SET', KEYS[1], string.format('%d', now[1] * 1000 + math.floor(now[2] / 1000) - 1), 'NX')
-return redis.call('GET', KEYS[1])
-";

@@ -1,12 +1,14 @@
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use hd_replay::Offset;
-use redis::{ErrorKind, RedisError, Script};
+use redis::{ErrorKind, RedisError, ScriptInvocation};
 
-use crate::connection::Commands;
+use crate::connection::{Commands, backoff};
 use crate::error::is_of_connection;
-use crate::{AppendError, ClusterConfig};
+use crate::scripts::Scripts;
+use crate::{AppendError, ClusterConfig, OpenError};
 
 /// A log in Redis. A clone is the same log.
 #[derive(Clone, Debug)]
@@ -16,8 +18,20 @@ pub struct SharedLog(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) config: ClusterConfig,
     pub(crate) commands: Commands,
+    pub(crate) scripts: Scripts,
     pub(crate) is_followed: AtomicBool,
-    append: Script,
+    /// The latest offset that Redis has said to be in the log.
+    acknowledged: Mutex<Offset>,
+}
+
+/// Who observes records at some other place, from its beginning on.
+#[derive(Debug)]
+pub struct Observer {
+    name: String,
+    /// By the clock of Redis, in milliseconds.
+    began: u64,
+    /// Counts what it reported.
+    reports: AtomicU64,
 }
 
 /// What became of a record.
@@ -25,7 +39,7 @@ pub(crate) struct Inner {
 pub enum Appended {
     /// It is in the log.
     New(Offset),
-    /// One with its id was there before.
+    /// It was there before.
     Repeated(Offset),
 }
 
@@ -45,8 +59,9 @@ impl SharedLog {
         Self(Arc::new(Inner {
             config,
             commands: Commands::default(),
+            scripts: Scripts::new(),
             is_followed: AtomicBool::new(false),
-            append: Script::new(APPEND),
+            acknowledged: Mutex::default(),
         }))
     }
 
@@ -75,42 +90,135 @@ impl SharedLog {
     ///
     /// The record may be appended or not.
     pub async fn append(&self, id: Option<&str>, record: &[u8]) -> Result<Appended, AppendError> {
+        let Inner {
+            config, scripts, ..
+        } = &*self.0;
+        let (id_key, id_ttl) = match id {
+            Some(id) => (config.id_key(id), config.id_ttl),
+            None => {
+                let id = format!("auto:{:016x}{:016x}", random(), random());
+                (config.id_key(&id), config.command_timeout * 2)
+            }
+        };
+        let mut append = scripts.append.prepare_invoke();
+        append
+            .key(config.log_key())
+            .key(config.log_id_key())
+            .key(id_key)
+            .arg(fresh_log_id())
+            .arg(config.max_records)
+            .arg(record)
+            .arg(millis(id_ttl));
+        self.invoke(&append).await
+    }
+
+    /// Who observes from now on. Who has missed something is to be another
+    /// observer from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Unavailable`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe to cancel.
+    pub async fn observer(&self) -> Result<Observer, OpenError> {
+        let Inner {
+            config, commands, ..
+        } = &*self.0;
+        let unavailable = |error| OpenError::Unavailable(Some(error));
+        let (mut connection, generation) = commands.get(config).await.map_err(unavailable)?;
+        let asking = redis::cmd("TIME").query_async(&mut connection).await;
+        let (seconds, micros): (u64, u64) = match asking {
+            Ok(time) => time,
+            Err(error) => {
+                commands.discard(generation).await;
+                return Err(unavailable(error));
+            }
+        };
+        Ok(Observer {
+            name: format!("{:016x}", random()),
+            began: seconds * 1000 + micros / 1000,
+            reports: AtomicU64::new(0),
+        })
+    }
+
+    /// Appends a record that every process observes at some other place, and
+    /// appends by this: it is in the log once, whoever is there to append it. Of
+    /// records that are the same, byte for byte, each that was observed is one.
+    ///
+    /// A process calls it for one record after the other, in the order in which
+    /// it observes them, and soon: who comes a minute after the others appends
+    /// the record again. For an observer that has just begun, a record that is
+    /// the same as one of the last two seconds is taken to be that one.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// The record may be appended or not.
+    pub async fn append_observed(
+        &self,
+        observer: &Observer,
+        record: &[u8],
+    ) -> Result<Appended, AppendError> {
+        let Inner {
+            config, scripts, ..
+        } = &*self.0;
+        let mut append = scripts.append_observed.prepare_invoke();
+        append
+            .key(config.log_key())
+            .key(config.log_id_key())
+            .key(config.observed_key())
+            .arg(fresh_log_id())
+            .arg(config.max_records)
+            .arg(record)
+            .arg(&observer.name)
+            .arg(observer.reports.fetch_add(1, Ordering::Relaxed))
+            .arg(observer.began)
+            .arg(millis(OBSERVATION_TTL))
+            .arg(millis(OBSERVATION_SPREAD));
+        self.invoke(&append).await
+    }
+
+    /// The latest offset that was said to be in the log.
+    pub(crate) fn acknowledged(&self) -> Offset {
+        *self.lock_acknowledged()
+    }
+
+    /// What was acknowledged after an offset was of a log that is gone.
+    pub(crate) fn forget_acknowledged_after(&self, offset: Offset) {
+        let mut acknowledged = self.lock_acknowledged();
+        *acknowledged = offset.min(*acknowledged);
+    }
+
+    /// Gives a command, and gives it again when it is not answered: it has to be
+    /// one that is carried out once.
+    async fn invoke(&self, command: &ScriptInvocation<'_>) -> Result<Appended, AppendError> {
         let mut last = None;
-        let trying = self.try_append(id, record, &mut last);
+        let trying = self.try_invoke(command, &mut last);
         match tokio::time::timeout(self.0.config.command_timeout, trying).await {
             Ok(result) => result,
             Err(_) => Err(AppendError::Unavailable(last)),
         }
     }
 
-    async fn try_append(
+    async fn try_invoke(
         &self,
-        id: Option<&str>,
-        record: &[u8],
+        command: &ScriptInvocation<'_>,
         last: &mut Option<RedisError>,
     ) -> Result<Appended, AppendError> {
         let Inner {
             config, commands, ..
         } = &*self.0;
-        let (id_key, id_ttl) = match id {
-            Some(id) => (config.id_key(id), config.id_ttl),
-            None => (config.id_key(&random_id()), config.command_timeout * 2),
-        };
-        let ttl_millis = u64::try_from(id_ttl.as_millis()).unwrap_or(u64::MAX);
-        let mut invocation = self.0.append.prepare_invoke();
-        invocation
-            .key(config.log_key())
-            .key(id_key)
-            .key(config.began_key())
-            .arg(record)
-            .arg(config.max_records)
-            .arg(ttl_millis);
         let mut attempt = 0;
         loop {
             let error = match commands.get(config).await {
                 Ok((mut connection, generation)) => {
-                    match invocation.invoke_async(&mut connection).await {
-                        Ok((is_new, offset)) => return appended(is_new, offset),
+                    match command.invoke_async(&mut connection).await {
+                        Ok((is_new, offset)) => return self.appended(is_new, offset),
                         Err(error) if is_of_connection(&error) => {
                             commands.discard(generation).await;
                             error
@@ -121,42 +229,54 @@ impl SharedLog {
                 Err(error) => error,
             };
             *last = Some(error);
-            tokio::time::sleep(crate::connection::backoff(attempt, config.max_backoff)).await;
+            tokio::time::sleep(backoff(attempt, config.max_backoff)).await;
             attempt += 1;
         }
     }
+
+    fn appended(&self, is_new: bool, offset: String) -> Result<Appended, AppendError> {
+        let offset: Offset = offset.parse().map_err(|_| {
+            let what = "the answer is no id of a stream";
+            AppendError::Refused(RedisError::from((ErrorKind::UnexpectedReturnType, what)))
+        })?;
+        if !is_new {
+            return Ok(Appended::Repeated(offset));
+        }
+        let mut acknowledged = self.lock_acknowledged();
+        *acknowledged = offset.max(*acknowledged);
+        Ok(Appended::New(offset))
+    }
+
+    fn lock_acknowledged(&self) -> std::sync::MutexGuard<'_, Offset> {
+        self.0
+            .acknowledged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn appended(is_new: bool, offset: String) -> Result<Appended, AppendError> {
-    let offset: Offset = offset.parse().map_err(|_| {
-        let what = "the answer is no id of a stream";
-        AppendError::Refused(RedisError::from((ErrorKind::UnexpectedReturnType, what)))
-    })?;
-    Ok(if is_new {
-        Appended::New(offset)
-    } else {
-        Appended::Repeated(offset)
-    })
+/// Names a log, should one begin: a time, and a random number, so that it is
+/// another one than any before, and later.
+pub(crate) fn fresh_log_id() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = now.map_or(0, millis);
+    (now << RANDOM_BITS) | (random() >> (u64::BITS - RANDOM_BITS))
 }
 
-/// For a record that came without one.
-fn random_id() -> String {
-    let mut bytes = [0; 16];
+fn random() -> u64 {
+    let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).expect("invariant: the operating system gives random bytes");
-    format!("auto:{:032x}", u128::from_ne_bytes(bytes))
+    u64::from_ne_bytes(bytes)
 }
 
-/// Nothing comes in between: a script is one command to Redis.
-const APPEND: &str = r"
-local first = redis.call('GET', KEYS[2])
-if first then
-    return {0, first}
-end
-if redis.call('EXISTS', KEYS[3]) == 0 then
-    local now = redis.call('TIME')
-    redis.call('SET', KEYS[3], string.format('%d', now[1] * 1000 + math.floor(now[2] / 1000) - 1))
-end
-local offset = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', 'r', ARGV[1])
-redis.call('SET', KEYS[2], offset, 'PX', ARGV[3])
-return {1, offset}
-";
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Of a log's id. What is left of it is good until the year 2527.
+const RANDOM_BITS: u32 = 20;
+/// How long it is remembered who has observed a record: a process that was
+/// stopped for less than that does not append it again.
+const OBSERVATION_TTL: Duration = Duration::from_secs(60);
+/// Within this time of the first report, the others' are expected.
+const OBSERVATION_SPREAD: Duration = Duration::from_secs(2);

@@ -8,8 +8,9 @@ use crate::Offset;
 /// §5 allows.
 pub const MAC_BYTES: usize = 16;
 
-/// Tells one log from another: offsets mean something in their own log only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Tells one log from another: offsets mean something in their own log only. Of
+/// logs that follow each other, the later one's is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LogId(pub u64);
 
 /// Where a client stands, before it has been sent anything: the `pid` of

@@ -7,12 +7,17 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hd_cluster::{AppendError, Appended, Followed, Offset, OpenError, Record, SharedLog, Status};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use hd_cluster::{
+    AppendError, Appended, Followed, Offset, OpenError, Place, Record, SharedLog, Status,
+};
 use hd_rooms::{Audience, RoomName};
 use hd_ws_server::{Emitted, Namespace, Publication};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use socketio_proto::{EventName, OutgoingArgs};
+use socketio_proto::{Args, EventName, OutgoingArgs};
 use tokio::sync::Notify;
 
 use crate::telemetry::events::{LogBack, LogCutOff, LogGap, LogOpened, WaitingForLog};
@@ -32,13 +37,41 @@ struct Delivered {
     changed: Notify,
 }
 
+/// An event for the clients of every process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClusterEvent<'a> {
+    pub(crate) audience: &'a Audience,
+    pub(crate) name: &'a str,
+    pub(crate) args: EventArgs<'a>,
+    pub(crate) ttl: Option<Duration>,
+    /// Whether it is for those only who are there, and not kept.
+    pub(crate) is_volatile: bool,
+}
+
+/// What an event says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum EventArgs<'a> {
+    /// What the back end emits.
+    Payload(&'a RawValue),
+    /// What came as a packet.
+    #[expect(dead_code, reason = "events of Node servers")]
+    Packet(&'a Args),
+}
+
 /// An event in the log.
-#[derive(Deserialize, Serialize)]
+#[derive(Default, Deserialize, Serialize)]
 struct SharedEvent<'a> {
     #[serde(borrow)]
     event: Cow<'a, str>,
-    #[serde(borrow)]
-    payload: &'a RawValue,
+    /// The only argument, and nothing binary.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    payload: Option<&'a RawValue>,
+    /// The arguments, where that does not do.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    args: Option<Vec<&'a RawValue>>,
+    /// In base64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    attachments: Vec<String>,
     /// None for everyone.
     #[serde(borrow, default)]
     rooms: Vec<Cow<'a, str>>,
@@ -47,6 +80,14 @@ struct SharedEvent<'a> {
     /// In milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ttl: Option<u64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    volatile: bool,
+}
+
+/// What became of an event of the log here.
+enum Delivery {
+    Over(usize),
+    UnderWay(Emitted),
 }
 
 impl Cluster {
@@ -63,30 +104,18 @@ impl Cluster {
         self.log.status() == Status::Following
     }
 
-    /// Appends an event. It is on its way to every process then.
+    /// Appends an event, unless one with this id was appended before. It is on
+    /// its way to every process then.
     ///
     /// # Errors
     ///
     /// [`AppendError`].
     pub(crate) async fn publish(
         &self,
-        audience: &Audience,
-        event: &str,
-        payload: &RawValue,
-        ttl: Option<Duration>,
+        event: &ClusterEvent<'_>,
         id: Option<&str>,
     ) -> Result<Appended, AppendError> {
-        let names = |rooms: &'_ [RoomName]| -> Vec<Cow<'static, str>> {
-            rooms.iter().map(|room| room.to_string().into()).collect()
-        };
-        let event = SharedEvent {
-            event: event.into(),
-            payload,
-            rooms: names(audience.to_rooms()),
-            except: names(audience.except_rooms()),
-            ttl: ttl.map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
-        };
-        let record = serde_json::to_vec(&event).expect("invariant: text and numbers are JSON");
+        let record = event.to_record();
         // Some 2 kB, which every request would have to have room for.
         Box::pin(self.log.append(id, &record)).await
     }
@@ -105,7 +134,7 @@ impl Cluster {
     /// # Errors
     ///
     /// Redis has something else in its place.
-    pub(crate) async fn open(&self) -> anyhow::Result<Offset> {
+    pub(crate) async fn open(&self) -> anyhow::Result<Place> {
         let began = Instant::now();
         let mut told_at = None;
         let snapshot = loop {
@@ -128,20 +157,18 @@ impl Cluster {
         };
         let events = snapshot.records.len();
         LogOpened { events }.emit();
-        self.notifications.begin_log_at(snapshot.began);
-        let mut last = snapshot.began;
+        self.begin_at(snapshot.began);
         for record in snapshot.records {
-            last = record.offset;
             // Nobody is here yet.
             drop(self.publish_record(&record));
         }
-        Ok(last)
+        Ok(snapshot.end)
     }
 
     /// Brings to this process' clients what is appended, for ever.
-    pub(crate) async fn follow(self: Arc<Self>, after: Offset) {
+    pub(crate) async fn follow(self: Arc<Self>, from: Place) {
         let log = self.log.clone();
-        log.follow(after, |followed| self.take(followed)).await;
+        log.follow(from, |followed| self.take(followed)).await;
     }
 
     async fn take(&self, followed: Followed) {
@@ -151,9 +178,10 @@ impl Cluster {
                 for record in &records {
                     under_way.push((record.offset, self.publish_record(record)));
                 }
-                for (offset, emitted) in under_way {
-                    let sockets = match emitted {
-                        Some(emitted) => emitted.await,
+                for (offset, delivery) in under_way {
+                    let sockets = match delivery {
+                        Some(Delivery::UnderWay(emitted)) => emitted.await,
+                        Some(Delivery::Over(sockets)) => sockets,
                         None => 0,
                     };
                     self.delivered.note(offset, sockets);
@@ -162,7 +190,7 @@ impl Cluster {
             Followed::Gap(began) => {
                 let sockets = self.notifications.len();
                 LogGap { sockets }.emit();
-                self.notifications.begin_log_at(began);
+                self.begin_at(began);
                 // They come back, and are told.
                 self.notifications.close_transports(&Audience::everyone());
             }
@@ -171,16 +199,20 @@ impl Cluster {
         }
     }
 
-    /// `None` when the record is not understood.
-    fn publish_record(&self, record: &Record) -> Option<Emitted> {
-        let emitted = self.parse_and_publish(record);
-        if emitted.is_none() {
-            tracing::error!(offset = %record.offset, "an event of the shared log is not understood");
-        }
-        emitted
+    fn begin_at(&self, place: Place) {
+        self.notifications.begin_log_at(place.log, place.offset);
     }
 
-    fn parse_and_publish(&self, record: &Record) -> Option<Emitted> {
+    /// `None` when the record is not understood.
+    fn publish_record(&self, record: &Record) -> Option<Delivery> {
+        let delivery = self.parse_and_publish(record);
+        if delivery.is_none() {
+            tracing::error!(offset = %record.offset, "an event of the shared log is not understood");
+        }
+        delivery
+    }
+
+    fn parse_and_publish(&self, record: &Record) -> Option<Delivery> {
         let event: SharedEvent<'_> = serde_json::from_slice(&record.bytes).ok()?;
         let mut audience = Audience::everyone();
         for room in &event.rooms {
@@ -189,15 +221,67 @@ impl Cluster {
         for room in &event.except {
             audience = audience.except(RoomName::new(room).ok()?);
         }
-        let args = [event.payload];
+        let values: Vec<&RawValue> = event
+            .args
+            .into_iter()
+            .flatten()
+            .chain(event.payload)
+            .collect();
+        let attachments: Option<Vec<Bytes>> = event
+            .attachments
+            .iter()
+            .map(|text| Some(BASE64_STANDARD.decode(text).ok()?.into()))
+            .collect();
+        let attachments = attachments?;
+        let args = OutgoingArgs::with_attachments(&values, &attachments);
+        let name = EventName::new(&event.event).ok()?;
+        if event.volatile {
+            let sockets = self.notifications.emit_volatile(&audience, name, args);
+            return Some(Delivery::Over(sockets));
+        }
         let publication = Publication {
             audience: &audience,
-            name: EventName::new(&event.event).ok()?,
-            args: OutgoingArgs::new(&args),
+            name,
+            args,
             ttl: event.ttl.map(Duration::from_millis),
             id: None,
         };
-        Some(self.notifications.publish_at(record.offset, &publication))
+        let emitted = self.notifications.publish_at(record.offset, &publication);
+        Some(Delivery::UnderWay(emitted))
+    }
+}
+
+impl ClusterEvent<'_> {
+    /// The event as it is in the log.
+    fn to_record(self) -> Vec<u8> {
+        let names = |rooms: &[RoomName]| -> Vec<Cow<'static, str>> {
+            rooms.iter().map(|room| room.to_string().into()).collect()
+        };
+        let event = SharedEvent {
+            event: self.name.into(),
+            rooms: names(self.audience.to_rooms()),
+            except: names(self.audience.except_rooms()),
+            ttl: self
+                .ttl
+                .map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
+            volatile: self.is_volatile,
+            ..match self.args {
+                EventArgs::Payload(payload) => SharedEvent {
+                    payload: Some(payload),
+                    ..SharedEvent::default()
+                },
+                EventArgs::Packet(args) => SharedEvent {
+                    args: Some(args.iter().collect()),
+                    attachments: args
+                        .attachments()
+                        .iter()
+                        .map(|data| BASE64_STANDARD.encode(data))
+                        .collect(),
+                    ..SharedEvent::default()
+                },
+            }
+        };
+        serde_json::to_vec(&event).expect("invariant: text and numbers are JSON")
     }
 }
 

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use hd_cluster::{AppendError, Appended, ClusterConfig};
+use hd_cluster::{AppendError, Appended, ClusterConfig, Observer, SharedLog};
 
 use crate::redis_server::RedisServer;
 
@@ -51,7 +51,7 @@ async fn an_id_is_taken_once_whichever_process_it_comes_to() {
 #[tokio::test]
 async fn an_id_is_forgotten_after_its_time() {
     let redis = RedisServer::start();
-    let log = hd_cluster::SharedLog::new(ClusterConfig {
+    let log = SharedLog::new(ClusterConfig {
         id_ttl: Duration::from_millis(1),
         ..redis.config()
     });
@@ -71,7 +71,7 @@ async fn an_id_is_forgotten_after_its_time() {
 #[tokio::test]
 async fn the_stream_keeps_so_many_records_roughly() {
     let redis = RedisServer::start();
-    let log = hd_cluster::SharedLog::new(ClusterConfig {
+    let log = SharedLog::new(ClusterConfig {
         max_records: 100,
         ..redis.config()
     });
@@ -86,14 +86,14 @@ async fn the_stream_keeps_so_many_records_roughly() {
         snapshot
             .records
             .iter()
-            .all(|record| record.offset > snapshot.began)
+            .all(|record| record.offset > snapshot.began.offset)
     );
 }
 
 #[tokio::test]
 async fn without_redis_nothing_is_accepted_and_soon_said() {
     let mut redis = RedisServer::start();
-    let log = hd_cluster::SharedLog::new(ClusterConfig {
+    let log = SharedLog::new(ClusterConfig {
         command_timeout: Duration::from_millis(300),
         ..redis.config()
     });
@@ -122,4 +122,88 @@ async fn a_full_redis_refuses() {
         matches!(refused, Err(AppendError::Refused(_))),
         "{refused:?}"
     );
+}
+
+#[tokio::test]
+async fn what_every_process_observes_is_in_the_log_once() {
+    let redis = RedisServer::start();
+    let logs = [redis.log(), redis.log(), redis.log()];
+    // The same record three times, and another one in between.
+    let observed = [&b"same"[..], b"same", b"other", b"same"];
+    let mut pairs = Vec::new();
+    for log in &logs {
+        pairs.push((log.clone(), log.observer().await.unwrap()));
+    }
+    let tasks = pairs.into_iter().map(|(log, observer)| {
+        tokio::spawn(async move {
+            let mut new = 0;
+            for record in observed {
+                let appended = log
+                    .append_observed(&observer, record)
+                    .await
+                    .expect("Redis is there");
+                new += usize::from(matches!(appended, Appended::New(_)));
+            }
+            new
+        })
+    });
+    let mut new = 0;
+    for task in tasks {
+        new += task.await.unwrap();
+    }
+    assert_eq!(new, 4);
+    let records = logs[0].open().await.unwrap().records;
+    let mut records: Vec<&[u8]> = records.iter().map(|record| &*record.bytes).collect();
+    records.sort_unstable();
+    assert_eq!(records, [&b"other"[..], b"same", b"same", b"same"]);
+}
+
+#[tokio::test]
+async fn who_lags_behind_appends_nothing_again() {
+    let redis = RedisServer::start();
+    let log = redis.log();
+    let quick = log.observer().await.unwrap();
+    let slow = log.observer().await.unwrap();
+    for _ in 0..3 {
+        assert!(observe(&log, &quick).await);
+    }
+    for _ in 0..3 {
+        assert!(!observe(&log, &slow).await);
+    }
+    assert!(observe(&log, &slow).await);
+}
+
+#[tokio::test]
+async fn who_begins_to_observe_joins_in() {
+    let redis = RedisServer::start();
+    let log = redis.log();
+    let old = log.observer().await.unwrap();
+    for _ in 0..3 {
+        assert!(observe(&log, &old).await);
+    }
+    set_back_observation(&redis, "born", 1000);
+    let new = log.observer().await.unwrap();
+    // It saw the last one of these with the other.
+    assert!(!observe(&log, &new).await);
+    // From here on it counts as the other does, whoever comes first.
+    assert!(observe(&log, &new).await);
+    assert!(!observe(&log, &old).await);
+    assert!(observe(&log, &old).await);
+    assert!(!observe(&log, &new).await);
+    // One that begins when the others have been silent has seen another one.
+    set_back_observation(&redis, "at", 3000);
+    assert!(observe(&log, &log.observer().await.unwrap()).await);
+    assert!(!observe(&log, &old).await);
+}
+
+/// Whether the one record of these tests is appended.
+async fn observe(log: &SharedLog, observer: &Observer) -> bool {
+    let appended = log.append_observed(observer, b"same").await;
+    matches!(appended.expect("Redis is there"), Appended::New(_))
+}
+
+/// As if that had been so many milliseconds earlier.
+fn set_back_observation(redis: &RedisServer, what: &str, millis: i64) {
+    let key = redis.command(&["KEYS", "*:observed:*"]);
+    redis.command(&["HINCRBY", key.trim(), what, &(-millis).to_string()]);
 }

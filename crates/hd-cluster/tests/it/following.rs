@@ -1,31 +1,40 @@
 use std::sync::{Arc, Mutex};
 
-use hd_cluster::{Followed, Offset, Record, SharedLog, Status};
-use tokio::sync::mpsc;
+use hd_cluster::{Followed, Place, Record, SharedLog, Status};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::redis_server::{PATIENCE, RedisServer};
+
+const LOG: &str = "{help-desk-ws}:log";
+const COPY: &str = "{help-desk-ws}:copy";
 
 /// A process that follows a log.
 struct Follower {
     task: JoinHandle<()>,
     followed: mpsc::UnboundedReceiver<Followed>,
-    last: Arc<Mutex<Offset>>,
+    last: Arc<Mutex<Place>>,
 }
 
 impl Follower {
-    fn start(log: &SharedLog, after: Offset) -> Self {
+    fn start(log: &SharedLog, from: Place) -> Self {
+        Self::start_with(log, from, watch::channel(true).1)
+    }
+
+    fn start_with(log: &SharedLog, from: Place, is_let_go: watch::Receiver<bool>) -> Self {
         let (sender, followed) = mpsc::unbounded_channel();
-        let last = Arc::new(Mutex::new(after));
+        let last = Arc::new(Mutex::new(from));
         let log = log.clone();
         let seen = Arc::clone(&last);
         let task = tokio::spawn(async move {
-            log.follow(after, |what| {
+            log.follow(from, |what| {
                 if let Followed::Records(records) = &what {
-                    *seen.lock().expect("no panic") = records.last().expect("some").offset;
+                    seen.lock().expect("no panic").offset = records.last().expect("some").offset;
                 }
                 let _unheard = sender.send(what);
-                std::future::ready(())
+                let mut is_let_go = is_let_go.clone();
+                // The test may be over.
+                async move { drop(is_let_go.wait_for(|is_let_go| *is_let_go).await) }
             })
             .await;
         });
@@ -55,10 +64,40 @@ impl Follower {
         texts
     }
 
+    /// What comes now is a gap, and where the log goes on.
+    async fn gap(&mut self) -> Place {
+        match self.next().await {
+            Followed::Gap(place) => place,
+            other @ (Followed::Records(_) | Followed::CutOff | Followed::Back) => {
+                panic!("{other:?}")
+            }
+        }
+    }
+
     /// Stops, and says where.
-    fn stop(self) -> Offset {
+    fn stop(self) -> Place {
         self.task.abort();
         *self.last.lock().expect("no panic")
+    }
+}
+
+/// A process that is busy with what it was given first.
+struct Lagging {
+    follower: Follower,
+    is_let_go: watch::Sender<bool>,
+}
+
+impl Lagging {
+    fn start(log: &SharedLog, from: Place) -> Self {
+        let (is_let_go, wait) = watch::channel(false);
+        Self {
+            follower: Follower::start_with(log, from, wait),
+            is_let_go,
+        }
+    }
+
+    fn let_go(&self) {
+        self.is_let_go.send(true).expect("it waits");
     }
 }
 
@@ -100,10 +139,9 @@ async fn a_new_process_finds_what_was_there_and_follows_from_its_end() {
     append(&old, 0..1200).await;
     let new = redis.log();
     let snapshot = new.open().await.unwrap();
-    let last = snapshot.records.last().unwrap().offset;
     let texts: Vec<String> = snapshot.records.into_iter().map(text).collect();
     assert_eq!(texts, numbers(0..1200));
-    let mut follower = Follower::start(&new, last);
+    let mut follower = Follower::start(&new, snapshot.end);
     append(&old, 1200..1201).await;
     assert_eq!(follower.texts(1).await, ["1200"]);
 }
@@ -129,23 +167,46 @@ async fn who_was_cut_off_reads_on_where_it_stood() {
 }
 
 #[tokio::test]
-async fn a_redis_that_comes_back_empty_is_followed_on() {
+async fn a_redis_that_comes_back_empty_has_another_log() {
     let mut redis = RedisServer::start();
+    let logs = [redis.log(), redis.log()];
+    let began = logs[0].open().await.unwrap().began;
+    let mut followers = logs.each_ref().map(|log| Follower::start(log, began));
+    append(&logs[0], 0..3).await;
+    for follower in &mut followers {
+        assert_eq!(follower.texts(3).await, numbers(0..3));
+    }
+    redis.kill();
+    for follower in &mut followers {
+        assert_eq!(follower.next().await, Followed::CutOff);
+    }
+    assert_eq!(logs[0].status(), Status::CutOff);
+    redis.start_again();
+    append(&logs[0], 3..6).await;
+    let mut places = Vec::new();
+    for follower in &mut followers {
+        assert_eq!(follower.next().await, Followed::Back);
+        places.push(follower.gap().await);
+        assert_eq!(follower.texts(3).await, numbers(3..6));
+    }
+    // It is the same one for all, also for who begins now.
+    assert!(places[0].log > began.log);
+    assert_eq!(places[0], places[1]);
+    assert_eq!(redis.log().open().await.unwrap().began, places[0]);
+}
+
+#[tokio::test]
+async fn a_redis_that_is_emptied_has_another_log() {
+    let redis = RedisServer::start();
     let log = redis.log();
     let began = log.open().await.unwrap().began;
     let mut follower = Follower::start(&log, began);
-    append(&log, 0..3).await;
-    assert_eq!(follower.texts(3).await, numbers(0..3));
-    redis.kill();
-    assert_eq!(follower.next().await, Followed::CutOff);
-    assert_eq!(log.status(), Status::CutOff);
-    redis.start_again();
-    append(&log, 3..6).await;
-    assert_eq!(follower.next().await, Followed::Back);
-    assert_eq!(follower.texts(3).await, numbers(3..6));
-    // Who begins now knows nothing of what was lost.
-    let snapshot = redis.log().open().await.unwrap();
-    assert!(snapshot.began > began);
+    append(&log, 0..1).await;
+    assert_eq!(follower.texts(1).await, ["0"]);
+    redis.command(&["FLUSHALL"]);
+    append(&log, 1..2).await;
+    assert!(follower.gap().await.log > began.log);
+    assert_eq!(follower.texts(1).await, ["1"]);
 }
 
 #[tokio::test]
@@ -154,27 +215,97 @@ async fn records_that_were_trimmed_unread_are_a_gap() {
     let log = redis.log();
     let began = log.open().await.unwrap().began;
     append(&log, 0..10).await;
-    redis.command(&["XTRIM", "{help-desk-ws}:log", "MAXLEN", "=", "3"]);
+    redis.command(&["XTRIM", LOG, "MAXLEN", "=", "3"]);
     let mut follower = Follower::start(&log, began);
-    let Followed::Gap(gap) = follower.next().await else {
-        panic!("no gap");
-    };
-    assert!(gap > began);
-    // The first one that is left is where the gap ends.
-    assert_eq!(follower.texts(2).await, numbers(8..10));
+    let gap = follower.gap().await;
+    // Only here: others go on.
+    assert_eq!(gap.log, began.log);
+    assert!(gap.offset > began.offset);
+    assert_eq!(follower.texts(3).await, numbers(7..10));
     let snapshot = log.open().await.unwrap();
     assert_eq!(snapshot.began, gap);
+    assert_eq!(snapshot.records.len(), 3);
 }
 
 #[tokio::test]
-async fn a_log_that_lost_its_end_is_a_gap() {
+async fn records_that_are_trimmed_under_a_reader_that_lags_are_a_gap() {
     let redis = RedisServer::start();
     let log = redis.log();
-    let future = Offset::new(99_999_999_999_999, 0);
+    let began = log.open().await.unwrap().began;
+    let mut reader = Lagging::start(&log, began);
     append(&log, 0..1).await;
-    let last = log.open().await.unwrap().records[0].offset;
-    let mut follower = Follower::start(&log, future);
-    assert_eq!(follower.next().await, Followed::Gap(last));
+    assert_eq!(reader.follower.texts(1).await, ["0"]);
+    append(&log, 1..10).await;
+    redis.command(&["XTRIM", LOG, "MAXLEN", "=", "2"]);
+    reader.let_go();
+    assert_eq!(reader.follower.gap().await.log, began.log);
+    assert_eq!(reader.follower.texts(2).await, numbers(8..10));
+}
+
+/// A Redis takes the place of another one that had not sent it everything yet.
+fn lose_what_is_not_in_the_copy(redis: &RedisServer) {
+    redis.command(&["COPY", COPY, LOG, "REPLACE"]);
+}
+
+#[tokio::test]
+async fn a_log_that_lost_what_was_read_is_another_one_for_all() {
+    let redis = RedisServer::start();
+    let [reader, idle, appender] = [redis.log(), redis.log(), redis.log()];
+    let began = reader.open().await.unwrap().began;
+    append(&appender, 0..1).await;
+    let mut follower = Follower::start(&reader, began);
+    assert_eq!(follower.texts(1).await, ["0"]);
+    // This one does not read what will be lost.
+    let mut other = Follower::start(&idle, began);
+    assert_eq!(other.texts(1).await, ["0"]);
+    let place = other.stop();
+    redis.command(&["COPY", LOG, COPY]);
+    append(&appender, 1..3).await;
+    assert_eq!(follower.texts(2).await, ["1", "2"]);
+    lose_what_is_not_in_the_copy(&redis);
+
+    append(&appender, 3..4).await;
+    let gap = follower.gap().await;
+    assert!(gap.log > began.log);
+    // It would not notice by itself. What is sent until it is told, is told of too.
+    let mut other = Follower::start(&idle, place);
+    assert_eq!(other.texts(1).await, ["3"]);
+    assert_eq!(other.gap().await, gap);
+    append(&appender, 4..5).await;
+    assert_eq!(follower.texts(1).await, ["4"]);
+    assert_eq!(other.texts(1).await, ["4"]);
+    assert_eq!(redis.log().open().await.unwrap().began, gap);
+}
+
+#[tokio::test]
+async fn so_is_one_that_lost_what_was_acknowledged() {
+    let redis = RedisServer::start();
+    let log = redis.log();
+    let began = log.open().await.unwrap().began;
+    redis.command(&["COPY", LOG, COPY]);
+    append(&log, 0..1).await;
+    lose_what_is_not_in_the_copy(&redis);
+    // Nothing is appended any more.
+    let mut follower = Follower::start(&log, began);
+    assert!(follower.gap().await.log > began.log);
     append(&log, 1..2).await;
     assert_eq!(follower.texts(1).await, ["1"]);
+}
+
+#[tokio::test]
+async fn a_redis_that_has_not_what_was_acknowledged_is_not_read_for_ever() {
+    let redis = RedisServer::start();
+    let log = redis.log();
+    let began = log.open().await.unwrap().began;
+    let mut reader = Lagging::start(&log, began);
+    append(&log, 0..1).await;
+    assert_eq!(reader.follower.texts(1).await, ["0"]);
+    redis.command(&["COPY", LOG, COPY]);
+    append(&log, 1..2).await;
+    lose_what_is_not_in_the_copy(&redis);
+    reader.let_go();
+    // It may be that another Redis is the one to read from.
+    assert_eq!(reader.follower.next().await, Followed::CutOff);
+    assert_eq!(reader.follower.next().await, Followed::Back);
+    assert!(reader.follower.gap().await.log > began.log);
 }

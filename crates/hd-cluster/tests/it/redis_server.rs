@@ -20,8 +20,13 @@ pub(crate) struct RedisServer {
 
 impl RedisServer {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With more settings than these tests have anyway.
+    pub(crate) fn start_with(settings: &[&str]) -> Self {
         let (port, folder) = place();
-        let process = spawn(port, &folder);
+        let process = spawn(port, &folder, settings);
         let server = Self {
             port,
             folder,
@@ -81,7 +86,7 @@ impl RedisServer {
 
     /// Starts it again, empty.
     pub(crate) fn start_again(&mut self) {
-        self.process = spawn(self.port, &self.folder);
+        self.process = spawn(self.port, &self.folder, &[]);
         self.wait_until_it_answers();
     }
 
@@ -185,12 +190,13 @@ fn place() -> (u16, PathBuf) {
     (port, folder)
 }
 
-fn spawn(port: u16, folder: &PathBuf) -> Child {
+fn spawn(port: u16, folder: &PathBuf, settings: &[&str]) -> Child {
     Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no"])
         .arg("--dir")
         .arg(folder)
+        .args(settings)
         .stdout(Stdio::null())
         .spawn()
         .expect("redis-server, which Debian's package of that name has")

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use hd_replay::{Log, NewEntry, Offset, Seen, SeenConfig};
+use hd_replay::{Log, LogId, NewEntry, Offset, Seen, SeenConfig};
 use hd_rooms::{Audience, RoomName};
 use serde_json::value::RawValue;
 use socketio_proto::{Encoded, EventName, OutgoingArgs};
@@ -81,6 +81,8 @@ pub(super) struct Order {
 /// where a client comes in.
 pub(super) struct Ordered {
     pub(super) log: Option<Log<Encoded>>,
+    /// Which log it is.
+    pub(super) log_id: LogId,
     seen: Seen<()>,
 }
 
@@ -128,20 +130,22 @@ impl Namespace {
         append(log, offset, publication, &emission, offset.millis());
         let emitted = self.send(publication.audience, &emission);
         drop(ordered);
-        if let Some(advanced) = &self.order().advanced {
-            advanced.notify_waiters();
-        }
+        self.order().tell_advanced();
         emitted
     }
 
     /// Begins with an empty log at an offset: that of others begins there, or
-    /// some of it could not be read. Who comes back from before it is told that
-    /// it may have missed something.
-    pub fn begin_log_at(&self, began: Offset) {
+    /// some of it could not be read. Who comes back from before it, or from
+    /// another log, is told that it may have missed something. A later log has
+    /// a greater id.
+    pub fn begin_log_at(&self, id: LogId, began: Offset) {
         let mut ordered = self.order().lock();
+        ordered.log_id = id;
         if let Some(log) = &mut ordered.log {
             *log = Log::starting_at(*log.config(), began);
         }
+        drop(ordered);
+        self.order().tell_advanced();
     }
 
     /// How much is kept for clients that are away, and of publications.
@@ -164,9 +168,10 @@ impl Order {
         let is_shared = recovery.as_ref().is_some_and(|recovery| recovery.is_shared);
         Self {
             advanced: is_shared.then(Notify::new),
-            recovery: recovery.map(|recovery| Recovery::new(recovery.macs, is_shared)),
+            recovery: recovery.map(|recovery| Recovery::new(recovery.macs)),
             ordered: Mutex::new(Ordered {
                 log: log.map(|config| Log::new(config, unix_millis())),
+                log_id: random_log_id(),
                 seen: Seen::new(seen),
             }),
         }
@@ -174,6 +179,12 @@ impl Order {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Ordered> {
         self.ordered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell_advanced(&self) {
+        if let Some(advanced) = &self.advanced {
+            advanced.notify_waiters();
+        }
     }
 
     /// What a client says of itself, where something can be recovered.
@@ -190,13 +201,11 @@ impl Order {
         came_back: Option<&CameBack>,
     ) -> Option<impl Future<Output = ()> + Send + use<'_>> {
         let advanced = self.advanced.as_ref()?;
-        let offset = self.recovery.as_ref()?.place(came_back?)?;
+        let (log_id, offset) = self.recovery.as_ref()?.place(came_back?)?;
         let has_come = move || {
             let ordered = self.lock();
-            ordered
-                .log
-                .as_ref()
-                .is_none_or(|log| log.last_offset() >= offset)
+            let log = ordered.log.as_ref();
+            log.is_none_or(|log| (ordered.log_id, log.last_offset()) >= (log_id, offset))
         };
         if has_come() {
             return None;
@@ -235,6 +244,13 @@ impl Order {
         }
         recovery.resume(ordered, identity, rooms, came_back, now)
     }
+}
+
+/// For a log that no other process has.
+fn random_log_id() -> LogId {
+    let mut id = [0; 8];
+    getrandom::fill(&mut id).expect("invariant: the operating system gives random bytes");
+    LogId(u64::from_ne_bytes(id))
 }
 
 fn append(

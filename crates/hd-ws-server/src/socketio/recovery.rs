@@ -9,11 +9,10 @@
 use std::fmt;
 
 use engineio_proto::{EncodedPacket, Sid};
-use hd_replay::{Cursor, CursorError, Gap, Log, LogConfig, LogId, MAC_BYTES, Offset};
+use hd_replay::{Cursor, CursorError, Gap, LogConfig, LogId, MAC_BYTES, Offset};
 use hd_rooms::RoomName;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use socketio_proto::Encoded;
 
 use super::publish::Ordered;
 use crate::engine::new_sid;
@@ -131,7 +130,6 @@ pub(super) struct Resumed {
 
 /// What opens and seals.
 pub(super) struct Recovery {
-    log: LogId,
     macs: Vec<CursorMac>,
 }
 
@@ -163,15 +161,8 @@ impl CameBack {
 }
 
 impl Recovery {
-    pub(super) fn new(macs: Vec<CursorMac>, is_shared: bool) -> Self {
-        let mut id = [0; 8];
-        if !is_shared {
-            getrandom::fill(&mut id).expect("invariant: the operating system gives random bytes");
-        }
-        Self {
-            log: LogId(u64::from_ne_bytes(id)),
-            macs,
-        }
+    pub(super) fn new(macs: Vec<CursorMac>) -> Self {
+        Self { macs }
     }
 
     /// Gives a client its place in the log: where it was, or at the end.
@@ -186,13 +177,14 @@ impl Recovery {
         let Some(log) = &ordered.log else {
             return Resumed::without_recovery();
         };
+        let end = (ordered.log_id, log.last_offset());
         let Some(came_back) = came_back else {
-            return self.begin_anew(identity, log, None, None, RecoveryOutcome::None);
+            return self.begin_anew(identity, end, None, None, RecoveryOutcome::None);
         };
         let cursor = self.open(&came_back.pid);
         let shown = came_back.shown();
         let found = self
-            .position(identity, &cursor, shown)
+            .position(identity, ordered.log_id, &cursor, shown)
             .and_then(|(sid, after)| Ok((sid, log.missed(rooms, after, now_millis)?)));
         match found {
             Ok((sid, missed)) => {
@@ -211,7 +203,7 @@ impl Recovery {
             Err(refusal) => {
                 let outcome = RecoveryOutcome::Refused(refusal);
                 let shown = shown.unwrap_or_default();
-                self.begin_anew(identity, log, cursor.ok().as_ref(), shown, outcome)
+                self.begin_anew(identity, end, cursor.ok().as_ref(), shown, outcome)
             }
         }
     }
@@ -220,13 +212,12 @@ impl Recovery {
     fn begin_anew(
         &self,
         identity: u64,
-        log: &Log<Encoded>,
+        end: (LogId, Offset),
         before: Option<&Cursor>,
         shown: Option<Offset>,
         outcome: RecoveryOutcome,
     ) -> Resumed {
         let sid = new_sid();
-        let end = (self.log, log.last_offset());
         let cursor = Cursor::anew(identity, end, sid.as_str().to_owned(), before, shown);
         Resumed {
             sid,
@@ -236,17 +227,18 @@ impl Recovery {
         }
     }
 
-    /// After which offset a client of this log has got nothing.
-    pub(super) fn place(&self, came_back: &CameBack) -> Option<Offset> {
+    /// A client's log, and after which offset of it it has got nothing.
+    pub(super) fn place(&self, came_back: &CameBack) -> Option<(LogId, Offset)> {
         let cursor = self.open(&came_back.pid).ok()?;
         let shown = came_back.shown().ok()?;
-        (cursor.log == self.log).then(|| cursor.after(shown))
+        Some((cursor.log, cursor.after(shown)))
     }
 
     /// Who a client was, and after which offset it has got nothing.
     fn position(
         &self,
         identity: u64,
+        log: LogId,
         cursor: &Result<Cursor, CursorError>,
         shown: Result<Option<Offset>, RecoveryRefusal>,
     ) -> Result<(Sid, Offset), RecoveryRefusal> {
@@ -254,7 +246,7 @@ impl Recovery {
         if cursor.identity != identity {
             return Err(RecoveryRefusal::OtherIdentity);
         }
-        if cursor.log != self.log {
+        if cursor.log != log {
             return Err(RecoveryRefusal::OtherLog);
         }
         let sid = cursor.sid.parse().map_err(|_| CursorError::Malformed)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hd_replay::{CursorError, Gap, LogConfig, MAC_BYTES, Offset, SeenConfig};
+use hd_replay::{CursorError, Gap, LogConfig, LogId, MAC_BYTES, Offset, SeenConfig};
 use hd_rooms::{Audience, RoomName};
 use hd_ws_server::{
     CursorMac, NamespaceConfig, Publication, Published, RecoveryConfig, RecoveryOutcome,
@@ -37,7 +37,7 @@ fn start_with(log: LogConfig, macs: Vec<CursorMac>) -> SocketServer {
 /// A server whose log others have too.
 fn start_shared(began: Offset) -> SocketServer {
     let server = start_as(LogConfig::default(), vec![mac(1)], true);
-    server.namespace.begin_log_at(began);
+    server.namespace.begin_log_at(LogId(1), began);
     server
 }
 
@@ -551,7 +551,35 @@ fn who_was_there_before_a_log_that_begins_anew_is_told() {
     let client = Peer::connect(&server, ANA);
     client.drop_connection(&server);
     publish_at(&server, &to("ana"), 1, at(1));
-    server.namespace.begin_log_at(at(5));
+    server.namespace.begin_log_at(LogId(1), at(5));
     let back = client.back(&server, ANA);
     back.assert_refused(&client, RecoveryRefusal::Gap(Gap::BeforeLog));
+}
+
+#[test]
+fn who_was_there_before_another_log_is_told_though_its_offset_is_in_both() {
+    let at = shared_offsets();
+    let server = start_shared(at(0));
+    let mut client = Peer::connect(&server, ANA);
+    publish_at(&server, &to("ana"), 1, at(2));
+    assert_eq!(client.next(), 1);
+    client.drop_connection(&server);
+    server.namespace.begin_log_at(LogId(2), at(0));
+    publish_at(&server, &to("ana"), 2, at(1));
+    publish_at(&server, &to("ana"), 3, at(2));
+    let back = client.back(&server, ANA);
+    back.assert_refused(&client, RecoveryRefusal::OtherLog);
+}
+
+#[test]
+fn a_process_that_has_not_heard_of_another_log_waits_for_it() {
+    let at = shared_offsets();
+    let (ahead, behind) = (start_shared(at(0)), start_shared(at(0)));
+    ahead.namespace.begin_log_at(LogId(2), at(3));
+    let client = Peer::connect(&ahead, ANA);
+    let websocket = Peer::ask(&behind, &client.auth(ANA));
+    assert_eq!(behind.next_event().what, "connect");
+    behind.namespace.begin_log_at(LogId(2), at(3));
+    publish_at(&behind, &to("ana"), 1, at(4));
+    Peer::let_in(&behind, websocket).assert_recovered(&client, &[1]);
 }

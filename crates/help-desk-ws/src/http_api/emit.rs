@@ -22,7 +22,7 @@ use serde_json::Value;
 use socketio_proto::OutgoingArgs;
 
 use super::{HttpApi, Refused, authenticate, bearer, json};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ClusterEvent, EventArgs};
 use crate::gateway::room_of;
 use crate::settings::EmitAuth;
 use crate::telemetry::events::{EmitAccepted, EmitRefused, EmitRepeated, IdForgotten};
@@ -166,20 +166,27 @@ impl HttpApi {
         let audience = audience_of(&command);
         let args = [&*command.payload];
         let args = OutgoingArgs::new(&args);
-        let delivery = if command.volatile {
-            let delivered = self.notifications.emit_volatile(&audience, name, args);
-            Delivery::Over { delivered }
-        } else if let Some(cluster) = &self.cluster {
-            let ttl = command.ttl.map(Ttl::as_duration);
+        let cluster = self.cluster.as_ref().filter(|cluster| {
+            // Best effort: with Redis away it reaches who is here.
+            cluster.is_following() || !command.volatile
+        });
+        let delivery = if let Some(cluster) = cluster {
+            let event = ClusterEvent {
+                audience: &audience,
+                name: event,
+                args: EventArgs::Payload(&command.payload),
+                ttl: command.ttl.map(Ttl::as_duration),
+                is_volatile: command.volatile,
+            };
             let id = command.id.as_ref().map(IdempotencyKey::as_str);
-            match cluster
-                .publish(&audience, event, &command.payload, ttl, id)
-                .await
-            {
+            match cluster.publish(&event, id).await {
                 Ok(Appended::New(offset)) => Delivery::Shared(Arc::clone(cluster), offset),
                 Ok(Appended::Repeated(_)) => Delivery::Repeated,
                 Err(error) => return Err(Refused::from(error)),
             }
+        } else if command.volatile {
+            let delivered = self.notifications.emit_volatile(&audience, name, args);
+            Delivery::Over { delivered }
         } else {
             let publication = Publication {
                 audience: &audience,

@@ -151,14 +151,68 @@ describe("several instances", options, () => {
     const client = await numbered(t, first, user);
     await emit(first.url, user, "number", 1);
     await have(client, 1);
-    await redis.kill();
-    await redis.startAgain();
-    const second = await start();
-    const back = received(client.socket, "connect");
-    client.socket.io.uri = second.url;
+    const [gone, back] = [received(client.socket, "disconnect"), received(client.socket, "connect")];
+    client.socket.io.uri = "http://127.0.0.1:1";
     await first.kill();
+    await gone;
+    await redis.kill();
+    await redis.startEmpty();
+    const second = await start();
+    client.socket.io.uri = second.url;
     await back;
     assert.equal(client.socket.recovered, false);
-    await second.logged(/Client may have missed events: .* reason=before_log/);
+    await second.logged(/Client may have missed events: .* reason=other_log/);
+  });
+
+  test("tell everyone when Redis has lost what it had, and go on", async (t) => {
+    const { redis, services } = await cluster(t, 2);
+    const user = newUser();
+    const clients = await Promise.all(services.map((service) => numbered(t, service, user)));
+    await number(services[0], user, 1);
+    await Promise.all(clients.map((client) => have(client, 1)));
+    const told = clients.map(async ({ socket }) => {
+      const [[reason]] = await Promise.all([received(socket, "disconnect"), received(socket, "connect")]);
+      return [reason, socket.recovered];
+    });
+    await redis.kill();
+    await redis.startEmpty();
+    assert.deepEqual(await Promise.all(told), services.map(() => ["transport close", false]));
+    await number(services[1], user, 2);
+    for (const client of clients) {
+      await have(client, 2);
+      assert.deepEqual(client.numbers, [1, 2]);
+    }
+  });
+
+  test("bring a volatile event to the clients of all that are there, and to nobody later", async (t) => {
+    const { services } = await cluster(t, 2);
+    const user = newUser();
+    const volatile = (service, value) => post(`${service.url}/emit`, { ...ROUTES["/emit"](user, "number", value), volatile: true });
+    const [here, away] = await Promise.all(services.map((service) => numbered(t, service, user)));
+    await volatile(services[0], 1);
+    await Promise.all([have(here, 1), have(away, 1)]);
+
+    const [gone, back] = [received(away.socket, "disconnect"), received(away.socket, "connect")];
+    away.socket.io.uri = "http://127.0.0.1:1";
+    away.socket.io.engine.close();
+    await gone;
+    assert.equal((await volatile(services[1], 2)).status, 201);
+    await have(here, 2);
+    await number(services[1], user, 3);
+    away.socket.io.uri = services[1].url;
+    await back;
+    await Promise.all([have(here, 3), have(away, 2)]);
+    assert.deepEqual([here.numbers, away.numbers, away.socket.recovered], [[1, 2, 3], [1, 3], true]);
+  });
+
+  test("bring a volatile event to who is at the process that takes it while Redis is away", async (t) => {
+    const { redis, services } = await cluster(t, 1);
+    const user = newUser();
+    const client = await numbered(t, services[0], user);
+    await redis.kill();
+    await services[0].logged(/\[Cluster\] Redis does not answer/);
+    const answer = await post(`${services[0].url}/emit`, { ...ROUTES["/emit"](user, "number", 1), volatile: true });
+    assert.deepEqual([answer.status, answer.json.delivered], [201, 1]);
+    await have(client, 1);
   });
 });

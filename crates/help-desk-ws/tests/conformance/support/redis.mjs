@@ -1,8 +1,8 @@
-// A Redis for one test, without persistence: needs redis-server in PATH.
+// A Redis for one test, which writes what it has to a file: needs redis-server in PATH.
 
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -23,13 +23,22 @@ export class Redis {
     return redis;
   }
 
-  /** Starts it, empty. */
+  /** Starts it with what it had. */
   async startAgain() {
-    const settings = ["--port", this.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", this.#folder];
+    // Nothing is to survive more than the end of the process.
+    const persistence = ["--save", "", "--appendonly", "yes", "--appendfsync", "no"];
+    const settings = ["--port", this.port, "--bind", "127.0.0.1", ...persistence, "--dir", this.#folder];
     this.#child = spawn("redis-server", settings.map(String), { stdio: "ignore" });
     while (!(await isOpen(this.port))) {
       await new Promise((resolve) => setImmediate(resolve));
     }
+  }
+
+  /** Starts it empty. */
+  async startEmpty() {
+    rmSync(this.#folder, { recursive: true });
+    mkdirSync(this.#folder);
+    await this.startAgain();
   }
 
   async kill() {

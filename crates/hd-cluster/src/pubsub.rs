@@ -1,0 +1,345 @@
+//! Channels of Redis, for those who speak by them: what is published while
+//! nobody listens is gone. The log needs none of it.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{PushInfo, PushKind, RedisError, Value, from_redis_value};
+use tokio::sync::{Notify, mpsc};
+
+use crate::connection::{Commands, backoff, connect_for_pushes};
+use crate::error::{is_of_connection, is_unknown_command};
+use crate::{AppendError, ClusterConfig};
+
+/// What is listened to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// Every channel whose name matches, as `PSUBSCRIBE` has it.
+    Pattern(String),
+    /// A channel of one shard, of `SSUBSCRIBE`: Redis 7, and Valkey.
+    Shard(String),
+}
+
+/// How a message is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Publish {
+    /// To the channel and its patterns: `PUBLISH`.
+    Classic,
+    /// To the channel in its shard: `SPUBLISH`.
+    Sharded,
+}
+
+/// What comes of listening.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A message.
+    Message {
+        /// The channel that it was published to.
+        channel: String,
+        /// How it was published.
+        publish: Publish,
+        /// What was published.
+        payload: Vec<u8>,
+    },
+    /// Everything that was asked for before is listened to. What was published
+    /// until now may have been missed.
+    Listening,
+    /// This Redis knows no shards.
+    NoShards,
+    /// So many messages came faster than they were taken, and were dropped.
+    Dropped(u64),
+    /// Redis does not answer; what is published meanwhile is missed.
+    CutOff,
+}
+
+/// The channels of a Redis. A clone is the same.
+#[derive(Clone, Debug)]
+pub struct PubSub(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: ClusterConfig,
+    commands: Commands,
+    wanted: Mutex<HashSet<Topic>>,
+    changed: Notify,
+}
+
+/// Messages that have come and wait to be taken.
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: AtomicUsize,
+    dropped: AtomicU64,
+}
+
+/// A connection, and what it is subscribed to.
+struct Subscriber {
+    connection: MultiplexedConnection,
+    subscribed: HashSet<Topic>,
+    has_shards: bool,
+}
+
+impl PubSub {
+    /// The channels of the Redis that a configuration names. Nothing is
+    /// connected yet.
+    #[must_use]
+    pub fn new(config: ClusterConfig) -> Self {
+        Self(Arc::new(Inner {
+            config,
+            commands: Commands::default(),
+            wanted: Mutex::default(),
+            changed: Notify::new(),
+        }))
+    }
+
+    /// Listens to these too. Topics that are asked for at the same time are
+    /// subscribed to together.
+    pub fn subscribe(&self, topics: impl IntoIterator<Item = Topic>) {
+        self.wanted().extend(topics);
+        self.0.changed.notify_one();
+    }
+
+    /// Listens to these no more.
+    pub fn unsubscribe<'a>(&self, topics: impl IntoIterator<Item = &'a Topic>) {
+        let mut wanted = self.wanted();
+        for topic in topics {
+            wanted.remove(topic);
+        }
+        drop(wanted);
+        self.0.changed.notify_one();
+    }
+
+    /// Publishes a message. Returns how many have heard it, of those at the
+    /// server that was told.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`]: it is not tried again.
+    ///
+    /// # Cancel safety
+    ///
+    /// The message may be published or not.
+    pub async fn publish(
+        &self,
+        publish: Publish,
+        channel: &str,
+        payload: &[u8],
+    ) -> Result<u64, AppendError> {
+        let Inner {
+            config, commands, ..
+        } = &*self.0;
+        let publishing = async {
+            let (mut connection, generation) = commands.get(config).await?;
+            let command = match publish {
+                Publish::Classic => "PUBLISH",
+                Publish::Sharded => "SPUBLISH",
+            };
+            let mut command = redis::cmd(command);
+            let command = command.arg(channel).arg(payload);
+            let result = command.query_async(&mut connection).await;
+            if result.as_ref().is_err_and(is_of_connection) {
+                commands.discard(generation).await;
+            }
+            result
+        };
+        match tokio::time::timeout(config.command_timeout, Box::pin(publishing)).await {
+            Ok(Ok(heard)) => Ok(heard),
+            Ok(Err(error)) if is_of_connection(&error) => {
+                Err(AppendError::Unavailable(Some(error)))
+            }
+            Ok(Err(error)) => Err(AppendError::Refused(error)),
+            Err(_) => Err(AppendError::Unavailable(None)),
+        }
+    }
+
+    /// Listens, for ever. What comes while `take` is busy waits, within bounds.
+    ///
+    /// # Cancel safety
+    ///
+    /// What waits is lost.
+    pub async fn listen<F>(&self, mut take: impl FnMut(Heard) -> F)
+    where
+        F: Future<Output = ()>,
+    {
+        let max_backoff = self.0.config.max_backoff;
+        let mut attempt = 0;
+        loop {
+            let (sender, messages) = mpsc::channel(MAX_WAITING);
+            let waiting = Arc::new(Waiting::default());
+            let accept = accept(sender, Arc::clone(&waiting));
+            let error = match connect_for_pushes(&self.0.config, accept).await {
+                Ok(connection) => {
+                    attempt = 0;
+                    self.listen_on(connection, messages, &waiting, &mut take)
+                        .await
+                }
+                Err(error) => error,
+            };
+            if attempt == 0 {
+                tracing::debug!(%error, "the channels of Redis are cut off; trying again");
+                take(Heard::CutOff).await;
+            }
+            tokio::time::sleep(backoff(attempt, max_backoff)).await;
+            attempt += 1;
+        }
+    }
+
+    /// Listens until the connection breaks.
+    async fn listen_on<F>(
+        &self,
+        connection: MultiplexedConnection,
+        mut messages: mpsc::Receiver<Heard>,
+        waiting: &Waiting,
+        take: &mut impl FnMut(Heard) -> F,
+    ) -> RedisError
+    where
+        F: Future<Output = ()>,
+    {
+        let mut subscriber = Subscriber {
+            connection,
+            subscribed: HashSet::new(),
+            has_shards: true,
+        };
+        let mut pings = tokio::time::interval(PING_INTERVAL);
+        let mut has_begun = false;
+        loop {
+            let wanted = self.wanted().clone();
+            let had_shards = subscriber.has_shards;
+            if let Err(error) = subscriber.bring_to(wanted).await {
+                return error;
+            }
+            if had_shards && !subscriber.has_shards {
+                take(Heard::NoShards).await;
+            }
+            if !has_begun {
+                has_begun = true;
+                take(Heard::Listening).await;
+            }
+            loop {
+                tokio::select! {
+                    heard = messages.recv() => {
+                        let Some(heard) = heard else {
+                            let what = "the connection was closed";
+                            return RedisError::from((redis::ErrorKind::Io, what));
+                        };
+                        if let Heard::Message { payload, .. } = &heard {
+                            waiting.bytes.fetch_sub(payload.len(), Ordering::Relaxed);
+                        }
+                        take(heard).await;
+                        let dropped = waiting.dropped.swap(0, Ordering::Relaxed);
+                        if dropped > 0 {
+                            take(Heard::Dropped(dropped)).await;
+                        }
+                    }
+                    () = self.0.changed.notified() => break,
+                    _ = pings.tick() => {
+                        let mut connection = subscriber.connection.clone();
+                        if let Err(error) = redis::cmd("PING").exec_async(&mut connection).await {
+                            return error;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, HashSet<Topic>> {
+        self.0.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Subscriber {
+    /// Subscribes to what is missing, and to nothing else, in batches.
+    async fn bring_to(&mut self, wanted: HashSet<Topic>) -> Result<(), RedisError> {
+        let more: Vec<Topic> = wanted.difference(&self.subscribed).cloned().collect();
+        let fewer: Vec<Topic> = self.subscribed.difference(&wanted).cloned().collect();
+        self.subscribed = wanted;
+        let commands = fewer
+            .into_iter()
+            .map(|topic| match topic {
+                Topic::Pattern(name) => ("PUNSUBSCRIBE", name),
+                Topic::Shard(name) => ("SUNSUBSCRIBE", name),
+            })
+            .chain(more.into_iter().map(|topic| match topic {
+                Topic::Pattern(name) => ("PSUBSCRIBE", name),
+                Topic::Shard(name) => ("SSUBSCRIBE", name),
+            }));
+        let commands: Vec<_> = commands.collect();
+        for batch in commands.chunks(BATCH) {
+            let mut pipeline = redis::pipe();
+            let is_of_shards = |command: &str| command.starts_with('S');
+            for (command, name) in batch {
+                if self.has_shards || !is_of_shards(command) {
+                    // One name each: each has one answer then.
+                    pipeline.cmd(command).arg(name);
+                }
+            }
+            if pipeline.is_empty() {
+                continue;
+            }
+            match pipeline.exec_async(&mut self.connection).await {
+                Ok(()) => {}
+                Err(error) if self.has_shards && is_unknown_command(&error) => {
+                    self.has_shards = false;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes what Redis pushes, as long as there is room.
+fn accept(
+    sender: mpsc::Sender<Heard>,
+    waiting: Arc<Waiting>,
+) -> impl Fn(PushInfo) -> Result<(), RedisError> + Send + Sync + 'static {
+    move |push| {
+        let Some((channel, publish, payload)) = message(push) else {
+            return Ok(());
+        };
+        let len = payload.len();
+        let has_room = waiting.bytes.load(Ordering::Relaxed) + len <= MAX_WAITING_BYTES;
+        let heard = Heard::Message {
+            channel,
+            publish,
+            payload,
+        };
+        if has_room && sender.try_send(heard).is_ok() {
+            waiting.bytes.fetch_add(len, Ordering::Relaxed);
+        } else {
+            waiting.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// `None` for what is no message, and for one on a channel without a name in
+/// UTF-8.
+fn message(push: PushInfo) -> Option<(String, Publish, Vec<u8>)> {
+    let publish = if push.kind == PushKind::PMessage {
+        Publish::Classic
+    } else if push.kind == PushKind::SMessage {
+        Publish::Sharded
+    } else {
+        return None;
+    };
+    let mut data = push.data.into_iter().rev();
+    let Some(Value::BulkString(payload)) = data.next() else {
+        return None;
+    };
+    let channel = from_redis_value(data.next()?).ok()?;
+    Some((channel, publish, payload))
+}
+
+/// Messages that may wait, and their bytes: some seconds of what a help desk
+/// sends.
+const MAX_WAITING: usize = 4096;
+const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
+/// Channels that are subscribed to at once.
+const BATCH: usize = 1000;
+/// A connection that died without a word is noticed after this and the
+/// command's time.
+const PING_INTERVAL: Duration = Duration::from_secs(5);

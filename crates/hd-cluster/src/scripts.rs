@@ -1,0 +1,136 @@
+//! What Redis does in one step: a script is one command, and nothing comes in
+//! between.
+//!
+//! An entry of the stream has the fields `l`, its log; `p`, the entry before;
+//! and `r`, the record. One without a record begins a log.
+
+use redis::Script;
+
+use crate::ClusterConfig;
+
+#[derive(Debug)]
+pub(crate) struct Scripts {
+    /// A record, unless its id has come before.
+    pub(crate) append: Script,
+    /// A record that every process has seen, and each appends.
+    pub(crate) append_observed: Script,
+    /// A log, where there is none.
+    pub(crate) begin: Script,
+    /// Another log, where this one is still the one that is appended to.
+    pub(crate) fork: Script,
+}
+
+impl Scripts {
+    pub(crate) fn new() -> Self {
+        let script = |body| Script::new(&format!("{TAIL}{body}"));
+        Self {
+            append: script(APPEND),
+            append_observed: script(APPEND_OBSERVED),
+            begin: script(BEGIN),
+            fork: script(FORK),
+        }
+    }
+}
+
+impl ClusterConfig {
+    /// The stream. The braces keep all keys on one node of a Redis Cluster.
+    pub(crate) fn log_key(&self) -> String {
+        format!("{{{}}}:log", self.prefix)
+    }
+
+    /// Which log is being appended to.
+    pub(crate) fn log_id_key(&self) -> String {
+        format!("{{{}}}:log-id", self.prefix)
+    }
+
+    /// An id that came.
+    pub(crate) fn id_key(&self, id: &str) -> String {
+        format!("{{{}}}:id:{id}", self.prefix)
+    }
+
+    /// What the names of records that were observed begin with.
+    pub(crate) fn observed_key(&self) -> String {
+        format!("{{{}}}:observed:", self.prefix)
+    }
+}
+
+/// The log that is appended to, and its last entry. Where the stream is empty
+/// another log begins: what there was is lost.
+const TAIL: &str = r"
+local function tail(stream, log_id, fresh)
+    local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+    if last then
+        return redis.call('GET', log_id) or '0', last[1]
+    end
+    redis.call('SET', log_id, fresh)
+    return fresh, redis.call('XADD', stream, '*', 'l', fresh)
+end
+local function append(stream, log_id, fresh, most, record)
+    local log, before = tail(stream, log_id, fresh)
+    return redis.call('XADD', stream, 'MAXLEN', '~', most, '*', 'l', log, 'p', before, 'r', record)
+end
+";
+
+/// Keys: stream, log id, id. Arguments: fresh log id, most records, record, time
+/// to live of the id.
+const APPEND: &str = r"
+local first = redis.call('GET', KEYS[3])
+if first then
+    return {0, first}
+end
+local offset = append(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3])
+redis.call('SET', KEYS[3], offset, 'PX', ARGV[4])
+return {1, offset}
+";
+
+/// Keys: stream, log id, prefix of observations. Arguments: fresh log id, most
+/// records, record, observer, number of this report; and in milliseconds: when
+/// it began, time to live, time in which reports of one record come.
+///
+/// Each observer counts how often it has seen a record. It is appended by who
+/// has seen it once more often than it was appended.
+const APPEND_OBSERVED: &str = r"
+local observed = KEYS[3] .. redis.sha1hex(ARGV[3])
+local count, report = ARGV[4] .. ':count', ARGV[4] .. ':report'
+if redis.call('HGET', observed, report) == ARGV[5] then
+    return {0, redis.call('HGET', observed, 'offset')}
+end
+redis.call('HSET', observed, report, ARGV[5])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local appended = tonumber(redis.call('HGET', observed, 'appended') or '0')
+local seen = tonumber(redis.call('HGET', observed, count))
+local born = tonumber(redis.call('HGET', observed, 'born') or now)
+if seen then
+    seen = seen + 1
+elseif born >= tonumber(ARGV[6]) then
+    seen = 1
+else
+    -- It has not seen them all. What others have just reported, it has seen with them.
+    local at = tonumber(redis.call('HGET', observed, 'at'))
+    seen = (now - at < tonumber(ARGV[8])) and appended or appended + 1
+end
+redis.call('HSET', observed, count, seen, 'born', born)
+redis.call('PEXPIRE', observed, ARGV[7])
+if seen <= appended then
+    return {0, redis.call('HGET', observed, 'offset')}
+end
+local offset = append(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3])
+redis.call('HSET', observed, 'appended', seen, 'offset', offset, 'at', now)
+return {1, offset}
+";
+
+/// Keys: stream, log id. Argument: fresh log id.
+const BEGIN: &str = r"
+tail(KEYS[1], KEYS[2], ARGV[1])
+";
+
+/// Keys: stream, log id. Arguments: fresh log id, the log that has lost
+/// something.
+const FORK: &str = r"
+local log, before = tail(KEYS[1], KEYS[2], ARGV[1])
+if log == ARGV[2] then
+    redis.call('SET', KEYS[2], ARGV[1])
+    redis.call('XADD', KEYS[1], '*', 'l', ARGV[1], 'p', before)
+end
+";

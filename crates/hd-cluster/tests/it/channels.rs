@@ -1,0 +1,205 @@
+use std::time::Duration;
+
+use hd_cluster::{AppendError, ClusterConfig, Heard, PubSub, Publish, Topic};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::redis_server::{PATIENCE, RedisServer};
+
+/// Who listens.
+struct Listener {
+    channels: PubSub,
+    heard: mpsc::UnboundedReceiver<Heard>,
+    task: JoinHandle<()>,
+}
+
+impl Listener {
+    async fn start(redis: &RedisServer, topics: impl IntoIterator<Item = Topic>) -> Self {
+        let channels = PubSub::new(redis.config());
+        channels.subscribe(topics);
+        let (sender, heard) = mpsc::unbounded_channel();
+        let listening = channels.clone();
+        let task = tokio::spawn(async move {
+            let take = |heard| {
+                let _unheard = sender.send(heard);
+                std::future::ready(())
+            };
+            listening.listen(take).await;
+        });
+        let mut listener = Self {
+            channels,
+            heard,
+            task,
+        };
+        assert_eq!(listener.next().await, Heard::Listening);
+        listener
+    }
+
+    async fn next(&mut self) -> Heard {
+        let next = tokio::time::timeout(PATIENCE, self.heard.recv());
+        next.await.expect("something comes").expect("it listens")
+    }
+
+    /// Publishes until it is heard: a subscription takes a moment.
+    async fn publish_until_heard(&mut self, publish: Publish, channel: &str) -> Heard {
+        while say(&self.channels, publish, channel, b"again").await == 0 {}
+        self.next().await
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn say(channels: &PubSub, publish: Publish, channel: &str, payload: &[u8]) -> u64 {
+    let saying = channels.publish(publish, channel, payload);
+    saying.await.expect("Redis is there")
+}
+
+fn message(publish: Publish, channel: &str, payload: &[u8]) -> Heard {
+    Heard::Message {
+        channel: channel.to_owned(),
+        publish,
+        payload: payload.to_owned(),
+    }
+}
+
+fn pattern(name: &str) -> Topic {
+    Topic::Pattern(name.to_owned())
+}
+
+fn shard(name: &str) -> Topic {
+    Topic::Shard(name.to_owned())
+}
+
+#[tokio::test]
+async fn what_is_published_is_heard_in_order_as_it_was_published() {
+    let redis = RedisServer::start();
+    let mut listener = Listener::start(&redis, [pattern("a#*"), shard("s")]).await;
+    let other = PubSub::new(redis.config());
+    assert_eq!(
+        say(&other, Publish::Classic, "a#1", b"\xff\x00one").await,
+        1
+    );
+    assert_eq!(say(&other, Publish::Sharded, "s", b"two").await, 1);
+    assert_eq!(say(&other, Publish::Classic, "b", b"nobody").await, 0);
+    assert_eq!(say(&other, Publish::Classic, "a#2", b"three").await, 1);
+    for heard in [
+        message(Publish::Classic, "a#1", b"\xff\x00one"),
+        message(Publish::Sharded, "s", b"two"),
+        message(Publish::Classic, "a#2", b"three"),
+    ] {
+        assert_eq!(listener.next().await, heard);
+    }
+}
+
+#[tokio::test]
+async fn topics_come_and_go() {
+    let redis = RedisServer::start();
+    let mut listener = Listener::start(&redis, []).await;
+    // More than one batch.
+    let rooms: Vec<Topic> = (0..2500)
+        .map(|room| shard(&format!("room_{room}")))
+        .collect();
+    listener.channels.subscribe(rooms.clone());
+    let heard = listener
+        .publish_until_heard(Publish::Sharded, "room_2499")
+        .await;
+    assert_eq!(heard, message(Publish::Sharded, "room_2499", b"again"));
+    listener.channels.unsubscribe(&rooms[1..]);
+    while say(&listener.channels, Publish::Sharded, "room_2499", b"x").await > 0 {}
+    assert_eq!(
+        say(&listener.channels, Publish::Sharded, "room_0", b"x").await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn after_a_cut_everything_is_listened_to_again() {
+    let mut redis = RedisServer::start();
+    let mut listener = Listener::start(&redis, [pattern("a"), shard("s")]).await;
+    redis.kill();
+    assert_eq!(listener.next().await, Heard::CutOff);
+    redis.start_again();
+    assert_eq!(listener.next().await, Heard::Listening);
+    say(&listener.channels, Publish::Classic, "a", b"1").await;
+    say(&listener.channels, Publish::Sharded, "s", b"2").await;
+    assert_eq!(listener.next().await, message(Publish::Classic, "a", b"1"));
+    assert_eq!(listener.next().await, message(Publish::Sharded, "s", b"2"));
+}
+
+#[tokio::test]
+async fn a_redis_without_shards_is_listened_to_all_the_same() {
+    let redis = RedisServer::start_with(&["--rename-command", "SSUBSCRIBE", ""]);
+    let channels = PubSub::new(redis.config());
+    channels.subscribe([shard("s"), pattern("a")]);
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let listening = channels.clone();
+    let task = tokio::spawn(async move {
+        let take = |heard| {
+            let _unheard = sender.send(heard);
+            std::future::ready(())
+        };
+        listening.listen(take).await;
+    });
+    assert_eq!(heard.recv().await, Some(Heard::NoShards));
+    assert_eq!(heard.recv().await, Some(Heard::Listening));
+    say(&channels, Publish::Classic, "a", b"1").await;
+    assert_eq!(
+        heard.recv().await,
+        Some(message(Publish::Classic, "a", b"1"))
+    );
+    task.abort();
+}
+
+#[tokio::test]
+async fn what_comes_too_fast_is_dropped_and_counted() {
+    let redis = RedisServer::start();
+    let channels = PubSub::new(redis.config());
+    channels.subscribe([pattern("a")]);
+    let (sender, mut heard) = mpsc::channel(1);
+    let listening = channels.clone();
+    let task = tokio::spawn(async move {
+        // Each is taken only when the test has taken the one before.
+        listening
+            .listen(|heard| {
+                let sender = sender.clone();
+                async move { drop(sender.send(heard).await) }
+            })
+            .await;
+    });
+    assert_eq!(heard.recv().await, Some(Heard::Listening));
+    let published = 5000;
+    for _ in 0..published {
+        say(&channels, Publish::Classic, "a", b"x").await;
+    }
+    let (mut messages, mut dropped) = (0, 0);
+    while messages + dropped < published {
+        match heard.recv().await.expect("it listens") {
+            Heard::Message { .. } => messages += 1,
+            Heard::Dropped(count) => dropped += count,
+            other @ (Heard::Listening | Heard::NoShards | Heard::CutOff) => panic!("{other:?}"),
+        }
+    }
+    assert!((4096..=4100).contains(&messages), "{messages} messages");
+    assert!(dropped > 0);
+    task.abort();
+}
+
+#[tokio::test]
+async fn without_redis_nothing_is_published_and_soon_said() {
+    let mut redis = RedisServer::start();
+    let channels = PubSub::new(ClusterConfig {
+        command_timeout: Duration::from_millis(300),
+        ..redis.config()
+    });
+    say(&channels, Publish::Classic, "a", b"x").await;
+    redis.kill();
+    let refused = channels.publish(Publish::Classic, "a", b"x").await;
+    assert!(
+        matches!(refused, Err(AppendError::Unavailable(_))),
+        "{refused:?}"
+    );
+}

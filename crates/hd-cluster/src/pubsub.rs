@@ -19,6 +19,9 @@ use crate::{AppendError, ClusterConfig};
 pub enum Topic {
     /// Every channel whose name matches, as `PSUBSCRIBE` has it.
     Pattern(String),
+    /// A channel, as `SUBSCRIBE` has it: who asks Redis how many listen to it
+    /// (`PUBSUB NUMSUB`) finds these, and no patterns.
+    Channel(String),
     /// A channel of one shard, of `SSUBSCRIBE`: Redis 7, and Valkey.
     Shard(String),
 }
@@ -260,16 +263,18 @@ impl Subscriber {
             .into_iter()
             .map(|topic| match topic {
                 Topic::Pattern(name) => ("PUNSUBSCRIBE", name),
+                Topic::Channel(name) => ("UNSUBSCRIBE", name),
                 Topic::Shard(name) => ("SUNSUBSCRIBE", name),
             })
             .chain(more.into_iter().map(|topic| match topic {
                 Topic::Pattern(name) => ("PSUBSCRIBE", name),
+                Topic::Channel(name) => ("SUBSCRIBE", name),
                 Topic::Shard(name) => ("SSUBSCRIBE", name),
             }));
         let commands: Vec<_> = commands.collect();
         for batch in commands.chunks(BATCH) {
             let mut pipeline = redis::pipe();
-            let is_of_shards = |command: &str| command.starts_with('S');
+            let is_of_shards = |command: &str| ["SSUBSCRIBE", "SUNSUBSCRIBE"].contains(&command);
             for (command, name) in batch {
                 if self.has_shards || !is_of_shards(command) {
                     // One name each: each has one answer then.
@@ -319,7 +324,8 @@ fn accept(
 /// `None` for what is no message, and for one on a channel without a name in
 /// UTF-8.
 fn message(push: PushInfo) -> Option<(String, Publish, Vec<u8>)> {
-    let publish = if push.kind == PushKind::PMessage {
+    let is_classic = [PushKind::Message, PushKind::PMessage].contains(&push.kind);
+    let publish = if is_classic {
         Publish::Classic
     } else if push.kind == PushKind::SMessage {
         Publish::Sharded

@@ -96,6 +96,21 @@ async fn what_is_published_is_heard_in_order_as_it_was_published() {
 }
 
 #[tokio::test]
+async fn a_channel_counts_its_listeners_and_a_pattern_does_not() {
+    let redis = RedisServer::start();
+    let channel = Topic::Channel("requests".to_owned());
+    let mut listener = Listener::start(&redis, [channel.clone(), pattern("a#*")]).await;
+    let count = |channel| redis.command(&["PUBSUB", "NUMSUB", channel]);
+    assert_eq!(count("requests"), "requests\n1\n");
+    assert_eq!(count("a#1"), "a#1\n0\n");
+    say(&listener.channels, Publish::Classic, "requests", b"1").await;
+    let heard = message(Publish::Classic, "requests", b"1");
+    assert_eq!(listener.next().await, heard);
+    listener.channels.unsubscribe([&channel]);
+    while say(&listener.channels, Publish::Classic, "requests", b"2").await > 0 {}
+}
+
+#[tokio::test]
 async fn topics_come_and_go() {
     let redis = RedisServer::start();
     let mut listener = Listener::start(&redis, []).await;

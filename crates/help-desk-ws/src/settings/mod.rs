@@ -56,6 +56,8 @@ pub(crate) struct Settings {
     pub(crate) replay: Option<LogConfig>,
     /// The log that several processes share.
     pub(crate) cluster: Option<ClusterConfig>,
+    /// Servers of Node that share it.
+    pub(crate) node_peers: Option<NodePeersSettings>,
     pub(crate) ping_interval: Duration,
     pub(crate) ping_timeout: Duration,
     pub(crate) connect_timeout: Duration,
@@ -108,6 +110,7 @@ impl Settings {
 
         let replay = replay(&mut reader);
         let cluster = cluster(&mut reader, replay.as_ref());
+        let node_peers = node_peers(&mut reader);
 
         let heartbeat = |text: &str| duration(text, TEN_MS..=HOUR);
         let ping_interval = reader.value(&var::PING_INTERVAL, heartbeat);
@@ -179,6 +182,7 @@ impl Settings {
             emit_auth,
             replay,
             cluster,
+            node_peers,
             ping_interval,
             ping_timeout,
             connect_timeout,
@@ -239,6 +243,33 @@ enum Replay {
 
 impl Words for Replay {
     const WORDS: &'static [(&'static str, Self)] = &[("on", Self::On), ("off", Self::Off)];
+}
+
+/// How servers of Node speak to each other, and to this one.
+#[derive(Clone, Debug)]
+pub(crate) struct NodePeersSettings {
+    /// The adapters that are listened to and spoken.
+    pub(crate) adapters: Adapters,
+    /// What the names of all channels begin with.
+    pub(crate) prefix: String,
+}
+
+/// Which of Node's adapters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Adapters {
+    Classic,
+    Sharded,
+    /// Both, as far as Redis can.
+    Auto,
+}
+
+impl Words for Option<Adapters> {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("off", None),
+        ("classic", Some(Adapters::Classic)),
+        ("sharded", Some(Adapters::Sharded)),
+        ("auto", Some(Adapters::Auto)),
+    ];
 }
 
 /// How to log.
@@ -313,6 +344,20 @@ fn cluster(reader: &mut Reader<'_>, replay: Option<&LogConfig>) -> Option<Cluste
         prefix,
         ..ClusterConfig::new(url)
     })
+}
+
+fn node_peers(reader: &mut Reader<'_>) -> Option<NodePeersSettings> {
+    let adapters: Option<Adapters> = reader.value(&var::REDIS_PUBSUB, values::word);
+    let prefix = reader.value(&var::REDIS_PUBSUB_PREFIX, values::key_prefix);
+    let adapters = adapters?;
+    if !reader.is_explicit(&var::REDIS_URL) {
+        reader.problem(
+            &var::REDIS_PUBSUB,
+            "is set, and REDIS_URL is not",
+            "set REDIS_URL to the Redis of the other servers, or take REDIS_PUBSUB out",
+        );
+    }
+    Some(NodePeersSettings { adapters, prefix })
 }
 
 fn expires_in(reader: &mut Reader<'_>) -> Duration {

@@ -221,6 +221,21 @@ variables! {
         heading: CLUSTER,
         help: "What the names of all keys in it begin with",
     }
+    REDIS_PUBSUB {
+        flag: "redis-pubsub",
+        value_name: "HOW",
+        default: Some("off"),
+        heading: CLUSTER,
+        help: "Beside Socket.IO servers of Node on the same Redis, the adapter that those have: \
+               classic, sharded, auto for both, or off when there are none",
+    }
+    REDIS_PUBSUB_PREFIX {
+        flag: "redis-pubsub-prefix",
+        value_name: "NAME",
+        default: Some("socket.io"),
+        heading: CLUSTER,
+        help: "The adapters' option `key`, or `channelPrefix`",
+    }
     PING_INTERVAL {
         flag: "ping-interval",
         value_name: "TIME",

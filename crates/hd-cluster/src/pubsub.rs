@@ -174,14 +174,18 @@ impl PubSub {
             let accept = accept(sender, Arc::clone(&waiting));
             let error = match connect_for_pushes(&self.0.config, accept).await {
                 Ok(connection) => {
-                    attempt = 0;
-                    self.listen_on(connection, messages, &waiting, &mut take)
+                    let begun = || attempt = 0;
+                    self.listen_on(connection, messages, &waiting, &mut take, begun)
                         .await
                 }
                 Err(error) => error,
             };
             if attempt == 0 {
-                tracing::debug!(%error, "the channels of Redis are cut off; trying again");
+                if is_of_connection(&error) {
+                    tracing::debug!(%error, "the channels of Redis are cut off; trying again");
+                } else {
+                    tracing::warn!(%error, "Redis refuses its channels; trying again");
+                }
                 take(Heard::CutOff).await;
             }
             tokio::time::sleep(backoff(attempt, max_backoff)).await;
@@ -196,6 +200,7 @@ impl PubSub {
         mut messages: mpsc::Receiver<Heard>,
         waiting: &Waiting,
         take: &mut impl FnMut(Heard) -> F,
+        begun: impl FnOnce(),
     ) -> RedisError
     where
         F: Future<Output = ()>,
@@ -206,7 +211,7 @@ impl PubSub {
             has_shards: true,
         };
         let mut pings = tokio::time::interval(PING_INTERVAL);
-        let mut has_begun = false;
+        let mut begun = Some(begun);
         loop {
             let wanted = self.wanted().clone();
             let had_shards = subscriber.has_shards;
@@ -216,8 +221,8 @@ impl PubSub {
             if had_shards && !subscriber.has_shards {
                 take(Heard::NoShards).await;
             }
-            if !has_begun {
-                has_begun = true;
+            if let Some(begun) = begun.take() {
+                begun();
                 take(Heard::Listening).await;
             }
             loop {

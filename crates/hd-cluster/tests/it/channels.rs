@@ -203,6 +203,38 @@ async fn what_comes_too_fast_is_dropped_and_counted() {
     task.abort();
 }
 
+/// It does not try again without a pause, either.
+#[tokio::test]
+async fn what_redis_refuses_is_told_once_and_listened_to_when_it_does_not_any_more() {
+    let redis = RedisServer::start();
+    redis.command(&["ACL", "SETUSER", "default", "resetchannels"]);
+    let channels = PubSub::new(redis.config());
+    channels.subscribe([pattern("a")]);
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let task = tokio::spawn(async move {
+        let take = |heard| {
+            let _unheard = sender.send(heard);
+            std::future::ready(())
+        };
+        channels.listen(take).await;
+    });
+    assert_eq!(heard.recv().await, Some(Heard::CutOff));
+    let refusals = || {
+        let log = redis.command(&["ACL", "LOG"]);
+        let mut lines = log.lines().skip_while(|line| *line != "count");
+        let count = lines.nth(1).and_then(|count| count.parse().ok());
+        count.unwrap_or(0_u32)
+    };
+    // Some of the attempts, each later than the one before.
+    while refusals() < 4 {
+        tokio::task::yield_now().await;
+    }
+    assert!(heard.try_recv().is_err());
+    redis.command(&["ACL", "SETUSER", "default", "allchannels"]);
+    assert_eq!(heard.recv().await, Some(Heard::Listening));
+    task.abort();
+}
+
 #[tokio::test]
 async fn without_redis_nothing_is_published_and_soon_said() {
     let mut redis = RedisServer::start();

@@ -260,6 +260,26 @@ for (const [adapter, setting] of WORLDS) {
       await world.got([[ana1, ["last"]], [anaNode, ["last"], ...late], [luis1]]);
     });
 
+    test("who is put into a room is there for what comes next", async (t) => {
+      const world = await World.start(t, adapter, setting);
+      const [ana, luis] = [newUser(), newUser()];
+      const [ana1, luis1, anaNode] = await Promise.all([world.ours(0, ana), world.ours(1, luis), world.nodes(ana)]);
+      const { namespace } = world.node;
+      const expected = [];
+      for (let turn = 0; turn < 10; turn += 1) {
+        const room = `chat ${turn}`;
+        namespace.in(`user_${ana}`).in(`user_${luis}`).socketsJoin(room);
+        // Not to the room alone, on whose own channel nobody may be yet.
+        namespace.to(room).to("nobody").emit("kept", turn);
+        namespace.volatile.to(room).to("nobody").emit("volatile", turn);
+        const there = (await namespace.in(room).fetchSockets()).map(({ id }) => id);
+        assert.ok([ana1, luis1].every(({ socket }) => there.includes(socket.id)), room);
+        expected.push(["kept", turn], ["volatile", turn]);
+      }
+      // Node's classic server puts its own clients there only when it hears itself.
+      await world.got([[ana1, ...expected], [luis1, ...expected], [anaNode, ...(world.isSharded ? expected : [])]]);
+    });
+
     test("sockets are disconnected, after what they were sent before", async (t) => {
       const world = await World.start(t, adapter, setting);
       const [ana, luis, eva] = [newUser(), newUser(), newUser()];
@@ -287,8 +307,12 @@ for (const [adapter, setting] of WORLDS) {
       const [gone, back] = [received(client.socket, "disconnect"), received(client.socket, "connect")];
       // Nobody is there, until it is sent to the other one.
       client.socket.io.uri = "http://127.0.0.1:1";
+      const { id } = client.socket;
       client.socket.io.engine.close();
       await gone;
+      await world.services[0].logged(new RegExp(`Client disconnected: ${id}`));
+      // What would have been given up with the last client is given up by now.
+      await world.node.namespace.fetchSockets();
       for (const n of [2, 3]) {
         world.node.namespace.to(`user_${user}`).emit("n", n);
       }

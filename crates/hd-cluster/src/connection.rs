@@ -55,7 +55,7 @@ pub(crate) async fn connect(
     let timeouts = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(config.command_timeout))
         .set_response_timeout(Some(response_timeout));
-    let client = config.url.client(&timeouts).await?;
+    let client = config.url.client(&config.log_key(), &timeouts).await?;
     let connecting = client.get_multiplexed_async_connection_with_config(&timeouts);
     // Some 2 kB, needed seldom.
     Box::pin(connecting).await
@@ -69,7 +69,7 @@ pub(crate) async fn connect_for_pushes(
     let timeouts = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(config.command_timeout))
         .set_response_timeout(Some(config.command_timeout));
-    let client = config.url.client(&timeouts).await?;
+    let client = config.url.client(&config.log_key(), &timeouts).await?;
     let info = client.get_connection_info();
     let settings = info.redis_settings().clone();
     let settings = settings.set_protocol(ProtocolVersion::RESP3);

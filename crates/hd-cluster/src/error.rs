@@ -29,16 +29,23 @@ fn because(error: &Option<RedisError>) -> String {
         .map_or_else(String::new, |error| format!(": {error}"))
 }
 
-/// Whether the server does not know a command.
-pub(crate) fn is_unknown_command(error: &RedisError) -> bool {
+/// Whether the server has no shards, or, in a Redis Cluster, not this one.
+pub(crate) fn is_without_shard(error: &RedisError) -> bool {
     // A pipeline's error has those of its commands in its text only.
-    error.to_string().contains("unknown command")
+    let text = error.to_string();
+    ["unknown command", "MOVED", "Moved"]
+        .iter()
+        .any(|sign| text.contains(sign))
 }
 
 /// Whether another connection may do what this one could not: it broke, or its
 /// server is no longer, or not yet, the one to write to.
 pub(crate) fn is_of_connection(error: &RedisError) -> bool {
     if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() {
+        return true;
+    }
+    // What waits for records is told so when its server becomes a replica.
+    if error.code() == Some("UNBLOCKED") {
         return true;
     }
     matches!(
@@ -49,6 +56,8 @@ pub(crate) fn is_of_connection(error: &RedisError) -> bool {
                 | ServerErrorKind::MasterDown
                 | ServerErrorKind::ClusterDown
                 | ServerErrorKind::TryAgain
+                | ServerErrorKind::Moved
+                | ServerErrorKind::Ask
         )
     )
 }

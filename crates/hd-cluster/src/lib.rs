@@ -13,30 +13,34 @@
 //! | module | what |
 //! |---|---|
 //! | `config` | names of keys, bounds |
-//! | `redis_url` | where Redis is: a server, or what Sentinels name |
+//! | `redis_url` | where Redis is: a server, what Sentinels name, or who has our slot in a cluster |
 //! | `connection` | connections, made again when they break |
 //! | `shared_log` | appending, once for each id |
 //! | `reader` | filling up, and following |
-//! | `chain` | whether what is read is all there was |
+//! | `presence` | what each process says of its users, besides the log |
 //! | `pubsub` | channels, for those who speak by them |
+//! | `roster` | which users it has to write; no I/O, no clock |
 //! | `scripts` | what Redis does in one step |
 
-mod chain;
 mod config;
 mod connection;
 mod error;
+mod presence;
 mod pubsub;
 mod reader;
 mod redis_url;
+mod roster;
 mod scripts;
 mod shared_log;
 
 pub use config::ClusterConfig;
 pub use error::{AppendError, OpenError};
+pub use presence::{Node, Presence, PresenceConfig, PresenceError, Standing};
 pub use pubsub::{Heard, PubSub, Publish, Topic};
-pub use reader::{Followed, Place, Record, Snapshot};
+pub use reader::{Followed, Record, Snapshot};
 pub use redis_url::{InvalidUrl, RedisUrl};
+pub use roster::{Due, Roster, RosterConfig, Write, Written};
 pub use shared_log::{Appended, Observer, SharedLog, Status};
 
 #[doc(no_inline)]
-pub use hd_replay::{LogId, Offset};
+pub use hd_replay::{LogId, Offset, Place};

@@ -11,7 +11,7 @@ use redis::{PushInfo, PushKind, RedisError, Value, from_redis_value};
 use tokio::sync::{Notify, mpsc};
 
 use crate::connection::{Commands, backoff, connect_for_pushes};
-use crate::error::{is_of_connection, is_unknown_command};
+use crate::error::{is_of_connection, is_without_shard};
 use crate::{AppendError, ClusterConfig};
 
 /// What is listened to.
@@ -50,7 +50,8 @@ pub enum Heard {
     /// Everything that was asked for before is listened to. What was published
     /// until now may have been missed.
     Listening,
-    /// This Redis knows no shards.
+    /// This Redis knows no shards, or it is a Redis Cluster: that has them at
+    /// several servers, and here it is spoken to one.
     NoShards,
     /// So many messages came faster than they were taken, and were dropped.
     Dropped(u64),
@@ -291,7 +292,7 @@ impl Subscriber {
             }
             match pipeline.exec_async(&mut self.connection).await {
                 Ok(()) => {}
-                Err(error) if self.has_shards && is_unknown_command(&error) => {
+                Err(error) if self.has_shards && is_without_shard(&error) => {
                     self.has_shards = false;
                 }
                 Err(error) => return Err(error),

@@ -2,24 +2,23 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::Ordering;
 
-use hd_replay::{LogId, Offset};
+use hd_replay::{Acknowledged, Chain, ChainStep, Link, LogId, Offset, Place};
 use redis::aio::MultiplexedConnection;
 use redis::streams::{StreamId, StreamRangeReply, StreamReadOptions, StreamReadReply};
 use redis::{AsyncCommands as _, ErrorKind, RedisError, Value, from_redis_value_ref};
 
-use crate::chain::{Chain, Entry, Link, Step};
 use crate::connection::{backoff, connect};
 use crate::error::is_of_connection;
-use crate::shared_log::fresh_log_id;
+use crate::shared_log::{fresh_log_id, leap};
 use crate::{OpenError, SharedLog};
 
-/// A place in a log: after an offset of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Which log. Redis begins another one when it has lost something.
-    pub log: LogId,
-    /// The last offset before the place.
-    pub offset: Offset,
+/// An entry of the stream.
+struct Entry {
+    offset: Offset,
+    /// `None` from a version that did not write it.
+    link: Option<Link>,
+    /// `None` where a log begins.
+    record: Option<Vec<u8>>,
 }
 
 /// A record of the log.
@@ -90,7 +89,9 @@ impl SharedLog {
         while let Some(last) = page.last() {
             let after = last.offset;
             for entry in page {
-                if let Step::Began(place) = chain.handle_entry(&entry, Offset::default()) {
+                let acknowledged = &mut Acknowledged::default();
+                let step = chain.handle_entry(entry.offset, entry.link, acknowledged);
+                if let ChainStep::Began(place) = step {
                     began = place;
                     records.clear();
                 }
@@ -156,21 +157,21 @@ impl SharedLog {
         let config = &self.0.config;
         self.begin(&mut connection).await?;
         // Before the end is asked for: what is acknowledged meanwhile is after it.
-        let acknowledged = self.acknowledged();
+        let acknowledged = self.acknowledged().latest();
         let end = self.end(&mut connection).await?;
         chain.handle_end(end, acknowledged);
-        self.set_followed(chain, chain.last() == end);
+        self.set_followed(chain, chain.place().offset == end);
         let wait = usize::try_from(config.read_wait.as_millis()).unwrap_or(usize::MAX);
         let options = StreamReadOptions::default()
             .block(wait)
             .count(config.read_records);
         let key = [config.log_key()];
         loop {
-            if chain.is_forked() {
-                self.fork(&mut connection, chain.log()).await?;
+            if let Some(log) = chain.forked() {
+                self.fork(&mut connection, log).await?;
             }
-            let acknowledged = self.acknowledged();
-            let after = [chain.last().to_string()];
+            let acknowledged = self.acknowledged().latest();
+            let after = [chain.place().offset.to_string()];
             let reading = connection.xread_options(&key, &after, &options);
             let reply: Option<StreamReadReply> = reading.await?;
             if was_cut_off {
@@ -182,7 +183,7 @@ impl SharedLog {
                 .flat_map(|stream| stream.ids)
                 .filter_map(entry)
                 .collect();
-            if entries.is_empty() && acknowledged > chain.last() {
+            if entries.is_empty() && acknowledged > Some(chain.place().offset) {
                 let what = "another Redis has the log's end";
                 return Err(RedisError::from((ErrorKind::Io, what)));
             }
@@ -195,7 +196,7 @@ impl SharedLog {
     }
 
     fn set_followed(&self, chain: &Chain, is_at_end: bool) {
-        let is_followed = is_at_end && !chain.is_forked();
+        let is_followed = is_at_end && chain.forked().is_none();
         self.0.is_followed.store(is_followed, Ordering::Relaxed);
     }
 
@@ -204,11 +205,10 @@ impl SharedLog {
         let mut steps = Vec::new();
         let mut records = Vec::new();
         for entry in entries {
-            match chain.handle_entry(&entry, self.acknowledged()) {
-                Step::Next => records.extend(entry.into_record()),
-                Step::Passed | Step::Lost => {}
-                Step::Began(place) => {
-                    self.forget_acknowledged_after(place.offset);
+            match chain.handle_entry(entry.offset, entry.link, &mut self.acknowledged()) {
+                ChainStep::Next => records.extend(entry.into_record()),
+                ChainStep::Passed | ChainStep::Lost => {}
+                ChainStep::Began(place) => {
                     // They were all there, up to where the gap is.
                     if !records.is_empty() {
                         steps.push(Followed::Records(std::mem::take(&mut records)));
@@ -247,6 +247,7 @@ impl SharedLog {
         fork.key(inner.config.log_key())
             .key(inner.config.log_id_key())
             .arg(fresh_log_id().max(log.0.saturating_add(1)))
+            .arg(leap())
             .arg(log.0);
         fork.invoke_async(connection).await
     }
@@ -280,6 +281,16 @@ impl SharedLog {
 }
 
 impl Entry {
+    /// Where the log begins, if this is the first entry that is left.
+    fn begins_after(&self) -> Place {
+        let unlinked = Place {
+            log: NO_LOG,
+            offset: self.offset,
+        };
+        self.link
+            .map_or(unlinked, |link| link.begins_after(self.offset))
+    }
+
     fn into_record(self) -> Option<Record> {
         let offset = self.offset;
         self.record.map(|bytes| Record { offset, bytes })
@@ -289,13 +300,18 @@ impl Entry {
 fn entry(id: StreamId) -> Option<Entry> {
     let number = |name: &str| id.get::<String>(name)?.parse().ok();
     let before = id.get::<String>("p").and_then(|before| before.parse().ok());
+    let record = id.get("r");
     let link = number("l").map(|log| Link {
         log: LogId(log),
         before,
+        is_beginning: record.is_none(),
     });
     Some(Entry {
         offset: id.id.parse().ok()?,
         link,
-        record: id.get("r"),
+        record,
     })
 }
+
+/// The log of entries that do not say which.
+const NO_LOG: LogId = LogId(0);

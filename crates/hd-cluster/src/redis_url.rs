@@ -2,7 +2,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Once;
 
-use redis::{AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo as _, RedisError};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo as _, RedisError,
+    Value, from_redis_value_ref,
+};
 
 /// Where a Redis is. It may hold a password, and does not show.
 ///
@@ -13,6 +16,8 @@ use redis::{AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo as _, R
 /// | `redis+unix:///path` | a server at a socket |
 /// | `redis+sentinel://[user[:password]@]host:port[,host:port…]/master[/db]` | the master that Sentinels name; user and password are the master's |
 /// | `rediss+sentinel://…` | the same, by TLS to both |
+/// | `redis+cluster://[user[:password]@]host:port[,host:port…]` | a Redis Cluster, by some of its nodes: the master of the one slot that all our keys are in |
+/// | `rediss+cluster://…` | the same, by TLS to all nodes |
 #[derive(Clone)]
 pub struct RedisUrl(Place);
 
@@ -26,6 +31,12 @@ enum Place {
         /// What is before and after the master's address in its URL.
         around: (String, String),
     },
+    Cluster {
+        /// Nodes that are asked, with the names that they are reached by.
+        seeds: Vec<(String, Client)>,
+        /// What is before a node's address in its URL.
+        before: String,
+    },
 }
 
 /// A text is no [`RedisUrl`].
@@ -34,9 +45,10 @@ enum Place {
 pub struct InvalidUrl;
 
 impl RedisUrl {
-    /// The server to connect to now.
+    /// The server to connect to now, for a key.
     pub(crate) async fn client(
         &self,
+        key: &str,
         timeouts: &AsyncConnectionConfig,
     ) -> Result<Client, RedisError> {
         match &self.0 {
@@ -44,15 +56,34 @@ impl RedisUrl {
             Place::Sentinels {
                 sentinels,
                 master,
-                around,
+                around: (before, after),
             } => {
                 let what = "no Sentinel knows the master";
                 let mut result = Err(RedisError::from((ErrorKind::Io, what)));
                 for sentinel in sentinels {
-                    match ask(sentinel, master, timeouts).await {
+                    match ask_sentinel(sentinel, master, timeouts).await {
                         Ok(Some((host, port))) => {
-                            let (before, after) = around;
-                            return Client::open(format!("{before}{host}:{port}{after}"));
+                            return Client::open(url(before, &host, port) + after);
+                        }
+                        Ok(None) => {}
+                        Err(error) => result = Err(error),
+                    }
+                }
+                result
+            }
+            Place::Cluster { seeds, before } => {
+                let what = "no node of the cluster knows who has the slot";
+                let mut result = Err(RedisError::from((ErrorKind::Io, what)));
+                // One that has an old view of the cluster is not always the first.
+                let (later, first) = seeds.split_at(random_below(seeds.len()));
+                for (host, seed) in first.iter().chain(later) {
+                    match ask_node(seed, key, timeouts).await {
+                        Ok(Some((announced, port))) => {
+                            return Client::open(url(
+                                before,
+                                announced.as_ref().unwrap_or(host),
+                                port,
+                            ));
                         }
                         Ok(None) => {}
                         Err(error) => result = Err(error),
@@ -64,7 +95,7 @@ impl RedisUrl {
     }
 }
 
-async fn ask(
+async fn ask_sentinel(
     sentinel: &Client,
     master: &str,
     timeouts: &AsyncConnectionConfig,
@@ -78,6 +109,62 @@ async fn ask(
         .await
 }
 
+/// The master of a key's slot: its port, and its host unless that is the one of
+/// the node that was asked.
+async fn ask_node(
+    node: &Client,
+    key: &str,
+    timeouts: &AsyncConnectionConfig,
+) -> Result<Option<(Option<String>, u16)>, RedisError> {
+    let connecting = node.get_multiplexed_async_connection_with_config(timeouts);
+    let mut connection = Box::pin(connecting).await?;
+    let (slot, ranges): (u16, Vec<Vec<Value>>) = redis::pipe()
+        .cmd("CLUSTER")
+        .arg("KEYSLOT")
+        .arg(key)
+        .cmd("CLUSTER")
+        .arg("SLOTS")
+        .query_async(&mut connection)
+        .await?;
+    Ok(ranges.iter().find_map(|range| master_of(range, slot)))
+}
+
+/// Of an entry of `CLUSTER SLOTS`: the first slot, the last one, the master, and
+/// its replicas.
+fn master_of(range: &[Value], slot: u16) -> Option<(Option<String>, u16)> {
+    let [first, last, Value::Array(master), ..] = range else {
+        return None;
+    };
+    let number = |value: &Value| -> Option<u16> { from_redis_value_ref(value).ok() };
+    if !(number(first)?..=number(last)?).contains(&slot) {
+        return None;
+    }
+    let [host, port, ..] = master.as_slice() else {
+        return None;
+    };
+    let host: Option<String> = from_redis_value_ref(host).ok()?;
+    match host.as_deref() {
+        // It is to be reached by a name, and has none.
+        Some("?") => None,
+        Some("") | None => Some((None, number(port)?)),
+        Some(_) => Some((host, number(port)?)),
+    }
+}
+
+fn url(before: &str, host: &str, port: u16) -> String {
+    if host.contains(':') && !host.starts_with('[') {
+        format!("{before}[{host}]:{port}")
+    } else {
+        format!("{before}{host}:{port}")
+    }
+}
+
+fn random_below(end: usize) -> usize {
+    let mut random = [0];
+    getrandom::fill(&mut random).expect("invariant: the operating system gives random bytes");
+    usize::from(random[0]) % end
+}
+
 impl FromStr for RedisUrl {
     type Err = InvalidUrl;
 
@@ -88,6 +175,9 @@ impl FromStr for RedisUrl {
             if let Some(rest) = rest.and_then(|rest| rest.strip_prefix("+sentinel://")) {
                 return sentinels(scheme, rest).map(Self);
             }
+            if let Some(rest) = rest.and_then(|rest| rest.strip_prefix("+cluster://")) {
+                return cluster(scheme, rest).map(Self);
+            }
         }
         client(url).map(|client| Self(Place::Server(client)))
     }
@@ -95,11 +185,7 @@ impl FromStr for RedisUrl {
 
 fn sentinels(scheme: &str, rest: &str) -> Result<Place, InvalidUrl> {
     let (authority, path) = rest.split_once('/').ok_or(InvalidUrl)?;
-    let (user, hosts) = authority
-        .rsplit_once('@')
-        .map_or(("", authority), |(user, hosts)| {
-            (&authority[..=user.len()], hosts)
-        });
+    let (user, hosts) = user_and_hosts(authority);
     let (master, db) = path.split_once('/').map_or((path, ""), |(master, db)| {
         (master, &path[master.len()..=master.len() + db.len()])
     });
@@ -117,6 +203,34 @@ fn sentinels(scheme: &str, rest: &str) -> Result<Place, InvalidUrl> {
         master: master.to_owned(),
         around,
     })
+}
+
+fn cluster(scheme: &str, rest: &str) -> Result<Place, InvalidUrl> {
+    // A cluster has one database.
+    if rest.contains('/') {
+        return Err(InvalidUrl);
+    }
+    let (user, hosts) = user_and_hosts(rest);
+    let before = format!("{scheme}://{user}");
+    let seed = |address: &str| {
+        let seed = client(&format!("{before}{address}"))?;
+        let host = match seed.get_connection_info().addr() {
+            ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host.clone(),
+            ConnectionAddr::Unix(_) | _ => return Err(InvalidUrl),
+        };
+        Ok((host, seed))
+    };
+    let seeds = hosts.split(',').map(seed).collect::<Result<_, _>>()?;
+    Ok(Place::Cluster { seeds, before })
+}
+
+/// The user with its `@`, if there is one.
+fn user_and_hosts(authority: &str) -> (&str, &str) {
+    authority
+        .rsplit_once('@')
+        .map_or(("", authority), |(user, hosts)| {
+            (&authority[..=user.len()], hosts)
+        })
 }
 
 fn client(url: &str) -> Result<Client, InvalidUrl> {

@@ -55,7 +55,9 @@ impl ClusterConfig {
 }
 
 /// The log that is appended to, and its last entry. Where the stream is empty
-/// another log begins: what there was is lost.
+/// another log begins: what there was is lost. While the clock is behind, ids
+/// leap by a random number, so that what a failover loses meanwhile and what is
+/// appended in its place have not the same.
 const TAIL: &str = r"
 local function tail(stream, log_id, fresh)
     local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
@@ -65,57 +67,69 @@ local function tail(stream, log_id, fresh)
     redis.call('SET', log_id, fresh)
     return fresh, redis.call('XADD', stream, '*', 'l', fresh)
 end
-local function append(stream, log_id, fresh, most, record)
+local function now()
+    local time = redis.call('TIME')
+    return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local function next_id(before, leap)
+    local millis, count = before:match('(%d+)-(%d+)')
+    if tonumber(millis) <= now() then
+        return '*'
+    end
+    return millis .. '-' .. string.format('%.0f', tonumber(count) + 1 + tonumber(leap))
+end
+local function append(stream, log_id, fresh, leap, most, record)
     local log, before = tail(stream, log_id, fresh)
-    return redis.call('XADD', stream, 'MAXLEN', '~', most, '*', 'l', log, 'p', before, 'r', record)
+    local id = next_id(before, leap)
+    return redis.call('XADD', stream, 'MAXLEN', '~', most, id, 'l', log, 'p', before, 'r', record)
 end
 ";
 
-/// Keys: stream, log id, id. Arguments: fresh log id, most records, record, time
-/// to live of the id.
+/// Keys: stream, log id, id. Arguments: fresh log id, leap, most records, record,
+/// time to live of the id.
 const APPEND: &str = r"
 local first = redis.call('GET', KEYS[3])
 if first then
     return {0, first}
 end
-local offset = append(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3])
-redis.call('SET', KEYS[3], offset, 'PX', ARGV[4])
+local offset = append(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4])
+redis.call('SET', KEYS[3], offset, 'PX', ARGV[5])
 return {1, offset}
 ";
 
-/// Keys: stream, log id, prefix of observations. Arguments: fresh log id, most
-/// records, record, observer, number of this report; and in milliseconds: when
-/// it began, time to live, time in which reports of one record come.
+/// Keys: stream, log id, prefix of observations. Arguments: fresh log id, leap,
+/// most records, record, observer, number of this report; and in milliseconds:
+/// when it began, time to live, time in which reports of one record come.
 ///
 /// Each observer counts how often it has seen a record. It is appended by who
 /// has seen it once more often than it was appended.
 const APPEND_OBSERVED: &str = r"
-local observed = KEYS[3] .. redis.sha1hex(ARGV[3])
-local count, report = ARGV[4] .. ':count', ARGV[4] .. ':report'
-if redis.call('HGET', observed, report) == ARGV[5] then
+local record, observer, number, began = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
+local observed = KEYS[3] .. redis.sha1hex(record)
+local count, report = observer .. ':count', observer .. ':report'
+if redis.call('HGET', observed, report) == number then
     return {0, redis.call('HGET', observed, 'offset')}
 end
-redis.call('HSET', observed, report, ARGV[5])
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('HSET', observed, report, number)
+local now = now()
 local appended = tonumber(redis.call('HGET', observed, 'appended') or '0')
 local seen = tonumber(redis.call('HGET', observed, count))
 local born = tonumber(redis.call('HGET', observed, 'born') or now)
 if seen then
     seen = seen + 1
-elseif born >= tonumber(ARGV[6]) then
+elseif born >= began then
     seen = 1
 else
     -- It has not seen them all. What others have just reported, it has seen with them.
     local at = tonumber(redis.call('HGET', observed, 'at'))
-    seen = (now - at < tonumber(ARGV[8])) and appended or appended + 1
+    seen = (now - at < tonumber(ARGV[9])) and appended or appended + 1
 end
 redis.call('HSET', observed, count, seen, 'born', born)
-redis.call('PEXPIRE', observed, ARGV[7])
+redis.call('PEXPIRE', observed, ARGV[8])
 if seen <= appended then
     return {0, redis.call('HGET', observed, 'offset')}
 end
-local offset = append(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3])
+local offset = append(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], record)
 redis.call('HSET', observed, 'appended', seen, 'offset', offset, 'at', now)
 return {1, offset}
 ";
@@ -125,12 +139,12 @@ const BEGIN: &str = r"
 tail(KEYS[1], KEYS[2], ARGV[1])
 ";
 
-/// Keys: stream, log id. Arguments: fresh log id, the log that has lost
+/// Keys: stream, log id. Arguments: fresh log id, leap, the log that has lost
 /// something.
 const FORK: &str = r"
 local log, before = tail(KEYS[1], KEYS[2], ARGV[1])
-if log == ARGV[2] then
+if log == ARGV[3] then
     redis.call('SET', KEYS[2], ARGV[1])
-    redis.call('XADD', KEYS[1], '*', 'l', ARGV[1], 'p', before)
+    redis.call('XADD', KEYS[1], next_id(before, ARGV[2]), 'l', ARGV[1], 'p', before)
 end
 ";

@@ -1,8 +1,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use hd_replay::Offset;
+use hd_replay::{Acknowledged, Offset};
 use redis::{ErrorKind, RedisError, ScriptInvocation};
 
 use crate::connection::{Commands, backoff};
@@ -20,8 +20,7 @@ pub(crate) struct Inner {
     pub(crate) commands: Commands,
     pub(crate) scripts: Scripts,
     pub(crate) is_followed: AtomicBool,
-    /// The latest offset that Redis has said to be in the log.
-    acknowledged: Mutex<Offset>,
+    acknowledged: Mutex<Acknowledged>,
 }
 
 /// Who observes records at some other place, from its beginning on.
@@ -106,6 +105,7 @@ impl SharedLog {
             .key(config.log_id_key())
             .key(id_key)
             .arg(fresh_log_id())
+            .arg(leap())
             .arg(config.max_records)
             .arg(record)
             .arg(millis(id_ttl));
@@ -173,6 +173,7 @@ impl SharedLog {
             .key(config.log_id_key())
             .key(config.observed_key())
             .arg(fresh_log_id())
+            .arg(leap())
             .arg(config.max_records)
             .arg(record)
             .arg(&observer.name)
@@ -183,15 +184,12 @@ impl SharedLog {
         self.invoke(&append).await
     }
 
-    /// The latest offset that was said to be in the log.
-    pub(crate) fn acknowledged(&self) -> Offset {
-        *self.lock_acknowledged()
-    }
-
-    /// What was acknowledged after an offset was of a log that is gone.
-    pub(crate) fn forget_acknowledged_after(&self, offset: Offset) {
-        let mut acknowledged = self.lock_acknowledged();
-        *acknowledged = offset.min(*acknowledged);
+    /// What Redis has said to be in the log.
+    pub(crate) fn acknowledged(&self) -> MutexGuard<'_, Acknowledged> {
+        self.0
+            .acknowledged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives a command, and gives it again when it is not answered: it has to be
@@ -242,16 +240,8 @@ impl SharedLog {
         if !is_new {
             return Ok(Appended::Repeated(offset));
         }
-        let mut acknowledged = self.lock_acknowledged();
-        *acknowledged = offset.max(*acknowledged);
+        self.acknowledged().insert(offset);
         Ok(Appended::New(offset))
-    }
-
-    fn lock_acknowledged(&self) -> std::sync::MutexGuard<'_, Offset> {
-        self.0
-            .acknowledged
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -261,6 +251,11 @@ pub(crate) fn fresh_log_id() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = now.map_or(0, millis);
     (now << RANDOM_BITS) | (random() >> (u64::BITS - RANDOM_BITS))
+}
+
+/// By how much ids leap while the clock of Redis is behind.
+pub(crate) fn leap() -> u16 {
+    u16::try_from(random() >> 48).expect("sixteen bits")
 }
 
 fn random() -> u64 {

@@ -6,6 +6,8 @@
 //! - [`Cursor`] is where a client stands: whose it is, in which log, and from
 //!   where on. It travels sealed, as the `pid` of Socket.IO's connection state
 //!   recovery, so that nothing is kept for a client that is away.
+//! - [`Chain`] tells whether a copy of a log that somebody else keeps is
+//!   complete.
 //! - [`Seen`] remembers ids of events for a while, so that one that comes again
 //!   is taken once.
 //!
@@ -34,6 +36,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod chain;
 mod config;
 mod cursor;
 mod log;
@@ -41,6 +44,7 @@ mod offset;
 mod room_log;
 mod seen;
 
+pub use chain::{Acknowledged, Chain, ChainStep, Link, Place};
 pub use config::LogConfig;
 pub use cursor::{Cursor, CursorError, LogId, MAC_BYTES};
 pub use log::{Gap, Log, NewEntry};

@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 use socketio_proto::{Args, Event};
 
 use crate::expiry::{Expiries, unix_time};
+use crate::presence::Changes;
 use crate::settings::AuthFailure;
 use crate::telemetry::Counters;
 use crate::telemetry::events::{
@@ -32,11 +33,15 @@ pub(crate) struct Gateway {
     pub(crate) auth_failure: AuthFailure,
     pub(crate) expiries: Arc<Expiries>,
     pub(crate) counters: Arc<Counters>,
+    /// What other processes are told of; `None` when there are none.
+    pub(crate) changes: Option<Arc<Changes>>,
 }
 
 /// What is kept for a client.
-struct ClientData {
-    user_id: UserId,
+pub(crate) struct ClientData {
+    pub(crate) user_id: UserId,
+    /// When it was let in, in milliseconds since 1970.
+    pub(crate) since: u64,
     /// When the token expires, in seconds since 1970.
     expires_at: Option<u64>,
     refusals: Refusals,
@@ -147,6 +152,13 @@ impl Gateway {
         self.verifier.verify(token, unix_time().as_secs())
     }
 
+    fn note_change(&self, socket: &Socket) {
+        let client: Option<&ClientData> = socket.data();
+        if let (Some(changes), Some(client)) = (&self.changes, client) {
+            changes.note(client.user_id);
+        }
+    }
+
     /// Puts a new token into the place of the one that a client came with.
     /// Returns when it expires, or the code of what is wrong; the old one is
     /// good as long as it was then.
@@ -176,6 +188,7 @@ impl NamespaceHandler for Gateway {
                 rooms: rooms_of(&payload),
                 data: Some(Box::new(ClientData {
                     user_id: payload.usu_id,
+                    since: u64::try_from(unix_time().as_millis()).unwrap_or(u64::MAX),
                     expires_at: payload.exp,
                     refusals: Refusals::default(),
                 })),
@@ -221,6 +234,7 @@ impl NamespaceHandler for Gateway {
             }
         }
         self.expiries.insert(socket, data.expires_at);
+        self.note_change(socket);
     }
 
     fn event(&self, socket: &Socket, event: &Event) -> Option<Args> {
@@ -249,8 +263,13 @@ impl NamespaceHandler for Gateway {
         Some(Args::new(&[&answer]))
     }
 
+    fn upgraded(&self, socket: &Socket) {
+        self.note_change(socket);
+    }
+
     fn disconnected(&self, socket: &Socket, reason: DisconnectReason) {
         self.expiries.remove(socket);
+        self.note_change(socket);
         let sid = socket.id().as_str();
         if reason == DisconnectReason::Session(CloseReason::SendQueueFull) {
             SlowConsumerClosed { sid }.emit(&self.counters);

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use crate::admin_api;
 use crate::cluster::Cluster;
 use crate::drain::Drainer;
+use crate::presence::Presence;
 use crate::settings::{EmitAuth, OperatorAuth};
 use crate::telemetry::Counters;
 use crate::telemetry::metrics::{self, Gauges};
@@ -17,8 +18,10 @@ use http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, UPGRADE, WWW_
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use serde::Serialize;
 
 mod emit;
+mod presence;
 
 /// The routes outside of Socket.IO.
 #[derive(Debug)]
@@ -26,6 +29,7 @@ pub(crate) struct HttpApi {
     pub(crate) notifications: Namespace,
     /// With several processes.
     pub(crate) cluster: Option<Arc<Cluster>>,
+    pub(crate) presence: Arc<Presence>,
     /// For its counts.
     pub(crate) engine: Arc<Engine<SocketIo>>,
     pub(crate) started: SystemTime,
@@ -61,6 +65,10 @@ impl HttpHandler<SocketIo> for HttpApi {
                 self.emit_batch(request, peer).await
             }
             (&Method::POST, "/notifications/broadcast") => self.broadcast(request, peer).await,
+            (method, path) if presence::is_route(path) => {
+                let asked = self.who_is_connected(method, path, request.headers());
+                asked.await.unwrap_or_else(Refused::response)
+            }
             // In production it may not even be there.
             (_, "/metrics") if !matches!(self.metrics_auth, OperatorAuth::Closed) => {
                 self.metrics(&request).unwrap_or_else(Refused::response)
@@ -143,6 +151,17 @@ impl HttpApi {
         match self.notifications.admit_plain(&handshake).await {
             Ok(opened) => HttpReply::UpgradePlain(handshake, opened),
             Err(refusal) => HttpReply::Response(Refused::from(refusal).response()),
+        }
+    }
+}
+
+/// For the routes of the back end.
+fn authenticate_back_end(auth: &EmitAuth, headers: &HeaderMap) -> Result<(), Refused> {
+    match auth {
+        EmitAuth::Open => Ok(()),
+        EmitAuth::Token(tokens) => {
+            let hint = "send the header Authorization: Bearer <EMIT_TOKEN>";
+            authenticate(bearer(headers), |presented| tokens.accept(presented), hint)
         }
     }
 }
@@ -233,6 +252,11 @@ pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+fn json_of(status: StatusCode, body: &impl Serialize) -> Response<Full<Bytes>> {
+    let body = serde_json::to_vec(body).expect("invariant: names are text, and nothing fails");
+    json(status, body)
 }
 
 const HEALTHY: &str = r#"{"status":"ok","service":"help-desk-ws"}"#;

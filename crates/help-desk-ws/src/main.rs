@@ -11,6 +11,7 @@ mod gateway;
 mod http_api;
 mod node_peers;
 mod open_files;
+mod presence;
 mod serve;
 mod settings;
 mod telemetry;

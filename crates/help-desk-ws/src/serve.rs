@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 use hd_auth::{Algorithm, JwtPayload, Mac, Signer, UserId, Verifier};
-use hd_cluster::SharedLog;
+use hd_cluster::{PresenceConfig, SharedLog};
 use hd_events::EmitLimits;
 use hd_ws_server::{
     AllowedOrigins, CursorMac, Engine, Namespace, NamespaceConfig, OriginPolicy, RecoveryConfig,
@@ -23,6 +23,7 @@ use crate::gateway::Gateway;
 use crate::http_api::HttpApi;
 use crate::node_peers::{Listener, NodePeers};
 use crate::open_files;
+use crate::presence::{self, Changes, Presence};
 use crate::settings::{CorsOrigin, EmitAuth, NodeEnv, Settings};
 use crate::telemetry::events::Started;
 use crate::telemetry::{self, Counters};
@@ -48,12 +49,18 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
 async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCode> {
     let counters = Arc::new(Counters::default());
     let expiries = Arc::new(Expiries::new(Arc::clone(&counters)));
+    let presence_config = PresenceConfig::default();
+    let changes = settings
+        .cluster
+        .is_some()
+        .then(|| Arc::new(Changes::new(presence_config.roster)));
     let gateway = Gateway {
         verifier: Verifier::new(settings.jwt.verifier_config())
             .context("tokens cannot be verified")?,
         auth_failure: settings.auth_failure,
         expiries: Arc::clone(&expiries),
         counters: Arc::clone(&counters),
+        changes: changes.clone(),
     };
     let mut io = SocketIo::new(ClientConfig {
         connect_timeout: settings.connect_timeout,
@@ -76,10 +83,21 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
     let shared = settings.cluster.clone().map(SharedLog::new);
     let cluster =
         shared.map(|log| Arc::new(Cluster::new(log, notifications.clone(), peers.clone())));
+    let node = settings.node_name.clone();
+    let node = node.unwrap_or_else(presence::default_node_name);
+    let presence = match (settings.cluster.clone(), changes) {
+        (Some(config), Some(changes)) => {
+            let others = hd_cluster::Presence::new(config, presence_config, node.clone());
+            Presence::shared(notifications.clone(), node.clone(), others, changes)
+        }
+        _ => Presence::alone(notifications.clone(), node.clone()),
+    };
+    let presence = Arc::new(presence);
     let drainer = Arc::new(Drainer::new(Arc::clone(&engine), settings.shutdown_timeout));
     let api = Arc::new(HttpApi {
         notifications: notifications.clone(),
         cluster: cluster.clone(),
+        presence: Arc::clone(&presence),
         engine: Arc::clone(&engine),
         started: SystemTime::now(),
         emit_auth: settings.emit_auth.clone(),
@@ -115,6 +133,7 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
         address,
         workers: settings.workers.get(),
         max_open_files,
+        node: &node,
     }
     .emit();
     if let Some(hint) = development_hint(&settings, address.port())? {
@@ -122,6 +141,10 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
         write!(std::io::stdout().lock(), "{hint}")?;
     }
 
+    let telling = {
+        let presence = Arc::clone(&presence);
+        tokio::spawn(async move { presence.tell(presence_config.roster.pause).await })
+    };
     let stopping = async {
         loop {
             let signal = tokio::select! {
@@ -136,6 +159,10 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
         () = drainer.report() => {}
         () = stopping => {}
     }
+    telling.abort();
+    // It has ended, or was cut short.
+    let _aborted = telling.await;
+    presence.leave().await;
     drainer.stopped();
     Ok(ExitCode::SUCCESS)
 }

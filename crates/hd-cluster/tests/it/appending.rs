@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use hd_cluster::{AppendError, Appended, ClusterConfig, Observer, SharedLog};
+use hd_cluster::{AppendError, Appended, ClusterConfig, Observer, Offset, SharedLog};
 
 use crate::redis_server::RedisServer;
 
@@ -23,6 +23,28 @@ async fn records_get_offsets_in_order() {
         .map(|record| &*record.bytes)
         .collect();
     assert_eq!(records, [&b"one"[..], b"two", b"three"]);
+}
+
+#[tokio::test]
+async fn offsets_follow_each_other_and_leap_while_the_clock_is_behind() {
+    let redis = RedisServer::start();
+    let log = redis.log();
+    log.open().await.unwrap();
+    let future = "99999999999999-7";
+    redis.command(&["XADD", "{help-desk-ws}:log", future, "r", "x"]);
+    let mut before: Offset = future.parse().unwrap();
+    let mut leaps = Vec::new();
+    for _ in 0..4 {
+        let Appended::New(offset) = log.append(None, b"x").await.unwrap() else {
+            panic!("it is new");
+        };
+        assert_eq!(offset.millis(), before.millis());
+        leaps.push(offset.count() - before.count());
+        before = offset;
+    }
+    assert!(leaps.iter().all(|leap| *leap > 0), "{leaps:?}");
+    // Random numbers up to 65,536: four of them are not all small.
+    assert!(leaps.iter().any(|leap| *leap > 100), "{leaps:?}");
 }
 
 #[tokio::test]

@@ -203,6 +203,49 @@ async fn what_comes_too_fast_is_dropped_and_counted() {
     task.abort();
 }
 
+#[tokio::test]
+async fn an_acl_user_needs_what_the_guide_says() {
+    let guide = include_str!("../../../../docs/operator.md");
+    let rights = |before: &str| {
+        let (_, rights) = guide.split_once(before).expect("the guide has it");
+        let (rights, _) = rights.split_once('`').expect("its end");
+        rights.split(' ')
+    };
+    let redis = RedisServer::start();
+    let user = ["ACL", "SETUSER", "help-desk", "on", ">pw", "resetchannels"];
+    let user: Vec<&str> = user
+        .into_iter()
+        .chain(rights("An ACL user needs\n`"))
+        .chain(rights("an ACL user needs\n`"))
+        .collect();
+    assert_eq!(redis.command(&user), "OK\n");
+    let url = format!("redis://help-desk:pw@{}", redis.address());
+    let channels = PubSub::new(ClusterConfig::new(url.parse().unwrap()));
+    let name = |text: &str| text.to_owned();
+    channels.subscribe([
+        Topic::Pattern(name("socket.io#/notifications#*")),
+        Topic::Channel(name("socket.io-request#/notifications#")),
+        Topic::Shard(name("socket.io#/notifications#")),
+        Topic::Shard(name("socket.io#/notifications#user_1#")),
+    ]);
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let listening = channels.clone();
+    let task = tokio::spawn(async move {
+        let take = |heard| {
+            let _unheard = sender.send(heard);
+            std::future::ready(())
+        };
+        listening.listen(take).await;
+    });
+    assert_eq!(heard.recv().await, Some(Heard::Listening));
+    let main = "socket.io#/notifications#";
+    assert_eq!(say(&channels, Publish::Classic, main, b"x").await, 1);
+    assert_eq!(say(&channels, Publish::Sharded, main, b"x").await, 1);
+    let response = "socket.io-response#/notifications#";
+    assert_eq!(say(&channels, Publish::Classic, response, b"x").await, 0);
+    task.abort();
+}
+
 /// It does not try again without a pause, either.
 #[tokio::test]
 async fn what_redis_refuses_is_told_once_and_listened_to_when_it_does_not_any_more() {

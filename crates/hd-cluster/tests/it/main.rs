@@ -4,4 +4,7 @@ mod appending;
 mod channels;
 mod following;
 mod places;
+mod presence;
+mod redis_cluster;
 mod redis_server;
+mod roster;

@@ -1,6 +1,6 @@
 use std::str::FromStr as _;
 
-use hd_cluster::{AppendError, Appended, ClusterConfig, RedisUrl, SharedLog};
+use hd_cluster::{AppendError, Appended, ClusterConfig, Followed, RedisUrl, SharedLog};
 
 use crate::redis_server::{RedisServer, Sentinel};
 
@@ -15,6 +15,11 @@ fn what_is_no_url_is_refused_without_showing_it() {
         "redis+sentinel://:hunter2@host:26379/",
         "redis+sentinel://:hunter2@host:port/main",
         "redis+sentinel://:hunter2@host:26379/main/db",
+        "redis+cluster://",
+        "redis+cluster://:hunter2@",
+        "redis+cluster://:hunter2@host:port",
+        "redis+cluster://:hunter2@host:6379/0",
+        "redis+cluster://:hunter2@a:6379,,b",
     ] {
         let refused = RedisUrl::from_str(url).expect_err(url);
         assert!(!format!("{refused} {refused:?}").contains("hunter2"));
@@ -30,6 +35,8 @@ fn every_form_is_taken_and_none_shown() {
         "redis+unix:///run/redis.sock",
         "redis+sentinel://user:hunter2@a:26379,b:26379,c/main/3",
         "rediss+sentinel://a:26379/main",
+        "redis+cluster://user:hunter2@a:6379,b:6379,c",
+        "rediss+cluster://[::1]:6379",
     ] {
         let taken = RedisUrl::from_str(url).expect(url);
         assert!(!format!("{taken:?}").contains("hunter2"));
@@ -71,14 +78,65 @@ async fn sentinels_name_the_master_also_another_one() {
     // Until then it takes what nobody will have.
     first.wait_until_it_is_a_replica();
     // The former master refuses, as a replica, until the log asks again.
-    let mut appended = log.append(Some("b"), b"two").await;
-    while matches!(appended, Err(AppendError::Unavailable(_))) {
-        appended = log.append(Some("b"), b"two").await;
-    }
+    let appended = append_until_answered(&log, "b", b"two").await;
     assert!(matches!(appended, Ok(Appended::New(_))), "{appended:?}");
-    assert!(matches!(
-        log.append(Some("a"), b"one").await,
-        Ok(Appended::Repeated(_))
-    ));
+    let repeated = append_until_answered(&log, "a", b"one").await;
+    assert!(
+        matches!(repeated, Ok(Appended::Repeated(_))),
+        "{repeated:?}"
+    );
     assert_eq!(second.command(&["XLEN", "{help-desk-ws}:log"]), "3\n");
+}
+
+#[tokio::test]
+async fn an_acl_user_needs_what_the_guide_says() {
+    let guide = include_str!("../../../../docs/operator.md");
+    let (_, rights) = guide
+        .split_once("An ACL user needs\n`")
+        .expect("the guide has it");
+    let (rights, _) = rights.split_once('`').expect("its end");
+    let redis = RedisServer::start();
+    let user: Vec<&str> = [
+        "ACL",
+        "SETUSER",
+        "help-desk",
+        "on",
+        ">hunter2",
+        "resetchannels",
+    ]
+    .into_iter()
+    .chain(rights.split(' '))
+    .collect();
+    assert_eq!(redis.command(&user), "OK\n");
+    let url = format!("redis://help-desk:hunter2@{}", redis.address());
+    let log = SharedLog::new(ClusterConfig::new(url.parse().unwrap()));
+    let place = log.open().await.unwrap().end;
+    log.append(Some("a"), b"one").await.unwrap();
+    let observer = log.observer().await.unwrap();
+    log.append_observed(&observer, b"two").await.unwrap();
+    let (sender, mut records) = tokio::sync::mpsc::unbounded_channel();
+    let following = log.follow(place, |followed| {
+        sender.send(followed).expect("the test listens");
+        std::future::ready(())
+    });
+    tokio::select! {
+        () = following => {}
+        followed = records.recv() => {
+            assert!(matches!(followed, Some(Followed::Records(_))), "{followed:?}");
+        }
+    }
+}
+
+/// Tries again under the same id, as who emits does.
+async fn append_until_answered(
+    log: &SharedLog,
+    id: &str,
+    record: &[u8],
+) -> Result<Appended, AppendError> {
+    loop {
+        let appended = log.append(Some(id), record).await;
+        if !matches!(appended, Err(AppendError::Unavailable(_))) {
+            return appended;
+        }
+    }
 }

@@ -23,6 +23,19 @@ impl RedisServer {
         Self::start_with(&[])
     }
 
+    /// A node of a cluster, which knows no other and has no slot.
+    pub(crate) fn start_in_cluster() -> Self {
+        let bus = free_port().to_string();
+        Self::start_with(&[
+            "--cluster-enabled",
+            "yes",
+            "--cluster-port",
+            &bus,
+            "--cluster-node-timeout",
+            "5000",
+        ])
+    }
+
     /// With more settings than these tests have anyway.
     pub(crate) fn start_with(settings: &[&str]) -> Self {
         let (port, folder) = place();
@@ -55,6 +68,10 @@ impl RedisServer {
         format!("127.0.0.1:{}", self.port)
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Makes it a replica, and waits until it has what the master has.
     pub(crate) fn follow(&self, master: &Self) {
         self.command(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]);
@@ -84,6 +101,13 @@ impl RedisServer {
         self.process.wait().expect("it ended");
     }
 
+    /// Has it stand still, until it is killed.
+    pub(crate) fn pause(&self) {
+        let pid = self.process.id().to_string();
+        let signalled = Command::new("kill").args(["-STOP", &pid]).status();
+        assert!(signalled.is_ok_and(|status| status.success()));
+    }
+
     /// Starts it again, empty.
     pub(crate) fn start_again(&mut self) {
         self.process = spawn(self.port, &self.folder, &[]);
@@ -107,7 +131,7 @@ impl RedisServer {
     }
 }
 
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let patience = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < patience, "in vain: {what}");
@@ -185,9 +209,12 @@ fn place() -> (u16, PathBuf) {
     let name = format!("hd-cluster-{}-{count}", std::process::id());
     let folder = std::env::temp_dir().join(name);
     std::fs::create_dir_all(&folder).expect("a folder");
+    (free_port(), folder)
+}
+
+fn free_port() -> u16 {
     let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    let port = free.local_addr().expect("an address").port();
-    (port, folder)
+    free.local_addr().expect("an address").port()
 }
 
 fn spawn(port: u16, folder: &PathBuf, settings: &[&str]) -> Child {

@@ -1,6 +1,7 @@
 //! Tests of the public API.
 
 mod bounds;
+mod chain;
 mod cursor;
 mod log;
 mod memory;

@@ -2,7 +2,7 @@
 
 use super::device::Phase;
 use super::mutant::Mutant;
-use super::node::{Frame, Life, Node};
+use super::node::{Frame, Life, Node, StreamLink};
 use super::plan::Weather;
 use super::world::{Step, World};
 
@@ -16,6 +16,7 @@ enum Fault {
     Pause,
     SwitchUser,
     LoseStream,
+    LoseEnd,
 }
 
 impl World {
@@ -25,7 +26,7 @@ impl World {
         }
         let often = [Fault::CutOne, Fault::CutOne, Fault::CutMany, Fault::Deploy];
         let seldom = [Fault::Crash, Fault::ClockStep, Fault::Pause];
-        let rough = [Fault::SwitchUser, Fault::SwitchUser, Fault::LoseStream];
+        let rough = [Fault::SwitchUser, Fault::LoseStream, Fault::LoseEnd];
         let is_rough = self.plan.weather == Weather::Rough;
         let fault = match self.random.below(10) {
             0..=4 => often[self.random.below(often.len())],
@@ -43,6 +44,7 @@ impl World {
             Fault::Pause => self.pause(),
             Fault::SwitchUser => self.switch_user(),
             Fault::LoseStream => self.lose_stream(),
+            Fault::LoseEnd => self.lose_end(),
         }
         let mean = self.plan.mean_time_between_faults;
         self.after(1, 2 * mean, Step::Fault);
@@ -85,6 +87,9 @@ impl World {
         let Some(node) = self.random.pick(&up) else {
             return;
         };
+        if self.is_loss_unnoticed() {
+            return;
+        }
         self.nodes[node].life = Life::Dead;
         for id in self.connections_of(node) {
             self.cut(id);
@@ -109,6 +114,9 @@ impl World {
         }
         let open = self.connections_of(node);
         let Some(id) = self.random.pick(&open) else {
+            if self.is_loss_unnoticed() {
+                return self.after(100, 100, Step::DrainOne(node));
+            }
             self.nodes[node].life = Life::Dead;
             return;
         };
@@ -174,9 +182,49 @@ impl World {
         }
         let now = self.clock(self.stream_skew);
         self.stream.restart(now, self.mutant);
-        // The nodes' connections to it end.
+        self.break_links();
+    }
+
+    /// A replica takes Redis' place that had not got everything yet. Some node
+    /// knows of what is lost, and lives until that is noticed, and meanwhile the
+    /// stream is not trimmed up to there: what nobody knows any more, nobody can
+    /// tell.
+    fn lose_end(&mut self) {
+        if self.plan.stream_max < usize::MAX {
+            return;
+        }
+        let lost = 1 + self.random.below(5);
+        let alive = self.nodes_that(|life| life != Life::Dead);
+        let is_known = |end| {
+            let mut alive = alive.iter();
+            let log = self.stream.log();
+            alive.any(|node| self.nodes[*node].knows_of_more_than(log, end))
+        };
+        if !self.stream.end_without(lost).is_some_and(is_known) {
+            return;
+        }
+        if self.random.has_chance(50) {
+            self.stream_skew = self.any_skew(30_000);
+        }
+        self.stream.lose_end(lost);
+        self.unnoticed = Some((self.stream.log(), self.now + NOTICED_WITHIN));
+        self.break_links();
+    }
+
+    /// Whether nobody has noticed yet what the stream has lost.
+    fn is_loss_unnoticed(&self) -> bool {
+        let unnoticed = |(log, until)| log == self.stream.log() && self.now < until;
+        self.unnoticed.is_some_and(unnoticed)
+    }
+
+    /// The nodes' connections to the stream end.
+    fn break_links(&mut self) {
         for node in 0..self.nodes.len() {
+            self.nodes[node].link = StreamLink::Broken;
             self.wake(node);
         }
     }
 }
+
+/// More than a reader lags, and the stream pauses.
+const NOTICED_WITHIN: u64 = 60_000;

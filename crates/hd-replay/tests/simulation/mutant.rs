@@ -23,6 +23,12 @@ pub(crate) enum Mutant {
     FollowsTheClockBack,
     /// A node goes on with its log when the stream was lost.
     GoesOnWhenStreamIsLost,
+    /// A node goes on though what it has read is not in the stream any more.
+    GoesOnWhenEndIsLost,
+    /// A node that connects again does not look where the stream ends.
+    TrustsTheEnd,
+    /// A node does not look for what it was told to be in the stream.
+    ForgetsWhatWasAcknowledged,
     /// A node lets a client in as recovered whose offset it has not read yet.
     LetsInAheadOfItsReader,
     /// An offset from before the `pid` counts.

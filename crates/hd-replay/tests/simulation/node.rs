@@ -4,11 +4,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use hd_replay::{Cursor, Gap, Log, LogConfig, LogId, MAC_BYTES, NewEntry, Offset};
+use hd_replay::{
+    Acknowledged, Chain, ChainStep, Cursor, Gap, Log, LogConfig, LogId, MAC_BYTES, NewEntry,
+    Offset, Place,
+};
 use hd_rooms::RoomName;
 
 use super::mutant::Mutant;
-use super::stream::{Batch, Entry};
+use super::stream::{Batch, Entry, Event};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ConnectionId(pub(crate) usize);
@@ -53,6 +56,14 @@ pub(crate) enum Reader {
     ReadingAndWoken,
 }
 
+/// A node's connection to the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StreamLink {
+    Up,
+    /// When it is made again, the node looks where the stream ends.
+    Broken,
+}
+
 pub(crate) struct Node {
     pub(crate) life: Life,
     pub(crate) reader: Reader,
@@ -63,8 +74,11 @@ pub(crate) struct Node {
     pub(crate) skew: i64,
     pub(crate) queue: VecDeque<(u64, Rc<Entry>)>,
     queued: u64,
-    /// Which log it has a copy of, once it has begun.
-    log_id: Option<LogId>,
+    /// How far it has read, once it has begun.
+    chain: Option<Chain>,
+    /// What it was told to be in the stream.
+    pub(crate) acknowledged: Acknowledged,
+    pub(crate) link: StreamLink,
     log: Log<usize>,
     config: LogConfig,
     mutant: Option<Mutant>,
@@ -110,66 +124,117 @@ impl Node {
             skew,
             queue: VecDeque::new(),
             queued: 0,
-            log_id: None,
+            chain: None,
+            acknowledged: Acknowledged::default(),
+            link: StreamLink::Broken,
             log: Log::starting_at(config, Offset::default()),
             config,
             mutant,
         }
     }
 
-    /// From where on it reads the stream.
+    /// Where it is in the stream.
     pub(crate) fn place(&self) -> Option<(LogId, Offset)> {
-        Some((self.log_id?, self.log.last_offset()))
+        let Place { log, offset } = self.chain.as_ref()?.place();
+        Some((log, offset))
+    }
+
+    /// Where its own log ends.
+    fn log_place(&self) -> Option<(LogId, Offset)> {
+        let (log, _) = self.place()?;
+        Some((log, self.log.last_offset()))
+    }
+
+    /// The log that it knows to have lost something.
+    pub(crate) fn forked(&self) -> Option<LogId> {
+        self.chain.as_ref()?.forked()
+    }
+
+    /// Whether it would notice that a log ends there.
+    pub(crate) fn knows_of_more_than(&self, log: LogId, end: Offset) -> bool {
+        let place = self.place();
+        let is_later = |last| last > end || self.acknowledged.latest() > Some(end);
+        place.is_some_and(|(its, last)| its == log && is_later(last))
+    }
+
+    /// It is connected to the stream again, which ends there.
+    pub(crate) fn connect(&mut self, end: Offset) {
+        self.link = StreamLink::Up;
+        let acknowledged = self.acknowledged.latest();
+        let ignores = self.mutant == Some(Mutant::TrustsTheEnd);
+        if let Some(chain) = self.chain.as_mut().filter(|_| !ignores) {
+            chain.handle_end(end, acknowledged);
+        }
     }
 
     pub(crate) fn take(&mut self, batch: Batch) -> Taken {
-        let Batch {
-            log,
-            began,
-            entries,
-            last,
-        } = batch;
-        let prev = entries.first().map_or(last, |entry| entry.prev);
-        let had_begun = self.log_id.is_some();
-        let follows = self.log_id == Some(log)
-            && (entries.is_empty()
-                || prev == self.log.last_offset()
-                || self.ignores_gap(prev, began));
-        if !follows {
-            self.log_id = Some(log);
-            let began = match self.mutant {
-                Some(Mutant::TrimsInSilence) => Offset::default(),
-                _ => prev,
-            };
-            self.log = Log::starting_at(self.config, began);
-            self.queue.clear();
+        let mut has_lost_its_place = false;
+        let mut appended = Vec::new();
+        for entry in batch {
+            let step = self.follow(&entry);
+            match step {
+                ChainStep::Next => {}
+                ChainStep::Passed | ChainStep::Lost => continue,
+                ChainStep::Began(place) => {
+                    has_lost_its_place = true;
+                    self.begin_log_at(place.offset);
+                    appended.clear();
+                }
+            }
+            if let Some(event) = &entry.event
+                && self.append(&entry, event)
+            {
+                appended.push(entry);
+            }
         }
-        let appended: Vec<Rc<Entry>> = entries
-            .into_iter()
-            .filter(|entry| self.append(entry))
-            .collect();
-        if !follows && had_begun {
+        if has_lost_its_place {
             Taken::LostItsPlace
         } else {
             Taken::Appended(appended)
         }
     }
 
-    fn ignores_gap(&self, prev: Offset, stream_began: Offset) -> bool {
-        match self.mutant {
-            Some(Mutant::TrimsInSilence | Mutant::FollowsTheClockBack) => true,
-            Some(Mutant::GoesOnWhenStreamIsLost) => prev == stream_began,
-            _ => false,
+    fn begin_log_at(&mut self, began: Offset) {
+        self.log = Log::starting_at(self.config, began);
+        self.queue.clear();
+    }
+
+    fn follow(&mut self, entry: &Entry) -> ChainStep {
+        let Some(chain) = &mut self.chain else {
+            let mut began = entry.link.begins_after(entry.offset);
+            self.chain = Some(Chain::at(began));
+            if self.mutant == Some(Mutant::TrimsInSilence) {
+                began.offset = Offset::default();
+            }
+            self.begin_log_at(began.offset);
+            return self.follow(entry);
+        };
+        let before = chain.place();
+        if self.mutant == Some(Mutant::ForgetsWhatWasAcknowledged) {
+            self.acknowledged = Acknowledged::default();
+        }
+        let acknowledged = &mut self.acknowledged;
+        let step = chain.handle_entry(entry.offset, Some(entry.link), acknowledged);
+        match (step, self.mutant) {
+            (
+                ChainStep::Began(place),
+                Some(Mutant::TrimsInSilence | Mutant::FollowsTheClockBack),
+            ) if place.log == before.log => ChainStep::Next,
+            (ChainStep::Lost, Some(Mutant::GoesOnWhenEndIsLost)) => {
+                *chain = Chain::at(chain.place());
+                ChainStep::Next
+            }
+            _ => step,
         }
     }
 
-    fn append(&mut self, entry: &Entry) -> bool {
+    fn append(&mut self, entry: &Entry, event: &Event) -> bool {
         if entry.offset <= self.log.last_offset() {
             return false; // only where offsets are not in order
         }
         let new = NewEntry {
-            except: &entry.audience.except,
-            ..NewEntry::to(&entry.audience.rooms, EVENT_BYTES, entry.publication)
+            except: &event.audience.except,
+            ..NewEntry::to(&event.audience.rooms, EVENT_BYTES, event.publication)
         };
         self.log.append(entry.offset, new, entry.offset.millis());
         true
@@ -197,7 +262,10 @@ impl Node {
         let takes_any = self.mutant == Some(Mutant::SendsQueuedToNewcomers);
         self.sockets
             .iter()
-            .filter(|(_, socket)| entry.audience.has(&socket.rooms))
+            .filter(|(_, socket)| {
+                let event = entry.event.as_ref();
+                event.is_some_and(|event| event.audience.has(&socket.rooms))
+            })
             .filter(|(_, socket)| number > socket.entered_after || takes_any)
             .map(|(id, _)| *id)
             .collect()
@@ -214,10 +282,10 @@ impl Node {
 
     /// Whether a client is ahead of this node's reader.
     pub(crate) fn is_behind(&self, auth: &Auth) -> bool {
-        let (Some(cursor), Some((log, last))) = (auth.cursor(), self.place()) else {
+        let (Some(cursor), Some(place)) = (auth.cursor(), self.log_place()) else {
             return false;
         };
-        cursor.log == log && cursor.after(auth.shown()) > last
+        (cursor.log, cursor.after(auth.shown())) > place
     }
 
     /// What `socketio/recovery.rs` of hd-ws-server does.
@@ -237,7 +305,7 @@ impl Node {
     }
 
     fn begin_anew(&self, id: ConnectionId, auth: &Auth) -> Resumed {
-        let place = self.place().expect("a node that serves has begun");
+        let place = self.log_place().expect("a node that serves has begun");
         // It makes the `pid` another one than the client has.
         let sid = id.0.to_string();
         let before = auth.cursor();
@@ -267,7 +335,7 @@ impl Node {
         Some(missed.map(|missed| {
             Resumed {
                 pid: pid.clone(),
-                place: self.place().expect("a node that serves has begun"),
+                place: self.log_place().expect("a node that serves has begun"),
                 missed: missed
                     .into_iter()
                     .map(|(offset, &publication)| Frame::Event {
@@ -285,7 +353,7 @@ impl Node {
         if !is_own && self.mutant != Some(Mutant::TakesAnybodysPid) {
             return Err(Refused);
         }
-        if Some(cursor.log) != self.log_id {
+        if Some(cursor.log) != self.place().map(|(log, _)| log) {
             return Err(Refused);
         }
         match auth.shown() {

@@ -81,12 +81,13 @@ impl World {
         if self.now < self.stream_paused_until {
             return self.at(self.stream_paused_until, Step::Append { publication, node });
         }
-        let now = self.clock(self.stream_skew);
+        let now = (self.clock(self.stream_skew), self.leap());
         let Publication { id, audience, .. } = &self.publications[publication];
         let entry = self
             .stream
             .append(id.as_deref(), publication, audience, now, self.mutant);
         self.note(|_| format!("appended by node {node}: {entry:?}"));
+        let offset = entry.as_ref().map(|entry| entry.offset);
         if let Some(entry) = entry {
             self.counts.published += 1;
             self.all.push(entry);
@@ -97,6 +98,9 @@ impl World {
         let is_lost = !self.is_calm && self.random.has_chance(self.lost_answers());
         if !is_lost {
             self.publications[publication].state = State::Acknowledged;
+            if let Some(offset) = offset {
+                self.nodes[node].acknowledged.insert(offset);
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::node::{ConnectionId, Frame, Life, Reader, Taken};
+use super::node::{ConnectionId, Frame, Life, Reader, StreamLink, Taken};
 use super::plan::Weather;
 use super::stream::{Batch, Entry};
 use super::world::{Step, World};
@@ -39,9 +39,17 @@ impl World {
         if self.now < self.stream_paused_until {
             return self.at(self.stream_paused_until, Step::Read(node));
         }
-        let batch = self
-            .stream
-            .read(self.nodes[node].place(), self.plan.read_most);
+        let now = (self.clock(self.stream_skew), self.leap());
+        let Self { stream, nodes, .. } = self;
+        let reader = &mut nodes[node];
+        if reader.link == StreamLink::Broken {
+            reader.connect(stream.last());
+        }
+        if let Some(log) = reader.forked() {
+            stream.fork(log, now);
+        }
+        let after = reader.place().map(|(_, last)| last).unwrap_or_default();
+        let batch = stream.read(after, self.plan.read_most);
         self.after(0, 20, Step::Take { node, batch });
     }
 
@@ -50,7 +58,7 @@ impl World {
         if node.life == Life::Dead {
             return;
         }
-        let is_at_end = batch.entries.is_empty();
+        let is_at_end = batch.is_empty();
         let was_woken = node.reader == Reader::ReadingAndWoken;
         node.reader = Reader::Idle;
         let taken = node.take(batch);
@@ -66,7 +74,8 @@ impl World {
             Taken::LostItsPlace => self.send_everyone_away(index),
         }
         self.let_in_who_waits(index);
-        if was_woken || !is_at_end {
+        let is_forked = self.nodes[index].forked().is_some();
+        if was_woken || !is_at_end || is_forked {
             self.wake(index);
         }
     }
@@ -103,11 +112,13 @@ impl World {
 
     fn send_event(&mut self, audience: &[ConnectionId], entry: &Entry) {
         for id in audience {
-            let frame = Frame::Event {
-                publication: entry.publication,
-                offset: entry.offset,
-            };
-            self.send(*id, frame);
+            if let Some(event) = &entry.event {
+                let frame = Frame::Event {
+                    publication: event.publication,
+                    offset: entry.offset,
+                };
+                self.send(*id, frame);
+            }
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The one log of all nodes, as Redis keeps it: an append is atomic, and a read
 //! says which log it is of.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use hd_replay::{LogId, Offset, Seen, SeenConfig};
+use hd_replay::{Link, LogId, Offset, Seen, SeenConfig};
 use hd_rooms::RoomName;
 
 use super::mutant::Mutant;
@@ -18,29 +19,29 @@ pub(crate) struct Audience {
 
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) log: LogId,
     pub(crate) offset: Offset,
-    /// The offset of the entry before: who copies the stream sees by it whether
-    /// one is missing.
-    pub(crate) prev: Offset,
+    pub(crate) link: Link,
+    /// None at the beginning of a log.
+    pub(crate) event: Option<Event>,
+    /// Whether the stream has lost it, or it came after such a loss and before
+    /// that was noticed: who does not get it is to be told.
+    pub(crate) is_in_doubt: Cell<bool>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
     pub(crate) publication: usize,
     pub(crate) audience: Rc<Audience>,
 }
 
-pub(crate) struct Batch {
-    pub(crate) log: LogId,
-    /// Where the stream began.
-    pub(crate) began: Offset,
-    pub(crate) entries: Vec<Rc<Entry>>,
-    /// Where the stream ends.
-    pub(crate) last: Offset,
-}
+pub(crate) type Batch = Vec<Rc<Entry>>;
 
 pub(crate) struct Stream {
     log: LogId,
     entries: VecDeque<Rc<Entry>>,
-    began: Offset,
     last: Offset,
+    /// The log that lost its end.
+    has_lost: Option<LogId>,
     seen: Seen<()>,
     max_entries: usize,
 }
@@ -54,14 +55,50 @@ impl Audience {
 
 impl Stream {
     pub(crate) fn new(log: LogId, max_entries: usize, now: u64) -> Self {
-        Self {
+        let mut stream = Self {
             log,
             entries: VecDeque::new(),
-            began: Offset::new(now, 0),
-            last: Offset::new(now, 0),
+            last: Offset::default(),
+            has_lost: None,
             seen: Seen::new(SeenConfig::default()),
             max_entries,
+        };
+        stream.begin(log, Offset::new(now, 0), None);
+        stream
+    }
+
+    fn begin(&mut self, log: LogId, offset: Offset, before: Option<Offset>) {
+        let link = Link {
+            log,
+            before,
+            is_beginning: true,
+        };
+        self.log = log;
+        self.push(offset, link, None);
+    }
+
+    fn push(&mut self, offset: Offset, link: Link, event: Option<Event>) -> Rc<Entry> {
+        let entry = Rc::new(Entry {
+            offset,
+            link,
+            event,
+            is_in_doubt: Cell::new(self.has_lost == Some(link.log)),
+        });
+        self.last = offset;
+        self.entries.push_back(Rc::clone(&entry));
+        if self.entries.len() > self.max_entries {
+            self.entries.pop_front();
         }
+        entry
+    }
+
+    pub(crate) fn log(&self) -> LogId {
+        self.log
+    }
+
+    /// Where it ends.
+    pub(crate) fn last(&self) -> Offset {
+        self.last
     }
 
     /// Redis comes back with nothing. What is appended now is another log.
@@ -74,13 +111,48 @@ impl Stream {
         *self = Self::new(log, self.max_entries, now);
     }
 
+    /// Where it would end without the latest entries; not without all of them.
+    pub(crate) fn end_without(&self, lost: usize) -> Option<Offset> {
+        let left = self.entries.len().checked_sub(lost + 1)?;
+        Some(self.entries.get(left)?.offset)
+    }
+
+    /// A replica takes over that had not got the latest entries. Their ids it
+    /// has: what is sent again would come twice, and that is not promised.
+    pub(crate) fn lose_end(&mut self, lost: usize) {
+        for entry in self.entries.split_off(self.entries.len() - lost) {
+            entry.is_in_doubt.set(true);
+        }
+        self.last = self.entries.back().expect("one is left").offset;
+        self.has_lost = Some(self.log);
+    }
+
+    /// Begins another log, where something of this one is lost.
+    pub(crate) fn fork(&mut self, log: LogId, (now, leap): (u64, u64)) {
+        if self.log == log {
+            let offset = self.next(now, leap);
+            self.begin(LogId(log.0 + 1), offset, Some(self.last));
+        }
+    }
+
+    /// While the clock is behind, offsets leap: what is lost meanwhile, and what
+    /// comes after it, have others.
+    fn next(&self, now: u64, leap: u64) -> Offset {
+        let next = self.last.next(now);
+        if now < self.last.millis() {
+            Offset::new(next.millis(), next.count() + leap)
+        } else {
+            next
+        }
+    }
+
     /// Appends a publication; `None` when its id has come before.
     pub(crate) fn append(
         &mut self,
         id: Option<&str>,
         publication: usize,
         audience: &Rc<Audience>,
-        now: u64,
+        (now, leap): (u64, u64),
         mutant: Option<Mutant>,
     ) -> Option<Rc<Entry>> {
         if let Some(id) = id {
@@ -90,42 +162,29 @@ impl Stream {
             }
             self.seen.insert(id, (), now);
         }
-        let mut offset = self.last.next(now);
+        let mut offset = self.next(now, leap);
         if mutant == Some(Mutant::FollowsTheClockBack) && now < self.last.millis() {
             offset = Offset::new(now, 0);
         }
-        let entry = Rc::new(Entry {
+        let link = Link {
             log: self.log,
-            offset,
-            prev: self.last,
+            before: Some(self.last),
+            is_beginning: false,
+        };
+        let event = Event {
             publication,
             audience: Rc::clone(audience),
-        });
-        self.last = offset;
-        self.entries.push_back(Rc::clone(&entry));
-        if self.entries.len() > self.max_entries {
-            self.entries.pop_front();
-        }
-        Some(entry)
+        };
+        Some(self.push(offset, link, Some(event)))
     }
 
-    /// What comes after a place; from the beginning on, of another log.
-    pub(crate) fn read(&self, place: Option<(LogId, Offset)>, most: usize) -> Batch {
-        let is_after = |entry: &&Rc<Entry>| match place {
-            Some((log, after)) if log == self.log => entry.offset > after,
-            _ => true,
-        };
-        Batch {
-            log: self.log,
-            began: self.began,
-            entries: self
-                .entries
-                .iter()
-                .filter(is_after)
-                .take(most)
-                .cloned()
-                .collect(),
-            last: self.last,
-        }
+    /// What comes after an offset.
+    pub(crate) fn read(&self, after: Offset, most: usize) -> Batch {
+        self.entries
+            .iter()
+            .filter(|entry| entry.offset > after)
+            .take(most)
+            .cloned()
+            .collect()
     }
 }

@@ -41,6 +41,9 @@ pub(crate) struct Witness {
     forgiven: usize,
     /// Publications since then.
     got: BTreeSet<usize>,
+    /// What is in doubt was passed over. The device has to be told before the
+    /// end.
+    owed: Option<usize>,
     /// Entries that the user has been sent on this device at any time.
     had: BTreeSet<usize>,
 }
@@ -52,6 +55,7 @@ impl Witness {
             rooms: Rc::new([]),
             next: 0,
             forgiven: 0,
+            owed: None,
             got: BTreeSet::new(),
             had: BTreeSet::new(),
         }
@@ -73,10 +77,16 @@ impl Witness {
             self.forgiven = 0;
         }
         self.got.clear();
-        self.next = all
-            .iter()
-            .take_while(|entry| (entry.log.0, entry.offset) <= (log.0, start))
-            .count();
+        self.owed = None;
+        // What the stream has lost may have later offsets than what follows.
+        let is_last = |entry: &Rc<Entry>| (entry.link.log, entry.offset) == (log, start);
+        let last = all.iter().position(is_last);
+        // A log begins with no event.
+        let first = all.iter().position(|entry| entry.link.log >= log);
+        self.next = match last {
+            Some(last) => last + 1,
+            None => first.unwrap_or(all.len()),
+        };
         self.forgiven = self.forgiven.max(self.next);
     }
 
@@ -94,13 +104,16 @@ impl Witness {
         offset: Offset,
         all: &[Rc<Entry>],
     ) -> Result<(), Violation> {
-        let is_it = |entry: &Rc<Entry>| entry.publication == publication && entry.offset == offset;
+        let is_it = |entry: &Rc<Entry>| {
+            let event = entry.event.as_ref();
+            event.is_some_and(|event| event.publication == publication) && entry.offset == offset
+        };
         let later = &all[self.next.min(all.len())..];
         let place = later.iter().position(is_it);
         let Some(place) = place.map(|place| self.next + place) else {
             return Err(Violation::TwiceOrLate { publication });
         };
-        if !all[place].audience.has(&self.rooms) {
+        if !self.is_for_it(&all[place]) {
             return Err(Violation::Misdirected { publication });
         }
         self.pass(place, all)?;
@@ -114,21 +127,35 @@ impl Witness {
     }
 
     /// Nothing more will come.
-    pub(crate) fn end(&self, all: &[Rc<Entry>]) -> Result<(), Violation> {
-        self.pass(all.len(), all)
+    pub(crate) fn end(&mut self, all: &[Rc<Entry>]) -> Result<(), Violation> {
+        self.pass(all.len(), all)?;
+        match self.owed {
+            Some(publication) => Err(Violation::Lost { publication }),
+            None => Ok(()),
+        }
     }
 
     /// Whether what is passed over is for others, or is there already.
-    fn pass(&self, to: usize, all: &[Rc<Entry>]) -> Result<(), Violation> {
+    fn pass(&mut self, to: usize, all: &[Rc<Entry>]) -> Result<(), Violation> {
         let from = self.next.max(self.forgiven);
         for (index, entry) in all.iter().enumerate().take(to).skip(from) {
-            if entry.audience.has(&self.rooms) && !self.had.contains(&index) {
-                return Err(Violation::Lost {
-                    publication: entry.publication,
-                });
+            if let Some(event) = &entry.event
+                && self.is_for_it(entry)
+                && !self.had.contains(&index)
+            {
+                let publication = event.publication;
+                if !entry.is_in_doubt.get() {
+                    return Err(Violation::Lost { publication });
+                }
+                self.owed.get_or_insert(publication);
             }
         }
         Ok(())
+    }
+
+    fn is_for_it(&self, entry: &Entry) -> bool {
+        let event = entry.event.as_ref();
+        event.is_some_and(|event| event.audience.has(&self.rooms))
     }
 }
 

@@ -119,6 +119,8 @@ pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) mutant: Option<Mutant>,
     pub(crate) stream: Stream,
+    /// The log that has lost its end, and until when somebody is to notice.
+    pub(crate) unnoticed: Option<(LogId, u64)>,
     /// How far the stream's clock is ahead.
     pub(crate) stream_skew: i64,
     pub(crate) stream_paused_until: u64,
@@ -147,6 +149,7 @@ impl World {
             scheduled: 0,
             mutant,
             stream: Stream::new(LogId(1), plan.stream_max, NOON),
+            unnoticed: None,
             stream_skew: 0,
             stream_paused_until: 0,
             is_calm: false,
@@ -189,7 +192,7 @@ impl World {
         self.after(0, 0, Step::Publish(self.publications.len() - 1));
         self.settle()?;
         self.counts.millis = self.now;
-        for (device, witness) in self.devices.iter().zip(&self.witnesses) {
+        for (device, witness) in self.devices.iter().zip(&mut self.witnesses) {
             if !matches!(device.phase, Phase::Connected(_)) {
                 return Err(Violation::NotBack);
             }
@@ -198,7 +201,8 @@ impl World {
         let is_there = |publication| {
             self.all
                 .iter()
-                .any(|entry| entry.publication == publication)
+                .filter_map(|entry| entry.event.as_ref())
+                .any(|event| event.publication == publication)
         };
         let forgotten = self
             .publications
@@ -265,6 +269,11 @@ impl World {
 
     pub(crate) fn clock(&self, skew: i64) -> u64 {
         (NOON + self.now).saturating_add_signed(skew)
+    }
+
+    /// By how much an offset leaps ahead.
+    pub(crate) fn leap(&mut self) -> u64 {
+        self.random.between(0, 0xFFFF)
     }
 
     /// What a device's page hears, and what it is worth.

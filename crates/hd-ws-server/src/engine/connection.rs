@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
-use engineio_proto::{CloseReason, EncodedPacket, Event, SendError, Sid};
+use engineio_proto::{CloseReason, EncodedPacket, Event, SendError, Sid, Transport};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
@@ -86,6 +86,16 @@ impl<A: Application> Connection<A> {
     #[must_use]
     pub const fn client(&self) -> &A::Client {
         &self.client
+    }
+
+    /// What carries the connection now; polling, once it has ended.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        match &self.lock().wire {
+            Wire::EngineIo(session) => session.transport().unwrap_or(Transport::Polling),
+            // Refuses every request by polling.
+            Wire::Plain(_) => Transport::WebSocket,
+        }
     }
 
     /// Sends packets, together and in order.
@@ -248,7 +258,7 @@ impl<A: Application> Connection<A> {
 
     fn dispatch(self: &Arc<Self>, event: Event) {
         match event {
-            Event::Upgraded => {}
+            Event::Upgraded => self.engine.application.upgraded(self),
             Event::Closed(reason) => {
                 let was_open = self.engine.remove(self);
                 let has_lost = self.lock().wire.has_lost_messages();

@@ -56,6 +56,11 @@ pub trait Application: Send + Sync + Sized + 'static {
     /// A message has arrived.
     fn message(&self, connection: &Arc<Connection<Self>>, message: Message<'_>);
 
+    /// The session has moved from polling to a WebSocket.
+    fn upgraded(&self, connection: &Arc<Connection<Self>>) {
+        let _ = connection;
+    }
+
     /// The session has ended. Nothing follows.
     fn closed(&self, connection: &Arc<Connection<Self>>, reason: CloseReason);
 

@@ -183,15 +183,6 @@ impl<A: Application> Drop for ReadingPost<A> {
 }
 
 impl<A: Application> Connection<A> {
-    /// What the session's transport is, for the verdict on a request.
-    pub(super) fn transport(&self) -> Transport {
-        match &self.lock().wire {
-            Wire::EngineIo(session) => session.transport().unwrap_or(Transport::Polling),
-            // Refuses every request by polling.
-            Wire::Plain(_) => Transport::WebSocket,
-        }
-    }
-
     /// Runs one input of the session machine, from where the application holds
     /// no lock. A plain WebSocket client has no such machine, and `otherwise`
     /// is the result.

@@ -41,6 +41,12 @@ pub trait NamespaceHandler: Send + Sync + 'static {
         None
     }
 
+    /// The client has moved from polling to a WebSocket. It may come beside
+    /// [`connected`](Self::connected), and beside the client's end.
+    fn upgraded(&self, socket: &Socket) {
+        let _ = socket;
+    }
+
     /// The client has left. Nothing follows, but an event that came before may
     /// still be under way in another task.
     fn disconnected(&self, socket: &Socket, reason: DisconnectReason) {
@@ -105,6 +111,7 @@ pub(super) trait DynHandler: Send + Sync {
 
     fn connected(&self, socket: &Socket);
     fn event(&self, socket: &Socket, event: &Event) -> Option<Args>;
+    fn upgraded(&self, socket: &Socket);
     fn disconnected(&self, socket: &Socket, reason: DisconnectReason);
 }
 
@@ -135,6 +142,10 @@ impl<H: NamespaceHandler> DynHandler for H {
 
     fn event(&self, socket: &Socket, event: &Event) -> Option<Args> {
         NamespaceHandler::event(self, socket, event)
+    }
+
+    fn upgraded(&self, socket: &Socket) {
+        NamespaceHandler::upgraded(self, socket);
     }
 
     fn disconnected(&self, socket: &Socket, reason: DisconnectReason) {

@@ -4,7 +4,7 @@
 use engineio_proto::Sid;
 use hd_rooms::{Audience, AudienceScratch, JoinError, MemberKey, RoomName};
 
-use super::{Namespace, Socket};
+use super::Namespace;
 
 /// What became of sockets that were to join rooms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,12 +29,6 @@ pub struct RoomChange {
 pub struct RoomChanges(Namespace);
 
 impl Namespace {
-    /// The sockets of an audience.
-    #[must_use]
-    pub fn sockets(&self, audience: &Audience) -> Vec<Socket> {
-        self.resolve(audience)
-    }
-
     /// The rooms that somebody is in.
     #[must_use]
     pub fn room_names(&self) -> Vec<RoomName> {

@@ -166,6 +166,13 @@ impl Application for SocketIo {
         }
     }
 
+    fn upgraded(&self, connection: &Arc<Connection<Self>>) {
+        let sockets = connection.client().lock().sockets.clone();
+        for socket in sockets {
+            socket.namespace().handler().upgraded(&socket);
+        }
+    }
+
     fn closed(&self, connection: &Arc<Connection<Self>>, reason: CloseReason) {
         let (sockets, askers) = connection.client().lock().take_all();
         drop(askers); // not under the lock

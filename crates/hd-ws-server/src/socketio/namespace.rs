@@ -79,6 +79,12 @@ impl Namespace {
         self.len() == 0
     }
 
+    /// The sockets of an audience now, as `fetchSockets` of Socket.IO.
+    #[must_use]
+    pub fn sockets(&self, audience: &Audience) -> Vec<Socket> {
+        self.resolve(audience)
+    }
+
     /// Sends an event to an audience, whether the [`Emitted`] is polled or not.
     /// That resolves to how many sockets took the event: it was written to
     /// them, or waits for them.

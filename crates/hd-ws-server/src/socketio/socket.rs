@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use engineio_proto::{CloseReason, EncodedPacket, Sid};
+use engineio_proto::{CloseReason, EncodedPacket, Sid, Transport};
 use hd_rooms::{Audience, InsertError, JoinError, MemberKey, RoomName};
 use socketio_proto::{EventName, OutgoingArgs, encode};
 
@@ -132,6 +132,18 @@ impl Socket {
     #[must_use]
     pub fn namespace(&self) -> &Namespace {
         &self.0.namespace
+    }
+
+    /// What carries the client's connection now.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.0.connection.transport()
+    }
+
+    /// Whether the client speaks WebSocket and nothing above it.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.0.dialect == Dialect::Plain
     }
 
     /// What the application keeps for this socket, when it is a `T`.

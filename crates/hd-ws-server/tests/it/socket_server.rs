@@ -99,6 +99,10 @@ impl NamespaceHandler for Lobby {
         Some(event.args.clone())
     }
 
+    fn upgraded(&self, socket: &Socket) {
+        self.tell(&format!("upgraded {}", socket.id()));
+    }
+
     fn disconnected(&self, socket: &Socket, reason: DisconnectReason) {
         let _unheard = self.ended.send(End {
             socket: socket.clone(),

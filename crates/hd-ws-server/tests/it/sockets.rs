@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use engineio_proto::CloseReason;
+use engineio_proto::{CloseReason, Transport};
 use futures_util::FutureExt as _;
 use hd_rooms::{Audience, RoomName};
-use hd_ws_server::{DisconnectReason, ServerConfig};
+use hd_ws_server::{DisconnectReason, ServerConfig, Socket};
 use socketio_proto::{ClientConfig, EventName, OutgoingArgs};
 
-use crate::client::{PATIENCE, exchange, frame};
+use crate::client::{PATIENCE, WebSocket, exchange, frame};
 use crate::socket_server::SocketServer;
 
 fn start() -> SocketServer {
@@ -36,6 +36,33 @@ fn polling(method: &str, query: &str, body: &str) -> String {
          connection: close\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )
+}
+
+#[test]
+fn the_application_sees_which_sockets_there_are_and_what_carries_them() {
+    let server = start();
+    let (_plain, plain) = server.join_plain();
+    let (_websocket, socket) = server.join(r#"{"room":"a"}"#);
+    let open = request(&server, "GET", "", "");
+    let sid = open.split(r#""sid":""#).nth(1).expect("a session");
+    let query = format!("&sid={}", &sid[..20]);
+    assert!(request(&server, "POST", &query, r#"40/n,{"room":"a"}"#).ends_with("ok"));
+    let polling = server.next_connected();
+    let in_room = server.namespace.sockets(&room("a"));
+    assert_eq!(in_room, [socket.clone(), polling.clone()]);
+    assert_eq!(server.namespace.sockets(&Audience::everyone()).len(), 3);
+    let carried = |socket: &Socket| (socket.transport(), socket.is_plain());
+    assert_eq!(carried(&plain), (Transport::WebSocket, true));
+    assert_eq!(carried(&socket), (Transport::WebSocket, false));
+    assert_eq!(carried(&polling), (Transport::Polling, false));
+
+    let mut upgrade = WebSocket::upgrade(server.address, &query).expect("101");
+    upgrade.send_text("2probe");
+    assert_eq!(upgrade.text(), "3probe");
+    upgrade.send_text("5");
+    let told = format!("upgraded {}", polling.id());
+    while server.next_event().what != told {}
+    assert_eq!(carried(&polling), (Transport::WebSocket, false));
 }
 
 #[test]

@@ -21,10 +21,9 @@ use serde::Serialize;
 use serde_json::Value;
 use socketio_proto::OutgoingArgs;
 
-use super::{HttpApi, Refused, authenticate, bearer, json};
+use super::{HttpApi, Refused, authenticate_back_end, json_of};
 use crate::cluster::{Cluster, ClusterEvent, EventArgs};
 use crate::gateway::room_of;
-use crate::settings::EmitAuth;
 use crate::telemetry::events::{EmitAccepted, EmitRefused, EmitRepeated, IdForgotten};
 
 /// An event that was taken from the back end, and is on its way.
@@ -250,10 +249,7 @@ impl HttpApi {
         body: Incoming,
         limit: usize,
     ) -> Result<Bytes, Refused> {
-        if let EmitAuth::Token(tokens) = &self.emit_auth {
-            let hint = "send the header Authorization: Bearer <EMIT_TOKEN>";
-            authenticate(bearer(headers), |presented| tokens.accept(presented), hint)?;
-        }
+        authenticate_back_end(&self.emit_auth, headers)?;
         let refused = |status, code, message: String| Err(Refused::new(status, code, message));
         match read_body(body, limit, BODY_TIMEOUT).await {
             Ok(body) => Ok(body),
@@ -316,11 +312,6 @@ fn success(delivered: usize) -> Outcome {
         accepted: true,
         delivered,
     }
-}
-
-fn json_of(status: StatusCode, body: &impl Serialize) -> Response<Full<Bytes>> {
-    let body = serde_json::to_vec(body).expect("invariant: names are text, and nothing fails");
-    json(status, body)
 }
 
 /// The event is not in the log, or nobody knows: the back end tries again.

@@ -58,6 +58,8 @@ pub(crate) struct Settings {
     pub(crate) cluster: Option<ClusterConfig>,
     /// Servers of Node that share it.
     pub(crate) node_peers: Option<NodePeersSettings>,
+    /// The name of this process; `None` for one that is made up.
+    pub(crate) node_name: Option<String>,
     pub(crate) ping_interval: Duration,
     pub(crate) ping_timeout: Duration,
     pub(crate) connect_timeout: Duration,
@@ -111,6 +113,7 @@ impl Settings {
         let replay = replay(&mut reader);
         let cluster = cluster(&mut reader, replay.as_ref());
         let node_peers = node_peers(&mut reader);
+        let node_name = reader.optional(&var::NODE_NAME, values::name);
 
         let heartbeat = |text: &str| duration(text, TEN_MS..=HOUR);
         let ping_interval = reader.value(&var::PING_INTERVAL, heartbeat);
@@ -183,6 +186,7 @@ impl Settings {
             replay,
             cluster,
             node_peers,
+            node_name,
             ping_interval,
             ping_timeout,
             connect_timeout,
@@ -320,7 +324,7 @@ fn replay(reader: &mut Reader<'_>) -> Option<LogConfig> {
 
 fn cluster(reader: &mut Reader<'_>, replay: Option<&LogConfig>) -> Option<ClusterConfig> {
     let url = reader.secret(&var::REDIS_URL);
-    let prefix = reader.value(&var::REDIS_PREFIX, values::key_prefix);
+    let prefix = reader.value(&var::REDIS_PREFIX, values::name);
     let url = url?;
     if replay.is_none() {
         reader.problem(
@@ -336,7 +340,8 @@ fn cluster(reader: &mut Reader<'_>, replay: Option<&LogConfig>) -> Option<Cluste
         reader.problem(
             &var::REDIS_URL,
             "is not the URL of a Redis",
-            "write redis://host:6379, redis://user:password@host:6379/0 or redis+unix:///path",
+            "write redis://host:6379, redis://user:password@host:6379/0, redis+unix:///path, \
+             redis+sentinel://host:26379/master or redis+cluster://host:6379,host:6379",
         );
         return None;
     };
@@ -348,7 +353,7 @@ fn cluster(reader: &mut Reader<'_>, replay: Option<&LogConfig>) -> Option<Cluste
 
 fn node_peers(reader: &mut Reader<'_>) -> Option<NodePeersSettings> {
     let adapters: Option<Adapters> = reader.value(&var::REDIS_PUBSUB, values::word);
-    let prefix = reader.value(&var::REDIS_PUBSUB_PREFIX, values::key_prefix);
+    let prefix = reader.value(&var::REDIS_PUBSUB_PREFIX, values::name);
     let adapters = adapters?;
     if !reader.is_explicit(&var::REDIS_URL) {
         reader.problem(

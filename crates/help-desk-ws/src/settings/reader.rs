@@ -65,22 +65,48 @@ impl<'a> Reader<'a> {
         default: &str,
         parse: impl Fn(&str) -> Result<T, Refusal>,
     ) -> T {
-        if let Some((bytes, source)) = self.sources.bytes(variable) {
-            let parsed = str::from_utf8(bytes)
-                .map_err(|_| Refusal::new("is not UTF-8", "use plain text"))
-                .and_then(|text| Ok((parse(text.trim())?, shown(text.trim()))));
-            match parsed {
-                Ok((value, shown)) => {
-                    self.row(variable, shown, source);
-                    return value;
-                }
-                Err(refusal) => self.problem(variable, refusal.what, refusal.fix),
-            }
+        if let Some(value) = self.given(variable, &parse) {
+            return value;
         }
         self.row(variable, default.to_owned(), Source::Default);
         match parse(default) {
             Ok(value) => value,
             Err(refusal) => unreachable!("invariant: defaults are valid: {refusal:?}"),
+        }
+    }
+
+    /// Reads a setting that may be missing.
+    pub(super) fn optional<T>(
+        &mut self,
+        variable: &'static Variable,
+        parse: impl Fn(&str) -> Result<T, Refusal>,
+    ) -> Option<T> {
+        let given = self.given(variable, parse);
+        if given.is_none() {
+            self.row(variable, "not set".to_owned(), Source::Default);
+        }
+        given
+    }
+
+    /// The value that somebody chose, if it can be used.
+    fn given<T>(
+        &mut self,
+        variable: &'static Variable,
+        parse: impl Fn(&str) -> Result<T, Refusal>,
+    ) -> Option<T> {
+        let (bytes, source) = self.sources.bytes(variable)?;
+        let parsed = str::from_utf8(bytes)
+            .map_err(|_| Refusal::new("is not UTF-8", "use plain text"))
+            .and_then(|text| Ok((parse(text.trim())?, shown(text.trim()))));
+        match parsed {
+            Ok((value, shown)) => {
+                self.row(variable, shown, source);
+                Some(value)
+            }
+            Err(refusal) => {
+                self.problem(variable, refusal.what, refusal.fix);
+                None
+            }
         }
     }
 

@@ -144,14 +144,14 @@ pub(super) fn seconds(text: &str, bounds: RangeInclusive<Duration>) -> Result<Du
     }
 }
 
-/// What the names of keys may begin with.
-pub(super) fn key_prefix(text: &str) -> Result<String, Refusal> {
+/// What the names of keys may begin with, and a process may be called.
+pub(super) fn name(text: &str) -> Result<String, Refusal> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
     if !text.is_empty() && text.len() <= 64 && text.bytes().all(is_plain) {
         Ok(text.to_owned())
     } else {
         Err(Refusal::new(
-            "is no beginning of a key",
+            "is no name",
             "use 1 to 64 letters, digits, and - _ . :",
         ))
     }

@@ -236,6 +236,14 @@ variables! {
         heading: CLUSTER,
         help: "The adapters' option `key`, or `channelPrefix`",
     }
+    NODE_NAME {
+        flag: "node-name",
+        value_name: "NAME",
+        default: None,
+        default_in_words: "the host's name and four random characters",
+        heading: CLUSTER,
+        help: "What this process is called where it is told who is connected to it",
+    }
     PING_INTERVAL {
         flag: "ping-interval",
         value_name: "TIME",

@@ -18,7 +18,7 @@ mod emits;
 mod peers;
 mod process;
 
-pub(crate) use cluster::{LogBack, LogCutOff, LogGap, LogOpened, WaitingForLog};
+pub(crate) use cluster::{LogBack, LogCutOff, LogGap, LogOpened, PresenceRefused, WaitingForLog};
 pub(crate) use emits::{EmitAccepted, EmitRefused, EmitRepeated, IdForgotten};
 pub(crate) use peers::{
     PeerEventLost, PeerEventTaken, PeerMessageRefused, PeerMessagesDropped, PeerRequestTaken,
@@ -438,6 +438,7 @@ mod tests {
                 address: "0.0.0.0:3001".parse().unwrap(),
                 workers: 2,
                 max_open_files: 65_535,
+                node: "host-3fa9",
             }
             .emit();
         });

@@ -17,6 +17,7 @@ fn every_variable_has_its_default() {
         ("ALLOW_NO_ORIGIN", "true"),
         ("EMIT_AUTH", "token"),
         ("EMIT_TOKEN_PREVIOUS", "not set"),
+        ("NODE_NAME", "not set"),
         ("PING_INTERVAL", "25s"),
         ("PING_TIMEOUT", "20s"),
         ("CONNECT_TIMEOUT", "45s"),
@@ -72,7 +73,7 @@ fn nodes_servers_are_met_on_a_redis_only() {
 }
 
 /// A value other than the default for each variable that is not a secret.
-const OTHERS: [(&str, &str); 24] = [
+const OTHERS: [(&str, &str); 25] = [
     ("NODE_ENV", "production"),
     ("HOST", "::1"),
     ("PORT", "0"),
@@ -83,6 +84,7 @@ const OTHERS: [(&str, &str); 24] = [
     ("CORS_ORIGIN", "https://a.example,http://b.example:8080"),
     ("ALLOW_NO_ORIGIN", "false"),
     ("EMIT_AUTH", "open"),
+    ("NODE_NAME", "ws.1"),
     ("PING_INTERVAL", "300ms"),
     ("PING_TIMEOUT", "200ms"),
     ("CONNECT_TIMEOUT", "1s"),
@@ -199,6 +201,12 @@ fn every_bad_value_names_itself_and_the_fix() {
         ("CORS_ORIGIN", "null", "leave it out"),
         ("ALLOW_NO_ORIGIN", "1", "use one of: true, false"),
         ("EMIT_AUTH", "none", "use one of: token, open"),
+        ("NODE_NAME", "two words", "use 1 to 64 letters, digits"),
+        (
+            "NODE_NAME",
+            "01234567890123456789012345678901234567890123456789012345678901234",
+            "use 1 to 64 letters, digits",
+        ),
         ("PING_INTERVAL", "0s", "use a time from 10ms to 1h"),
         ("PING_INTERVAL", "1us", "use a time from 10ms to 1h"),
         ("PING_INTERVAL", "2h", "use a time from 10ms to 1h"),

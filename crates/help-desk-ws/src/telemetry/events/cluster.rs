@@ -62,6 +62,23 @@ impl LogBack {
     }
 }
 
+/// Redis does not take what this process has to say of its users.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PresenceRefused<'a> {
+    /// Why.
+    pub(crate) error: &'a (dyn std::error::Error + 'static),
+}
+
+impl PresenceRefused<'_> {
+    pub(crate) fn emit(self) {
+        let Self { error } = self;
+        warn!(
+            context = CLUSTER,
+            error, "Redis does not take who is connected here; the other processes do not know it"
+        );
+    }
+}
+
 /// Events were dropped from the log before this process could read them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogGap {

@@ -7,20 +7,23 @@ use tracing::{info, warn};
 
 /// The service listens.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Started {
+pub(crate) struct Started<'a> {
     /// The address that was bound, with its real port.
     pub(crate) address: SocketAddr,
     pub(crate) workers: usize,
     /// How many files, and so connections, the process may have open.
     pub(crate) max_open_files: u64,
+    /// What other processes know it by.
+    pub(crate) node: &'a str,
 }
 
-impl Started {
+impl Started<'_> {
     pub(crate) fn emit(self) {
         let Self {
             address,
             workers,
             max_open_files,
+            node,
         } = self;
         info!(
             context = SERVICE,
@@ -28,6 +31,7 @@ impl Started {
             told.address = %address,
             workers,
             max_open_files,
+            node,
             "Listening on http://{address}"
         );
     }

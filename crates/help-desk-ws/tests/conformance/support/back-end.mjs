@@ -23,6 +23,13 @@ export async function post(url, body, { token = EMIT_TOKEN, headers = {} } = {})
   return { status: response.status, headers: response.headers, json: await response.json() };
 }
 
+/** A GET, without a token when that is null: `{status, headers, json}`. */
+export async function get(url, { token = EMIT_TOKEN, method = "GET" } = {}) {
+  const headers = token === null ? {} : { Authorization: `Bearer ${token}` };
+  const response = await fetch(url, { method, headers, signal: AbortSignal.timeout(10_000) });
+  return { status: response.status, headers: response.headers, json: await response.json() };
+}
+
 /** Emits to a user; resolves to the number of sockets that it was delivered to. */
 export async function emit(base, userId, event, payload, route = "/notifications/emit") {
   const { status, json } = await post(base + route, ROUTES[route](userId, event, payload));

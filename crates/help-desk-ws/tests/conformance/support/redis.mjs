@@ -41,6 +41,16 @@ export class Redis {
     await this.startAgain();
   }
 
+  /** Runs `redis-cli` on it: its output. */
+  command(...args) {
+    return spawnSync("redis-cli", ["-p", String(this.port), ...args], { encoding: "utf8" }).stdout;
+  }
+
+  /** Has it stand still, until it is killed. */
+  pause() {
+    this.#child.kill("SIGSTOP");
+  }
+
   async kill() {
     if (this.#child.exitCode === null && this.#child.signalCode === null) {
       const exited = once(this.#child, "exit");

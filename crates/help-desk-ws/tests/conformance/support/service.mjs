@@ -107,6 +107,15 @@ class Service {
     return { ...(await this.exited), elapsed: performance.now() - started };
   }
 
+  /** Has it stand still, as a machine that is overloaded; `resume` has it go on. */
+  pause() {
+    this.#child.kill("SIGSTOP");
+  }
+
+  resume() {
+    this.#child.kill("SIGCONT");
+  }
+
   async kill() {
     this.#child.kill("SIGKILL");
     await this.exited;

@@ -1,0 +1,129 @@
+use hd_replay::{Acknowledged, Chain, ChainStep, Link, LogId, Offset, Place};
+
+const OLD: LogId = LogId(7);
+const NEW: LogId = LogId(8);
+
+fn at(number: u64) -> Offset {
+    Offset::new(number, 0)
+}
+
+/// It has read up to 10.
+fn chain() -> Chain {
+    Chain::at(Place {
+        log: OLD,
+        offset: at(10),
+    })
+}
+
+fn link(log: LogId, before: u64) -> Link {
+    Link {
+        log,
+        before: Some(at(before)),
+        is_beginning: false,
+    }
+}
+
+/// Nothing was acknowledged.
+fn entry(chain: &mut Chain, link: Link, offset: u64) -> ChainStep {
+    chain.handle_entry(at(offset), Some(link), &mut Acknowledged::default())
+}
+
+fn acknowledged(numbers: &[u64]) -> Acknowledged {
+    let mut acknowledged = Acknowledged::default();
+    for number in numbers {
+        acknowledged.insert(at(*number));
+    }
+    acknowledged
+}
+
+fn began(log: LogId, offset: u64) -> ChainStep {
+    let offset = at(offset);
+    ChainStep::Began(Place { log, offset })
+}
+
+#[test]
+fn each_entry_names_the_one_before() {
+    let mut chain = chain();
+    assert_eq!(entry(&mut chain, link(OLD, 10), 11), ChainStep::Next);
+    let step = chain.handle_entry(
+        at(15),
+        Some(link(OLD, 11)),
+        &mut acknowledged(&[11, 15, 16]),
+    );
+    assert_eq!(step, ChainStep::Next);
+    assert_eq!(chain.place().offset, at(15));
+}
+
+#[test]
+fn what_was_trimmed_is_missing_here_only() {
+    let mut chain = chain();
+    assert_eq!(entry(&mut chain, link(OLD, 20), 21), began(OLD, 20));
+    assert_eq!(chain.forked(), None);
+    assert_eq!(entry(&mut chain, link(OLD, 21), 22), ChainStep::Next);
+}
+
+#[test]
+fn a_log_that_was_lost_is_another_one() {
+    let mut chain = chain();
+    let beginning = Link {
+        log: NEW,
+        before: None,
+        is_beginning: true,
+    };
+    assert_eq!(entry(&mut chain, beginning, 30), began(NEW, 30));
+    assert_eq!(entry(&mut chain, link(NEW, 30), 31), ChainStep::Next);
+}
+
+#[test]
+fn its_beginning_may_have_been_trimmed() {
+    let mut chain = chain();
+    assert_eq!(entry(&mut chain, link(NEW, 40), 41), began(NEW, 40));
+}
+
+#[test]
+fn what_was_read_and_is_not_there_any_more_forks_the_log() {
+    let mut chain = chain();
+    assert_eq!(entry(&mut chain, link(OLD, 8), 12), ChainStep::Lost);
+    assert_eq!(chain.forked(), Some(OLD));
+    // Who would be sent this is told anyway.
+    assert_eq!(entry(&mut chain, link(OLD, 12), 13), ChainStep::Passed);
+    let beginning = Link {
+        is_beginning: true,
+        ..link(NEW, 13)
+    };
+    assert_eq!(entry(&mut chain, beginning, 14), began(NEW, 14));
+    assert_eq!(chain.forked(), None);
+    assert_eq!(entry(&mut chain, link(NEW, 14), 15), ChainStep::Next);
+}
+
+#[test]
+fn so_does_what_was_acknowledged_and_is_not_there() {
+    let mut chain = chain();
+    // Also when something that is there was acknowledged since.
+    let mut acknowledged = acknowledged(&[11, 12]);
+    let step = chain.handle_entry(at(12), Some(link(OLD, 10)), &mut acknowledged);
+    assert_eq!(step, ChainStep::Lost);
+    assert_eq!(acknowledged.latest(), None);
+}
+
+#[test]
+fn so_does_an_end_before_what_was_read_or_acknowledged() {
+    for (end, acknowledged) in [(9, None), (10, Some(at(11)))] {
+        let mut chain = chain();
+        chain.handle_end(at(end), acknowledged);
+        assert_eq!(chain.forked(), Some(OLD));
+        // It is read from its beginning, wherever that is.
+        assert_eq!(chain.place().offset, at(0));
+    }
+    let mut chain = chain();
+    chain.handle_end(at(10), Some(at(10)));
+    assert_eq!(chain.forked(), None);
+}
+
+#[test]
+fn entries_without_a_link_follow() {
+    let mut chain = chain();
+    let step = chain.handle_entry(at(11), None, &mut Acknowledged::default());
+    assert_eq!(step, ChainStep::Next);
+    assert_eq!(entry(&mut chain, link(OLD, 11), 12), ChainStep::Next);
+}

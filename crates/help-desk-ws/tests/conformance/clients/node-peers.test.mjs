@@ -158,6 +158,38 @@ for (const [adapter, setting] of WORLDS) {
       await world.got([[first, ...same], [second, ...same], [node, ...same]]);
     });
 
+    test("what both emit at the same time arrives once, in the order of each", async (t) => {
+      const world = await World.start(t, adapter, setting);
+      const users = Array.from({ length: 5 }, newUser);
+      const peers = await Promise.all(users.map((user) => Promise.all([world.ours(0, user), world.ours(1, user), world.nodes(user)])));
+      const count = 100;
+      const byNode = async () => {
+        for (let n = 0; n < count; n += 1) {
+          for (const user of users) {
+            world.node.namespace.to(`user_${user}`).emit("of node", { n });
+          }
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      };
+      const byOurs = async (index, event) => {
+        for (let n = 0; n < count; n += 1) {
+          await world.emit(index, { userIds: users, event, payload: { n } });
+        }
+      };
+      await Promise.all([byNode(), byOurs(0, "of the first"), byOurs(1, "of the second")]);
+      const numbers = Array.from({ length: count }, (_, n) => n);
+      for (const [first, second, node] of peers) {
+        for (const peer of [first, second, node]) {
+          for (const event of ["of node", "of the first", "of the second"]) {
+            await peer.has(event, count);
+            assert.deepEqual(peer.events.filter(([name]) => name === event).map(([, { n }]) => n), numbers);
+          }
+        }
+        // And ours have one order among all of them.
+        assert.deepEqual(first.events, second.events);
+      }
+    });
+
     test("binary data goes through", async (t) => {
       const world = await World.start(t, adapter, setting);
       const user = newUser();
@@ -322,6 +354,33 @@ for (const [adapter, setting] of WORLDS) {
       assert.equal(client.socket.recovered, true);
       await client.has("n", 3);
       await world.got([[client, ["n", 1], ["n", 2], ["n", 3]]]);
+    });
+
+    test("a client of one that is killed misses nothing of what is emitted there", async (t) => {
+      const world = await World.start(t, adapter, setting);
+      const user = newUser();
+      // Somebody of the user's is at the other one: it hears what is for the user in every mode of the adapter.
+      const [client, other] = await Promise.all([
+        world.ours(0, user, { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 100 }),
+        world.ours(1, user),
+      ]);
+      const count = 200;
+      const emitting = (async () => {
+        for (let n = 0; n < count; n += 1) {
+          world.node.namespace.to(`user_${user}`).emit("n", n);
+          await new Promise((resolve) => setTimeout(resolve, 2));
+        }
+      })();
+      await client.has("n", 20);
+      const back = received(client.socket, "connect");
+      client.socket.io.uri = world.services[1].url;
+      await world.services[0].kill();
+      await back;
+      await emitting;
+      await Promise.all([client.has("n", count), other.has("n", count)]);
+      const expected = Array.from({ length: count }, (_, n) => ["n", n]);
+      await world.got([[client, ...expected], [other, ...expected]]);
+      assert.equal(client.socket.recovered, true);
     });
 
     test("a Redis that is started again is shared again", async (t) => {

@@ -342,8 +342,10 @@ for (const [adapter, setting] of WORLDS) {
       client.socket.io.engine.close();
       await gone;
       await world.services[0].logged(new RegExp(`Client disconnected: ${id}`));
-      // What would have been given up with the last client is given up by now.
-      await world.node.namespace.fetchSockets();
+      // What would have been given up with the last client is given up by now: 10 ms are many round trips.
+      for (let turn = 0; turn < 50; turn += 1) {
+        await world.node.namespace.fetchSockets();
+      }
       for (const n of [2, 3]) {
         world.node.namespace.to(`user_${user}`).emit("n", n);
       }

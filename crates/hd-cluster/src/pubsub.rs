@@ -11,7 +11,7 @@ use redis::{PushInfo, PushKind, RedisError, Value, from_redis_value};
 use tokio::sync::{Notify, mpsc};
 
 use crate::connection::{Commands, backoff, connect_for_pushes};
-use crate::error::{is_of_connection, is_unknown_command};
+use crate::error::{is_of_connection, is_without_shard};
 use crate::{AppendError, ClusterConfig};
 
 /// What is listened to.
@@ -19,6 +19,9 @@ use crate::{AppendError, ClusterConfig};
 pub enum Topic {
     /// Every channel whose name matches, as `PSUBSCRIBE` has it.
     Pattern(String),
+    /// A channel, as `SUBSCRIBE` has it: who asks Redis how many listen to it
+    /// (`PUBSUB NUMSUB`) finds these, and no patterns.
+    Channel(String),
     /// A channel of one shard, of `SSUBSCRIBE`: Redis 7, and Valkey.
     Shard(String),
 }
@@ -47,7 +50,8 @@ pub enum Heard {
     /// Everything that was asked for before is listened to. What was published
     /// until now may have been missed.
     Listening,
-    /// This Redis knows no shards.
+    /// This Redis knows no shards, or it is a Redis Cluster: that has them at
+    /// several servers, and here it is spoken to one.
     NoShards,
     /// So many messages came faster than they were taken, and were dropped.
     Dropped(u64),
@@ -171,14 +175,18 @@ impl PubSub {
             let accept = accept(sender, Arc::clone(&waiting));
             let error = match connect_for_pushes(&self.0.config, accept).await {
                 Ok(connection) => {
-                    attempt = 0;
-                    self.listen_on(connection, messages, &waiting, &mut take)
+                    let begun = || attempt = 0;
+                    self.listen_on(connection, messages, &waiting, &mut take, begun)
                         .await
                 }
                 Err(error) => error,
             };
             if attempt == 0 {
-                tracing::debug!(%error, "the channels of Redis are cut off; trying again");
+                if is_of_connection(&error) {
+                    tracing::debug!(%error, "the channels of Redis are cut off; trying again");
+                } else {
+                    tracing::warn!(%error, "Redis refuses its channels; trying again");
+                }
                 take(Heard::CutOff).await;
             }
             tokio::time::sleep(backoff(attempt, max_backoff)).await;
@@ -193,6 +201,7 @@ impl PubSub {
         mut messages: mpsc::Receiver<Heard>,
         waiting: &Waiting,
         take: &mut impl FnMut(Heard) -> F,
+        begun: impl FnOnce(),
     ) -> RedisError
     where
         F: Future<Output = ()>,
@@ -203,7 +212,7 @@ impl PubSub {
             has_shards: true,
         };
         let mut pings = tokio::time::interval(PING_INTERVAL);
-        let mut has_begun = false;
+        let mut begun = Some(begun);
         loop {
             let wanted = self.wanted().clone();
             let had_shards = subscriber.has_shards;
@@ -213,8 +222,8 @@ impl PubSub {
             if had_shards && !subscriber.has_shards {
                 take(Heard::NoShards).await;
             }
-            if !has_begun {
-                has_begun = true;
+            if let Some(begun) = begun.take() {
+                begun();
                 take(Heard::Listening).await;
             }
             loop {
@@ -260,16 +269,18 @@ impl Subscriber {
             .into_iter()
             .map(|topic| match topic {
                 Topic::Pattern(name) => ("PUNSUBSCRIBE", name),
+                Topic::Channel(name) => ("UNSUBSCRIBE", name),
                 Topic::Shard(name) => ("SUNSUBSCRIBE", name),
             })
             .chain(more.into_iter().map(|topic| match topic {
                 Topic::Pattern(name) => ("PSUBSCRIBE", name),
+                Topic::Channel(name) => ("SUBSCRIBE", name),
                 Topic::Shard(name) => ("SSUBSCRIBE", name),
             }));
         let commands: Vec<_> = commands.collect();
         for batch in commands.chunks(BATCH) {
             let mut pipeline = redis::pipe();
-            let is_of_shards = |command: &str| command.starts_with('S');
+            let is_of_shards = |command: &str| ["SSUBSCRIBE", "SUNSUBSCRIBE"].contains(&command);
             for (command, name) in batch {
                 if self.has_shards || !is_of_shards(command) {
                     // One name each: each has one answer then.
@@ -281,7 +292,7 @@ impl Subscriber {
             }
             match pipeline.exec_async(&mut self.connection).await {
                 Ok(()) => {}
-                Err(error) if self.has_shards && is_unknown_command(&error) => {
+                Err(error) if self.has_shards && is_without_shard(&error) => {
                     self.has_shards = false;
                 }
                 Err(error) => return Err(error),
@@ -319,7 +330,8 @@ fn accept(
 /// `None` for what is no message, and for one on a channel without a name in
 /// UTF-8.
 fn message(push: PushInfo) -> Option<(String, Publish, Vec<u8>)> {
-    let publish = if push.kind == PushKind::PMessage {
+    let is_classic = [PushKind::Message, PushKind::PMessage].contains(&push.kind);
+    let publish = if is_classic {
         Publish::Classic
     } else if push.kind == PushKind::SMessage {
         Publish::Sharded

@@ -1,6 +1,10 @@
 //! The log that several processes share: what this one appends to it, and what
 //! it reads from it.
 
+mod change;
+
+pub(crate) use change::{Change, ChangeKind};
+
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -12,7 +16,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use hd_cluster::{
-    AppendError, Appended, Followed, Offset, OpenError, Place, Record, SharedLog, Status,
+    AppendError, Appended, Followed, Observer, Offset, OpenError, Place, Record, SharedLog, Status,
 };
 use hd_rooms::{Audience, RoomName};
 use hd_ws_server::{Emitted, Namespace, Publication};
@@ -21,6 +25,7 @@ use serde_json::value::RawValue;
 use socketio_proto::{Args, EventName, OutgoingArgs};
 use tokio::sync::Notify;
 
+use crate::node_peers::NodePeers;
 use crate::telemetry::events::{LogBack, LogCutOff, LogGap, LogOpened, WaitingForLog};
 
 /// This process in its cluster.
@@ -28,6 +33,8 @@ use crate::telemetry::events::{LogBack, LogCutOff, LogGap, LogOpened, WaitingFor
 pub(crate) struct Cluster {
     log: SharedLog,
     notifications: Namespace,
+    /// Node's servers, where there are some beside this one.
+    peers: Option<Arc<NodePeers>>,
     delivered: Delivered,
     is_cut_off: AtomicBool,
 }
@@ -56,7 +63,6 @@ pub(crate) enum EventArgs<'a> {
     /// What the back end emits.
     Payload(&'a RawValue),
     /// What came as a packet.
-    #[expect(dead_code, reason = "events of Node servers")]
     Packet(&'a Args),
 }
 
@@ -93,10 +99,15 @@ enum Delivery {
 }
 
 impl Cluster {
-    pub(crate) fn new(log: SharedLog, notifications: Namespace) -> Self {
+    pub(crate) fn new(
+        log: SharedLog,
+        notifications: Namespace,
+        peers: Option<Arc<NodePeers>>,
+    ) -> Self {
         Self {
             log,
             notifications,
+            peers,
             delivered: Delivered::default(),
             is_cut_off: AtomicBool::new(false),
         }
@@ -126,7 +137,55 @@ impl Cluster {
     ) -> Result<Appended, AppendError> {
         let record = event.to_record();
         // Some 2 kB, which every request would have to have room for.
-        Box::pin(self.log.append(id, &record)).await
+        let appended = Box::pin(self.log.append(id, &record)).await?;
+        if let (Some(peers), Appended::New(_)) = (&self.peers, appended) {
+            // Before it is acknowledged: what is emitted after that comes later.
+            Box::pin(peers.publish(event)).await;
+        }
+        Ok(appended)
+    }
+
+    /// Who observes from now on; see [`SharedLog::observer`].
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    pub(crate) async fn observer(&self) -> Result<Observer, OpenError> {
+        self.log.observer().await
+    }
+
+    /// Appends an event that every process has heard of one of Node's servers.
+    /// Returns its place.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`].
+    pub(crate) async fn observe_event(
+        &self,
+        observer: &Observer,
+        event: &ClusterEvent<'_>,
+    ) -> Result<Offset, AppendError> {
+        self.observe(observer, &event.to_record()).await
+    }
+
+    /// Appends a change that every process has heard one of Node's servers ask
+    /// for. Returns its place.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`].
+    pub(crate) async fn observe_change(
+        &self,
+        observer: &Observer,
+        change: &Change<'_>,
+    ) -> Result<Offset, AppendError> {
+        self.observe(observer, &change.to_record()).await
+    }
+
+    async fn observe(&self, observer: &Observer, record: &[u8]) -> Result<Offset, AppendError> {
+        match Box::pin(self.log.append_observed(observer, record)).await? {
+            Appended::New(offset) | Appended::Repeated(offset) => Ok(offset),
+        }
     }
 
     /// To how many sockets of this process an event went. It is here in a
@@ -185,16 +244,13 @@ impl Cluster {
             Followed::Records(records) => {
                 let mut under_way = Vec::with_capacity(records.len());
                 for record in &records {
+                    if change::is_change(&record.bytes) {
+                        // What came before it goes to who was there before it.
+                        self.finish(&mut under_way).await;
+                    }
                     under_way.push((record.offset, self.publish_record(record)));
                 }
-                for (offset, delivery) in under_way {
-                    let sockets = match delivery {
-                        Some(Delivery::UnderWay(emitted)) => emitted.await,
-                        Some(Delivery::Over(sockets)) => sockets,
-                        None => 0,
-                    };
-                    self.delivered.note(offset, sockets);
-                }
+                self.finish(&mut under_way).await;
             }
             Followed::Gap(began) => {
                 let sockets = self.notifications.len();
@@ -214,6 +270,17 @@ impl Cluster {
         }
     }
 
+    async fn finish(&self, under_way: &mut Vec<(Offset, Option<Delivery>)>) {
+        for (offset, delivery) in under_way.drain(..) {
+            let sockets = match delivery {
+                Some(Delivery::UnderWay(emitted)) => emitted.await,
+                Some(Delivery::Over(sockets)) => sockets,
+                None => 0,
+            };
+            self.delivered.note(offset, sockets);
+        }
+    }
+
     fn begin_at(&self, place: Place) {
         self.notifications.begin_log_at(place.log, place.offset);
     }
@@ -228,6 +295,9 @@ impl Cluster {
     }
 
     fn parse_and_publish(&self, record: &Record) -> Option<Delivery> {
+        if change::is_change(&record.bytes) {
+            return change::carry_out(&record.bytes, &self.notifications).map(Delivery::Over);
+        }
         let event: SharedEvent<'_> = serde_json::from_slice(&record.bytes).ok()?;
         let mut audience = Audience::everyone();
         for room in &event.rooms {

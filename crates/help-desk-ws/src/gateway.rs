@@ -83,16 +83,24 @@ pub(crate) fn room_of(target: &Target) -> RoomName {
 }
 
 /// Takes a socket out of the rooms that its new token does not give, and puts it
-/// into those that it does.
+/// into those that it does. Rooms that no token gives, such as those that Node's
+/// servers have put it into, are left as they are.
 fn move_to(socket: &Socket, rooms: &[RoomName]) {
     let before = socket.rooms();
     for room in rooms.iter().filter(|room| !before.contains(room)) {
         // One that is gone is in no room.
         let _is_there = socket.join(room).is_ok();
     }
-    for room in before.iter().filter(|room| !rooms.contains(room)) {
+    let is_lost = |room: &&RoomName| !rooms.contains(room) && is_of_a_token(room);
+    for room in before.iter().filter(is_lost) {
         socket.leave(room);
     }
+}
+
+/// Whether there are tokens that give this room.
+fn is_of_a_token(room: &RoomName) -> bool {
+    room.split_once('_')
+        .is_some_and(|(kind, id)| KINDS.contains(&kind) && id.parse::<i64>().is_ok())
 }
 
 fn numbered_room(kind: &str, id: impl fmt::Display) -> RoomName {
@@ -271,6 +279,8 @@ struct TokenText<'a>(#[serde(borrow)] Cow<'a, str>);
 const REFRESH: &str = "auth:refresh";
 /// The code for a token of somebody else than who has connected.
 const OTHER_USER: &str = "token_other_user";
+/// What the names of rooms begin with that tokens give.
+const KINDS: [&str; 5] = ["user", "role", "department", "region", "position"];
 /// From one line about a client's refused tokens to the next.
 const REFUSALS_LOGGED: Duration = Duration::from_secs(60);
 const _: () = assert!(hd_events::MAX_ROOM_NAME_BYTES <= hd_rooms::MAX_ROOM_NAME_BYTES);
@@ -294,6 +304,10 @@ mod tests {
         let targets = [Target::Role(2), Target::Department(0), Target::Region(5)];
         for target in targets {
             assert!(rooms_of(&payload).contains(&room_of(&target)), "{target:?}");
+        }
+        assert!(rooms_of(&payload).iter().all(is_of_a_token));
+        for other in ["user", "user_", "user_x", "chat_7", "CjdVH4TQvovi1VvgAC5Z"] {
+            assert!(!is_of_a_token(&RoomName::new(other).unwrap()), "{other}");
         }
     }
 }

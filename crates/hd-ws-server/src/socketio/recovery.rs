@@ -14,6 +14,7 @@ use hd_rooms::RoomName;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::membership::own_room;
 use super::publish::Ordered;
 use crate::engine::new_sid;
 
@@ -131,6 +132,8 @@ pub(super) struct Resumed {
 /// What opens and seals.
 pub(super) struct Recovery {
     macs: Vec<CursorMac>,
+    /// Whether a client that keeps its id is sent what was for that id.
+    own_rooms: bool,
 }
 
 impl CameBack {
@@ -161,8 +164,8 @@ impl CameBack {
 }
 
 impl Recovery {
-    pub(super) fn new(macs: Vec<CursorMac>) -> Self {
-        Self { macs }
+    pub(super) fn new(macs: Vec<CursorMac>, own_rooms: bool) -> Self {
+        Self { macs, own_rooms }
     }
 
     /// Gives a client its place in the log: where it was, or at the end.
@@ -185,7 +188,11 @@ impl Recovery {
         let shown = came_back.shown();
         let found = self
             .position(identity, ordered.log_id, &cursor, shown)
-            .and_then(|(sid, after)| Ok((sid, log.missed(rooms, after, now_millis)?)));
+            .and_then(|(sid, after)| {
+                let own = self.own_rooms.then(|| own_room(&sid));
+                let rooms: Vec<RoomName> = rooms.iter().cloned().chain(own).collect();
+                Ok((sid, log.missed(&rooms, after, now_millis)?))
+            });
         match found {
             Ok((sid, missed)) => {
                 let events = u32::try_from(missed.len()).unwrap_or(u32::MAX);

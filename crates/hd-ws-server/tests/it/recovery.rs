@@ -49,6 +49,7 @@ fn start_as(log: LogConfig, macs: Vec<CursorMac>, is_shared: bool) -> SocketServ
             macs,
         }),
         seen: SeenConfig::default(),
+        own_rooms: true,
     };
     SocketServer::start_with(ServerConfig::default(), ClientConfig::default(), config)
 }
@@ -216,6 +217,16 @@ fn a_client_that_was_sent_nothing_comes_back_by_its_pid_alone() {
     publish(&server, &to("ana"), 2);
     let back = client.back(&server, ANA);
     back.assert_recovered(&client, &[2]);
+}
+
+#[test]
+fn what_was_for_the_id_of_a_client_is_missed_by_it_alone() {
+    let server = start();
+    let [client, other] = [(), ()].map(|()| Peer::connect(&server, ANA));
+    client.drop_connection(&server);
+    publish(&server, &to(&client.sid), 1);
+    client.back(&server, ANA).assert_recovered(&client, &[1]);
+    other.back(&server, ANA).assert_recovered(&other, &[]);
 }
 
 #[test]

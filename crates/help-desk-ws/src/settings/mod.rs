@@ -59,6 +59,8 @@ pub(crate) struct Settings {
     /// The log that several processes share.
     pub(crate) cluster: Option<ClusterConfig>,
     pub(crate) emit_without_redis: EmitWithoutRedis,
+    /// Servers of Node that share it.
+    pub(crate) node_peers: Option<NodePeersSettings>,
     /// The name of this process; `None` for one that is made up.
     pub(crate) node_name: Option<String>,
     pub(crate) ping_interval: Duration,
@@ -123,6 +125,7 @@ impl Settings {
         let replay = replay(&mut reader);
         let cluster = cluster(&mut reader, replay.as_ref(), idempotency.ttl);
         let emit_without_redis = reader.value(&var::EMIT_WITHOUT_REDIS, values::word);
+        let node_peers = node_peers(&mut reader);
         let node_name = reader.optional(&var::NODE_NAME, values::name);
 
         let heartbeat = |text: &str| duration(text, TEN_MS..=HOUR);
@@ -197,6 +200,7 @@ impl Settings {
             replay,
             cluster,
             emit_without_redis,
+            node_peers,
             node_name,
             ping_interval,
             ping_timeout,
@@ -276,6 +280,33 @@ impl Words for Replay {
     const WORDS: &'static [(&'static str, Self)] = &[("on", Self::On), ("off", Self::Off)];
 }
 
+/// How servers of Node speak to each other, and to this one.
+#[derive(Clone, Debug)]
+pub(crate) struct NodePeersSettings {
+    /// The adapters that are listened to and spoken.
+    pub(crate) adapters: Adapters,
+    /// What the names of all channels begin with.
+    pub(crate) prefix: String,
+}
+
+/// Which of Node's adapters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Adapters {
+    Classic,
+    Sharded,
+    /// Both, as far as Redis can.
+    Auto,
+}
+
+impl Words for Option<Adapters> {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("off", None),
+        ("classic", Some(Adapters::Classic)),
+        ("sharded", Some(Adapters::Sharded)),
+        ("auto", Some(Adapters::Auto)),
+    ];
+}
+
 /// How to log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LogSettings {
@@ -352,6 +383,20 @@ fn cluster(
         id_ttl,
         ..ClusterConfig::new(url)
     })
+}
+
+fn node_peers(reader: &mut Reader<'_>) -> Option<NodePeersSettings> {
+    let adapters: Option<Adapters> = reader.value(&var::REDIS_PUBSUB, values::word);
+    let prefix = reader.value(&var::REDIS_PUBSUB_PREFIX, values::name);
+    let adapters = adapters?;
+    if !reader.is_explicit(&var::REDIS_URL) {
+        reader.problem(
+            &var::REDIS_PUBSUB,
+            "is set, and REDIS_URL is not",
+            "set REDIS_URL to the Redis of the other servers, or take REDIS_PUBSUB out",
+        );
+    }
+    Some(NodePeersSettings { adapters, prefix })
 }
 
 fn expires_in(reader: &mut Reader<'_>) -> Duration {

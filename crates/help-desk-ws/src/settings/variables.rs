@@ -246,6 +246,21 @@ variables! {
         help: "What becomes of an emit while Redis does not answer: refuse, or accept-local, which \
                sends it to the clients of this process only, and does not keep it",
     }
+    REDIS_PUBSUB {
+        flag: "redis-pubsub",
+        value_name: "HOW",
+        default: Some("off"),
+        heading: CLUSTER,
+        help: "Beside Socket.IO servers of Node on the same Redis, the adapter that those have: \
+               classic, sharded, auto for both, or off when there are none",
+    }
+    REDIS_PUBSUB_PREFIX {
+        flag: "redis-pubsub-prefix",
+        value_name: "NAME",
+        default: Some("socket.io"),
+        heading: CLUSTER,
+        help: "The adapters' option `key`, or `channelPrefix`",
+    }
     NODE_NAME {
         flag: "node-name",
         value_name: "NAME",

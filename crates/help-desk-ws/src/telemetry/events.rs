@@ -15,10 +15,15 @@ use super::Counters;
 
 mod cluster;
 mod emits;
+mod peers;
 mod process;
 
 pub(crate) use cluster::{LogBack, LogCutOff, LogGap, LogOpened, PresenceRefused, WaitingForLog};
 pub(crate) use emits::{EmitAccepted, EmitLocal, EmitRefused, EmitRepeated, IdForgotten};
+pub(crate) use peers::{
+    PeerEventLost, PeerEventTaken, PeerMessageRefused, PeerMessagesDropped, PeerRequestTaken,
+    PeersCutOff, PeersHeard, PublishedToPeers, ShardsMissing,
+};
 pub(crate) use process::{DrainProgress, Drained, Draining, Hurried, Started, Stopped, Stopping};
 
 /// A client has joined its private room.

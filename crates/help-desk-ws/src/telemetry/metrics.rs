@@ -206,6 +206,24 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges) -> String {
         }),
     );
     page.counter(
+        "peer_messages_total",
+        "What came from Node's servers over pub/sub, by what became of it.",
+        [
+            (r#"{result="event"}"#, counters.peer_events.get()),
+            (r#"{result="request"}"#, counters.peer_requests.get()),
+            (REFUSED, counters.peer_messages_refused.get()),
+            (r#"{result="lost"}"#, counters.peer_messages_lost.get()),
+        ],
+    );
+    page.counter(
+        "peer_publishes_total",
+        "Events for clients of Node's servers, by what became of them.",
+        [
+            (r#"{result="published"}"#, counters.peer_publishes.get()),
+            (r#"{result="failed"}"#, counters.peer_publishes_failed.get()),
+        ],
+    );
+    page.counter(
         "slow_consumers_total",
         "Clients closed because they read more slowly than they were sent.",
         [("", counters.slow_consumers.get())],

@@ -48,6 +48,33 @@ fn every_variable_has_its_default() {
     }
 }
 
+#[test]
+fn nodes_servers_are_met_on_a_redis_only() {
+    let url = ("REDIS_URL", "redis://127.0.0.1:1");
+    let run = check_settings(&[url]);
+    let off = ("off".to_owned(), "default".to_owned());
+    assert_eq!(run.setting("REDIS_PUBSUB"), off);
+    let prefix = ("socket.io".to_owned(), "default".to_owned());
+    assert_eq!(run.setting("REDIS_PUBSUB_PREFIX"), prefix);
+    for how in ["classic", "sharded", "auto", "off"] {
+        let run = check_settings(&[url, ("REDIS_PUBSUB", how)]);
+        let expected = (how.to_owned(), "environment".to_owned());
+        assert_eq!(run.setting("REDIS_PUBSUB"), expected);
+    }
+    for (settings, name) in [
+        (&[("REDIS_PUBSUB", "auto")][..], "REDIS_PUBSUB"),
+        (&[url, ("REDIS_PUBSUB", "on")], "REDIS_PUBSUB"),
+        (
+            &[url, ("REDIS_PUBSUB_PREFIX", "a#b")],
+            "REDIS_PUBSUB_PREFIX",
+        ),
+    ] {
+        let run = check_settings(settings);
+        run.check_code(64);
+        assert!(run.stderr.contains(name), "{}", run.stderr);
+    }
+}
+
 /// A value other than the default for each variable that is not a secret.
 const OTHERS: [(&str, &str); 28] = [
     ("NODE_ENV", "production"),

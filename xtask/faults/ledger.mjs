@@ -8,16 +8,51 @@ export const EVERYONE = 0;
 
 /** How many examples of each kind of fault a report has. */
 const EXAMPLES = 5;
+/** What was acknowledged this long before a client went, or before Redis lost what it had, may not have got further. */
+const ON_ITS_WAY_MS = 1000;
 
 export class Ledger {
   /** Messages by stream, at their number less one. */
   #streams = new Map();
   #clients = new Map();
+  /** Clients whose page was closed. */
+  #gone = [];
+  /** Clients that never got in. */
+  #neverIn = { "gave up": 0, refused: 0 };
+  /** When the token expires that a user has handed in last. */
+  #expiries = new Map();
   #markedAt;
+  /** When Redis lost what it had. */
+  #emptiedAt = [];
+  /** Acknowledged emits of which Redis is known to have none; undefined where that is not known. */
+  #forgotten;
 
   /** A fault is injected now: what comes back, comes back from it. */
   mark(at) {
     this.#markedAt ??= at;
+  }
+
+  /** Redis loses what it has: what was on its way may be lost, and an emit that is repeated come twice. */
+  emptied(at) {
+    this.#emptiedAt.push(at);
+  }
+
+  /** Redis remembers the emits with these keys. Returns how many acknowledged ones it does not. */
+  remembered(keys, keyOf) {
+    this.#forgotten = new Set();
+    for (const [to, messages] of this.#streams) {
+      messages.forEach(({ acknowledgedAt }, index) => {
+        if (acknowledgedAt !== undefined && !keys.has(keyOf(to, index + 1))) {
+          this.#forgotten.add(`${to}-${index + 1}`);
+        }
+      });
+    }
+    return this.#forgotten.size;
+  }
+
+  /** A client is about to hand in a token. */
+  gotToken(user, expiresAt) {
+    this.#expiries.set(user, expiresAt);
   }
 
   /** A message is about to be sent for the first time. Returns its number. */
@@ -50,6 +85,9 @@ export class Ledger {
         gaps: [],
         lostAt: [],
         delays: [],
+        count: 0,
+        expiryMs: [],
+        leftAt: undefined,
       });
       return;
     }
@@ -66,31 +104,56 @@ export class Ledger {
 
   disconnected(user, at, reason) {
     const client = this.#clients.get(user);
+    if (client.state !== "connected") {
+      // socket.io-client says so also when an attempt to come back ends before its CONNECT is answered.
+      return;
+    }
     client.lostAt.push(at);
+    if (this.#expiries.has(user)) {
+      client.expiryMs.push(at - this.#expiries.get(user));
+    }
     // After this one socket.io-client does not come back.
     client.state = reason === "io server disconnect" ? "sent away" : "away";
   }
 
   /** socket.io-client has used up its attempts. */
   gaveUp(user) {
-    this.#clients.get(user).state = "gave up";
+    this.#ends(user, "gave up");
   }
 
   /** The service refused a client that came back: it does not try again. */
-  refused(user) {
-    this.#clients.get(user).state = "refused";
+  refused(user, at) {
+    this.#ends(user, "refused", at);
   }
 
-  received(user, to, number, at) {
+  /** Its page is closed. */
+  left(user, at) {
+    const client = this.#clients.get(user);
+    client.leftAt = at;
+    client.state = "left";
+    this.#clients.delete(user);
+    this.#gone.push(client);
+  }
+
+  received(user, to, number, at, offset) {
     const client = this.#clients.get(user);
     if (!client.received.has(to)) {
       client.received.set(to, []);
     }
-    client.received.get(to).push(number);
+    client.received.get(to).push({ number, offset });
+    client.count += 1;
     const message = this.#streams.get(to)?.[number - 1];
     if (message) {
       client.delays.push(at - message.sentAt);
     }
+  }
+
+  /** The spread of delays so far of these users, which are forgotten. */
+  takeDelays(isMeant) {
+    const clients = [...this.#clients.values()];
+    const taken = spread(clients.filter(({ user }) => isMeant(user)).flatMap((client) => client.delays));
+    clients.forEach((client) => (client.delays = []));
+    return taken;
   }
 
   /** Clients that are away and may still come back. */
@@ -100,7 +163,7 @@ export class Ledger {
 
   /** How often a client lost its connection, so far. */
   get disconnects() {
-    return [...this.#clients.values()].reduce((total, client) => total + client.lostAt.length, 0);
+    return this.#all.reduce((total, client) => total + client.lostAt.length, 0);
   }
 
   /** How many messages clients that are connected still have to get. */
@@ -115,10 +178,10 @@ export class Ledger {
   }
 
   report() {
-    const verdicts = [...this.#clients.values()].map((client) => this.#judge(client));
+    const clients = this.#all;
+    const verdicts = clients.map((client) => this.#judge(client));
     const sum = (field) => verdicts.reduce((total, verdict) => total + verdict[field].length, 0);
     const examples = (field) => verdicts.flatMap((verdict) => verdict[field]).slice(0, EXAMPLES);
-    const clients = [...this.#clients.values()];
     const messages = [...this.#streams.values()].flat();
     const acknowledged = messages.filter((message) => message.acknowledgedAt !== undefined);
     const gaps = clients.flatMap((client) => client.gaps);
@@ -128,28 +191,50 @@ export class Ledger {
       clients: clients.length,
       emitted: messages.length,
       acknowledged: acknowledged.length,
-      received: clients.reduce((total, client) => total + client.delays.length, 0),
+      received: clients.reduce((total, client) => total + client.count, 0),
       lost: sum("lost"),
       duplicated: sum("duplicated"),
       reordered: sum("reordered"),
       // Not received by a client that was told so.
       excused: sum("excused"),
+      // Not received because Redis lost it; received twice because Redis had lost it when it was sent again.
+      forgotten: sum("forgotten"),
+      appendedTwice: sum("appendedTwice"),
+      closedPages: this.#gone.length,
       disconnects: this.disconnects,
       recovered: clients.reduce((total, client) => total + client.recovered, 0),
       told: clients.reduce((total, client) => total + client.told, 0),
-      gaveUp: this.#in("gave up"),
+      gaveUp: this.#in("gave up") + this.#neverIn["gave up"],
       serverDisconnects: this.#in("sent away"),
-      refused: this.#in("refused"),
+      refused: this.#in("refused") + this.#neverIn.refused,
       stillAway: this.#in("away"),
       gapMs: spread(gaps.map(({ from, to }) => to - from)),
       backMs: Math.max(0, ...afterMark(gaps.map(({ to }) => to))) - (gaps.length > 0 ? this.#markedAt ?? 0 : 0),
       noticedMs: Math.max(0, ...afterMark(ends).map((at) => at - this.#markedAt)),
       closesPerSecond: mostInASecond(ends),
       ackMs: spread(acknowledged.map(({ sentAt, acknowledgedAt }) => acknowledgedAt - sentAt)),
+      // The longest time in which no emit was acknowledged.
+      writeGapMs: longestPause(afterMark(acknowledged.map(({ acknowledgedAt }) => acknowledgedAt))),
+      // From the end of a token to that of the connection.
+      expiryMs: spread(clients.flatMap((client) => client.expiryMs)),
+      earliestExpiryMs: Math.min(0, ...clients.flatMap((client) => client.expiryMs)),
       // Of clients that never lost their connection.
       delayMs: spread(clients.filter((client) => client.lostAt.length === 0).flatMap((client) => client.delays)),
       examples: { lost: examples("lost"), duplicated: examples("duplicated"), reordered: examples("reordered") },
     };
+  }
+
+  get #all() {
+    return [...this.#gone, ...this.#clients.values()];
+  }
+
+  #ends(user, state) {
+    const client = this.#clients.get(user);
+    if (client) {
+      client.state = state;
+    } else {
+      this.#neverIn[state] += 1;
+    }
   }
 
   #in(state) {
@@ -162,41 +247,59 @@ export class Ledger {
 
   /** Judged by acknowledged messages alone: of the others the back end was not told that they are out. */
   #judge(client) {
-    const verdict = { ...this.#missing(client), duplicated: [], reordered: [] };
-    for (const [to, numbers] of client.received) {
+    const verdict = { ...this.#missing(client), duplicated: [], appendedTwice: [], reordered: [] };
+    for (const [to, receipts] of client.received) {
       const stream = this.#streams.get(to) ?? [];
-      const seen = new Set();
+      const seen = new Map();
       let highest = 0;
-      for (const number of numbers) {
+      for (const { number, offset } of receipts) {
+        const message = stream[number - 1];
         if (seen.has(number)) {
-          verdict.duplicated.push({ user: client.user, to, number });
-        } else if (stream[number - 1]?.acknowledgedAt !== undefined) {
+          // Under another offset it was appended once more; else the service has sent it twice.
+          const isOfRedis = seen.get(number) !== offset && this.#emptiedAt.some((at) => message?.sentAt <= at);
+          verdict[isOfRedis ? "appendedTwice" : "duplicated"].push({ user: client.user, to, number });
+        } else if (message?.acknowledgedAt !== undefined) {
           if (number < highest) {
             verdict.reordered.push({ user: client.user, to, number, after: highest });
           }
           highest = Math.max(highest, number);
         }
-        seen.add(number);
+        seen.set(number, offset);
       }
     }
     return verdict;
   }
 
   #missing(client) {
-    const lost = [];
-    const excused = [];
-    for (const [to, numbers] of client.received) {
+    const missing = { lost: [], excused: [], forgotten: [] };
+    for (const [to, receipts] of client.received) {
       const stream = this.#streams.get(to) ?? [];
-      const received = new Set(numbers);
-      stream.forEach(({ sentAt, acknowledgedAt }, index) => {
+      const received = new Set(receipts.map(({ number }) => number));
+      stream.forEach((message, index) => {
         // What was sent before it came for the first time is not for it.
-        if (acknowledgedAt !== undefined && sentAt > client.joinedAt && !received.has(index + 1)) {
-          const wasTold = client.toldAt !== undefined && sentAt <= client.toldAt;
-          (wasTold ? excused : lost).push({ user: client.user, to, number: index + 1, sentAt, acknowledgedAt });
+        if (message.acknowledgedAt !== undefined && message.sentAt > client.joinedAt && !received.has(index + 1)) {
+          const { sentAt, acknowledgedAt } = message;
+          missing[this.#why(client, message, to, index + 1)]?.push({ user: client.user, to, number: index + 1, sentAt, acknowledgedAt });
         }
       });
     }
-    return { lost, excused };
+    return missing;
+  }
+
+  /** Why a client has not received what was acknowledged. */
+  #why(client, { sentAt, acknowledgedAt }, to, number) {
+    if (acknowledgedAt > client.leftAt - ON_ITS_WAY_MS) {
+      return "not there";
+    }
+    const wasTold = client.toldAt !== undefined && sentAt <= client.toldAt;
+    const isRefused = client.state === "refused" && acknowledgedAt > client.lostAt.at(-1) - ON_ITS_WAY_MS;
+    if (wasTold || isRefused) {
+      return "excused";
+    }
+    const isForgotten = this.#forgotten
+      ? this.#forgotten.has(`${to}-${number}`)
+      : this.#emptiedAt.some((at) => Math.abs(acknowledgedAt - at) < ON_ITS_WAY_MS);
+    return isForgotten ? "forgotten" : "lost";
   }
 }
 
@@ -221,4 +324,9 @@ function mostInASecond(times) {
     most = Math.max(most, to - from + 1);
   }
   return most;
+}
+
+function longestPause(times) {
+  const sorted = Float64Array.from(times).sort();
+  return sorted.reduce((longest, time, index) => Math.max(longest, index > 0 ? time - sorted[index - 1] : 0), 0);
 }

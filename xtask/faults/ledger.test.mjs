@@ -23,7 +23,7 @@ function check(ledger, expected) {
 
 function receive(ledger, numbers, to = USER) {
   for (const number of numbers) {
-    ledger.received(USER, to, number, 10 + number);
+    ledger.received(USER, to, number, 10 + number, `${number}-0`);
   }
 }
 
@@ -106,7 +106,7 @@ test("who does not come back is counted by why", () => {
     ledger.disconnected(user, 1, "transport close");
   }
   ledger.gaveUp(2);
-  ledger.refused(3);
+  ledger.refused(3, 2);
   const { serverDisconnects, gaveUp, refused, stillAway } = ledger.report();
   assert.deepEqual({ serverDisconnects, gaveUp, refused, stillAway }, { serverDisconnects: 1, gaveUp: 1, refused: 1, stillAway: 1 });
 });
@@ -126,4 +126,92 @@ test("gaps, the time until all are back, and the rate of closes are measured", (
   const { gapMs, backMs, noticedMs, closesPerSecond } = ledger.report();
   assert.deepEqual(gapMs, { p50: 200, p99: 1000, max: 1000 });
   assert.deepEqual([backMs, noticedMs, closesPerSecond], [1600, 1400, 2]);
+});
+
+test("what Redis is known to have lost is told apart", () => {
+  const ledger = ledgerWith(3);
+  receive(ledger, [1]);
+  ledger.emptied(2);
+  assert.equal(ledger.remembered(new Set(["7-1", "7-3"]), (to, number) => `${to}-${number}`), 1);
+  check(ledger, { lost: 1 });
+  assert.equal(ledger.report().forgotten, 1);
+});
+
+test("what was acknowledged just before Redis lost everything may be lost, and nothing else", () => {
+  const ledger = ledgerWith(0);
+  for (const at of [1000, 4500, 6500]) {
+    ledger.acknowledged(USER, ledger.sent(USER, at), at);
+  }
+  ledger.emptied(5000);
+  check(ledger, { lost: 2 });
+  assert.equal(ledger.report().forgotten, 1);
+});
+
+test("what comes again under another offset after Redis had lost it is told apart", () => {
+  for (const [emptiedAt, offset, expected] of [
+    [2, "9-0", { appendedTwice: 1, duplicated: 0 }],
+    [2, "1-0", { appendedTwice: 0, duplicated: 1 }],
+    [0, "9-0", { appendedTwice: 0, duplicated: 1 }],
+  ]) {
+    const ledger = ledgerWith(1);
+    ledger.emptied(emptiedAt);
+    receive(ledger, [1]);
+    ledger.received(USER, USER, 1, 20, offset);
+    const { appendedTwice, duplicated } = ledger.report();
+    assert.deepEqual({ appendedTwice, duplicated }, expected);
+  }
+});
+
+test("a page that was closed needs nothing from then on, and one that is opened again is a new one", () => {
+  const ledger = ledgerWith(0);
+  for (const at of [1000, 1500, 4500, 5500, 7000]) {
+    ledger.acknowledged(USER, ledger.sent(USER, at), at);
+  }
+  receive(ledger, [1]);
+  ledger.left(USER, 5000);
+  ledger.connected(USER, 6000, false);
+  assert.equal(ledger.report().closedPages, 1);
+  check(ledger, { lost: 2 });
+  receive(ledger, [5]);
+  check(ledger, { lost: 1 });
+});
+
+test("who is refused for its token is told, from when it lost its connection on", () => {
+  const ledger = ledgerWith(0);
+  ledger.gotToken(USER, 4000);
+  for (const at of [1000, 4500]) {
+    ledger.acknowledged(USER, ledger.sent(USER, at), at);
+  }
+  ledger.disconnected(USER, 4100, "transport close");
+  ledger.refused(USER, 5000);
+  check(ledger, { lost: 1, excused: 1 });
+  const { expiryMs, earliestExpiryMs } = ledger.report();
+  assert.deepEqual([expiryMs.max, earliestExpiryMs], [100, 0]);
+});
+
+test("the longest time without an acknowledgement counts from the fault on", () => {
+  const ledger = ledgerWith(0);
+  ledger.mark(1000);
+  for (const at of [10, 1010, 1020, 3000, 3010]) {
+    ledger.acknowledged(USER, ledger.sent(USER, at), at);
+  }
+  assert.equal(ledger.report().writeGapMs, 1980);
+});
+
+test("delays are taken of whom they are asked", () => {
+  const ledger = ledgerWith(1, EVERYONE);
+  ledger.connected(8, 0, false);
+  ledger.received(USER, EVERYONE, 1, 5);
+  ledger.received(8, EVERYONE, 1, 1000);
+  assert.equal(ledger.takeDelays((user) => user === USER).max, 4);
+  assert.equal(ledger.takeDelays(() => true), null);
+});
+
+test("a gap lasts until the client is in again, through attempts that fail", () => {
+  const ledger = ledgerWith(0);
+  ledger.disconnected(USER, 100, "transport close");
+  ledger.disconnected(USER, 900, "transport close");
+  ledger.connected(USER, 1000, true);
+  const { gapMs, disconnects } = ledger.report();
+  assert.deepEqual([gapMs.max, disconnects], [900, 1]);
 });

@@ -4,8 +4,9 @@
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { Ledger } from "./ledger.mjs";
-import { populate } from "./population.mjs";
+import { Population } from "./population.mjs";
 import { Publisher } from "./publisher.mjs";
+import { randomFrom } from "./random.mjs";
 import { RawClient } from "./raw-client.mjs";
 import { StaleNetwork } from "./stale-network.mjs";
 import { tokenFor } from "./tokens.mjs";
@@ -16,24 +17,17 @@ const POLL_MS = 50;
 /** Who is back stays back: one that is cut twice is not counted in between. */
 const BACK_FOR_MS = 1500;
 
-const { url, clients, rate, seed, stale } = JSON.parse(process.argv[2]);
+const { url, clients, rate, seed, stale, poor, ...rest } = JSON.parse(process.argv[2]);
+const tokenLifeS = rest.tokenLifeS ?? undefined;
 const { JWT_SECRET, EMIT_TOKEN } = process.env;
-
-/** mulberry32: the same emits for the same seed. */
-function randomFrom(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let value = Math.imul(state ^ (state >>> 15), state | 1);
-    value ^= value + Math.imul(value ^ (value >>> 7), value | 61);
-    return ((value ^ (value >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const ledger = new Ledger();
 const random = randomFrom(seed);
 const publisher = new Publisher({ ledger, url, token: EMIT_TOKEN, clients, rate, random, run: `faults-${seed}` });
 const network = stale ? await StaleNetwork.start(url) : undefined;
+/** The last clients come by addresses to which the network is poor, one each. */
+const firstPoor = clients - poor.length + 1;
+let population;
 
 /** Asks again and again until it holds, or the time is over. Resolves with whether it did. */
 async function holdsWithin(condition, ms) {
@@ -50,7 +44,8 @@ async function holdsWithin(condition, ms) {
 const commands = {
   /** Connects the clients. */
   async populate() {
-    await populate(ledger, network?.url ?? url, clients);
+    const urlOf = Object.fromEntries(poor.map((url, index) => [firstPoor + index, url]));
+    population = await Population.start(ledger, clients, { url: network?.url ?? url, seed, tokenLifeS, urlOf });
     return {};
   },
 
@@ -58,6 +53,41 @@ const commands = {
   async emit() {
     publisher.start();
     return {};
+  },
+
+  /** Begins to close pages and to open them again. */
+  async churn({ sharePerMinute }) {
+    population.churn(sharePerMinute);
+    return {};
+  },
+
+  /** Redis loses now what it has. */
+  async emptied() {
+    ledger.emptied(Date.now());
+    return {};
+  },
+
+  /** After a failover, `keys` are those of the emits that Redis remembers. Says how many acknowledged ones it has not. */
+  async remembered({ keys }) {
+    return { forgotten: ledger.remembered(new Set(keys), (to, number) => publisher.keyOf(to, number)) };
+  },
+
+  /** More for clients of a poor network than it carries, for a while: `bytesPerSecond` to each. */
+  async flood({ ms, bytesPerSecond, eventBytes }) {
+    const end = Date.now() + ms;
+    const flooding = poor.map(async (_, index) => {
+      while (Date.now() < end) {
+        const next = pause((1000 * eventBytes) / bytesPerSecond);
+        await Promise.all([publisher.emit(firstPoor + index, undefined, "x".repeat(eventBytes)), next]);
+      }
+    });
+    await Promise.all(flooding);
+    return {};
+  },
+
+  /** Forgets the delays so far, and says what they were, of clients that are not on a poor network. */
+  async delays() {
+    return { delayMs: ledger.takeDelays((user) => user < firstPoor) };
   },
 
   async mark() {

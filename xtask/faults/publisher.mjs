@@ -54,6 +54,11 @@ export class Publisher {
     return 1 + Math.floor(random() * clients);
   }
 
+  /** The id of a message. */
+  keyOf(to, number) {
+    return `${this.#options.run}-${to}-${number}`;
+  }
+
   /** Sends the next message of a stream, once the one before is done with. Resolves when this one is. */
   emit(to, send = (message) => this.#untilAcknowledged(message), padding) {
     const before = this.#last.get(to) ?? Promise.resolve();
@@ -102,7 +107,7 @@ export class Publisher {
   }
 
   async #emit(to, send, padding = "") {
-    const { ledger, token, run } = this.#options;
+    const { ledger, token } = this.#options;
     this.#underWay += 1;
     const number = ledger.sent(to, Date.now());
     const target = to === EVERYONE ? {} : { userId: to };
@@ -112,7 +117,7 @@ export class Publisher {
       headers: {
         Authorization: `Bearer ${token}`,
         "Content-Type": "application/json",
-        "Idempotency-Key": `${run}-${to}-${number}`,
+        "Idempotency-Key": this.keyOf(to, number),
       },
     };
     if (await send(message)) {

@@ -101,7 +101,7 @@ export class RawClient {
       early.forEach((data) => this.#receive(data));
       resolve();
     } else if (packet.startsWith("44")) {
-      this.#ledger.refused(this.#user);
+      this.#ledger.refused(this.#user, Date.now());
       reject(new Error(packet));
     } else if (packet.startsWith(event)) {
       const data = JSON.parse(packet.slice(event.length));
@@ -115,7 +115,7 @@ export class RawClient {
 
   #receive([, { to, number }, offset]) {
     this.#offset = offset ?? this.#offset;
-    this.#ledger.received(this.#user, to, number, Date.now());
+    this.#ledger.received(this.#user, to, number, Date.now(), offset);
   }
 
   /** The payload of the next whole frame; frames of a server have no mask. */

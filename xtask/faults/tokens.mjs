@@ -4,7 +4,8 @@ import { createHmac } from "node:crypto";
 
 const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
 
-export function tokenFor(user, secret) {
+/** A token of `lifeS` seconds. */
+export function tokenFor(user, secret, lifeS = 24 * 3600) {
   const now = Math.floor(Date.now() / 1000);
   const claims = {
     usu_id: user,
@@ -15,8 +16,13 @@ export function tokenFor(user, secret) {
     dp_id: null,
     es_nacional: false,
     iat: now,
-    exp: now + 24 * 3600,
+    exp: now + lifeS,
   };
   const signed = `${part({ alg: "HS256", typ: "JWT" })}.${part(claims)}`;
   return `${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`;
+}
+
+/** When a token expires, in milliseconds since 1970. */
+export function expiryOf(token) {
+  return JSON.parse(Buffer.from(token.split(".")[1], "base64url")).exp * 1000;
 }

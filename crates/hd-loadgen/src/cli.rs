@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use crate::limit;
-use crate::scenario::{churn, connect, fanout, polling, storm, unicast};
+use crate::scenario::{churn, connect, fanout, polling, reconnect, storm, unicast};
 
 /// Load for socket.io servers; each scenario ends in one line of JSON
 ///
@@ -31,6 +31,8 @@ enum Command {
     Polling(polling::Options),
     /// Cut every connection at once and let every client come back at once
     Storm(storm::Options),
+    /// Hold clients that come back as the front end's do when they are cut, until standard input ends
+    Reconnect(reconnect::Options),
     /// Let clients come and go at a steady rate
     Churn(churn::Options),
     /// Serve as the limit: a bare loop that does nothing but what the system calls for
@@ -55,6 +57,7 @@ impl Cli {
             Command::Unicast(options) => unicast::run(&options),
             Command::Polling(options) => polling::run(&options),
             Command::Storm(options) => storm::run(&options),
+            Command::Reconnect(options) => reconnect::run(&options),
             Command::Churn(options) => churn::run(&options),
             Command::Limit { port, merge } => {
                 limit::serve(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), merge)

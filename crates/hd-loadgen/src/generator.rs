@@ -54,6 +54,8 @@ pub(crate) struct Handshakes {
     pub(crate) latency: Histogram<u64>,
     pub(crate) joined: u64,
     pub(crate) failed: u64,
+    /// Of these, the ones that were answered with another status than 101.
+    pub(crate) refused: u64,
     /// Clients that were in and whose connection the server closed.
     pub(crate) left: u64,
     pub(crate) first_failure: Option<String>,
@@ -348,6 +350,7 @@ impl Handshakes {
             latency: histogram()?,
             joined: 0,
             failed: 0,
+            refused: 0,
             left: 0,
             first_failure: None,
             pending: 0,
@@ -362,6 +365,9 @@ impl Handshakes {
 
     fn fail(&mut self, error: &ClientError) {
         self.failed += 1;
+        if matches!(error, ClientError::Refused(_)) {
+            self.refused += 1;
+        }
         self.first_failure.get_or_insert_with(|| error.to_string());
     }
 }

@@ -1,6 +1,6 @@
 //! Settings of a server.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use http::HeaderName;
@@ -32,6 +32,11 @@ pub struct ServerConfig {
     /// so are those of more than 100 headers, which is hyper's limit. 16 KiB,
     /// Node's `--max-http-header-size`.
     pub max_header_bytes: usize,
+    /// Most clients at a time, on whatever transport: more are answered with 503
+    /// and `Retry-After`, and all that is no new client is answered as ever.
+    /// `None`, as with Node: as many as the process may open files, after which
+    /// not even that is answered.
+    pub max_connections: Option<NonZeroUsize>,
     /// How long a WebSocket that this side has closed waits for the peer's
     /// close frame. 2 s; `ws` for Node waits 30 s.
     pub close_linger: Duration,
@@ -63,6 +68,7 @@ impl Default for ServerConfig {
             keep_alive_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
             max_header_bytes: 16 * 1024,
+            max_connections: None,
             close_linger: Duration::from_secs(2),
             drain_window: Duration::from_secs(60),
             drain_rate: const { NonZeroU32::new(200).expect("invariant: 200 is not zero") },

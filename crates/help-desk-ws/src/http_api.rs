@@ -135,6 +135,7 @@ impl HttpApi {
             requests_refused: counts.refused_total(),
             replay: self.notifications.replay_counts(),
             is_cut_off: self.is_cut_off(),
+            turned_away: counts.turned_away_total(),
             drain_closes: counts.drained_total(),
             drain_losses: counts.lost_total(),
             too_old: counts.too_old_total(),

@@ -1,6 +1,7 @@
 //! The process's open files: each connection is one.
 
 use std::io;
+use std::num::NonZeroUsize;
 
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -19,7 +20,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// What the operating system says.
 pub(crate) fn make_room() -> io::Result<u64> {
     let limit = getrlimit(Resource::Nofile);
-    let most = limit.maximum.unwrap_or(u64::MAX);
+    let most = hard_limit();
     if limit.current.is_some_and(|current| current < most) {
         let current = Some(most);
         setrlimit(Resource::Nofile, Rlimit { current, ..limit })?;
@@ -30,7 +31,53 @@ pub(crate) fn make_room() -> io::Result<u64> {
     Ok(most)
 }
 
+/// How many clients the limit of open files leaves room for.
+pub(crate) fn room_for_clients() -> NonZeroUsize {
+    clients_within(hard_limit())
+}
+
+fn clients_within(limit: u64) -> NonZeroUsize {
+    let reserve = (limit / RESERVE_SHARE).clamp(LEAST_RESERVE, MOST_RESERVE);
+    // File numbers are ints.
+    let clients = limit.saturating_sub(reserve).min(i32::MAX as u64);
+    let clients = usize::try_from(clients).unwrap_or(usize::MAX);
+    NonZeroUsize::new(clients).unwrap_or(NonZeroUsize::MIN)
+}
+
+fn hard_limit() -> u64 {
+    getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
+}
+
+/// A tenth of all files is for what is no client: requests of the back end and
+/// of load balancers, clients that are being turned away or have just been
+/// closed, Redis, and a dozen of the process itself.
+const RESERVE_SHARE: u64 = 10;
+const LEAST_RESERVE: u64 = 32;
+/// As many as may wait to be accepted.
+const MOST_RESERVE: u64 = 4096;
+
 /// Room that is made at the start. 8 bytes of the kernel's memory for each:
 /// half a MiB, where a container's limit may be a million files. Fargate's
 /// limit is 65,535.
 const ROOM: u64 = 65_536;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenth_is_kept_back_within_bounds() {
+        for (limit, clients) in [
+            (0, 1),
+            (32, 1),
+            (40, 8),
+            (1024, 922),
+            (20_000, 18_000),
+            (65_535, 61_439),
+            (1_048_576, 1_044_480),
+            (u64::MAX, i32::MAX as usize),
+        ] {
+            assert_eq!(clients_within(limit).get(), clients, "{limit}");
+        }
+    }
+}

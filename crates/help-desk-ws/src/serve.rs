@@ -222,6 +222,7 @@ fn server_config(settings: &Settings) -> ServerConfig {
         drain_window: settings.drain_window,
         drain_rate: settings.drain_rate,
         max_connection_age: settings.max_connection_age,
+        max_connections: Some(settings.max_connections),
         kept_headers: vec![AUTHORIZATION],
         ..ServerConfig::default()
     }

@@ -150,6 +150,23 @@ impl<'a> OutgoingArgs<'a> {
         }
     }
 
+    /// Whether the array of an event ends in a string: its last argument, or
+    /// its name when there is none. socket.io-client takes that for the offset
+    /// of connection state recovery, whatever it is.
+    #[must_use]
+    pub fn ends_in_string(&self) -> bool {
+        let last = match (self.last, self.json) {
+            (Some(last), _) => last.get(),
+            (None, OutgoingJson::Values(values)) => match values.last() {
+                Some(value) => value.get(),
+                None => return true,
+            },
+            (None, OutgoingJson::Elements("")) => return true,
+            (None, OutgoingJson::Elements(elements)) => elements,
+        };
+        last.trim_ascii_end().ends_with('"')
+    }
+
     /// The attachments.
     #[must_use]
     pub const fn attachments(&self) -> &'a [Bytes] {

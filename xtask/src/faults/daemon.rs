@@ -152,12 +152,21 @@ impl Daemon {
 
     /// The most memory that it has had, in bytes.
     pub(crate) fn peak_memory(&self) -> Result<u64> {
+        self.memory("VmHWM:")
+    }
+
+    /// The memory that it has now, in bytes.
+    pub(crate) fn resident_memory(&self) -> Result<u64> {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, field: &str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let kib: u64 = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .find_map(|line| line.strip_prefix(field))
             .and_then(|rest| rest.split_whitespace().next())
-            .context("no VmHWM")?
+            .with_context(|| format!("no {field}"))?
             .parse()?;
         Ok(kib * 1024)
     }

@@ -32,8 +32,12 @@ global
     maxconn 9000
     tune.sndbuf.client 65536
     tune.rcvbuf.server 65536
+    log stdout format raw local0
 defaults
     mode http
+    log global
+    option httplog
+    option dontlog-normal
     maxconn 9000
     timeout connect 1s
     timeout client 60s
@@ -57,8 +61,15 @@ fn server_name(index: usize) -> String {
 const CHECKS_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Haproxy {
-    /// On `port`, with an admin socket on `admin_port`, in front of what listens on the ports of `nodes`.
-    pub(crate) fn start(port: u16, admin_port: u16, nodes: &[u16], folder: &Path) -> Result<Self> {
+    /// On `port`, of `more_addresses` too, with an admin socket on `admin_port`, in front of what listens on the ports of `nodes`.
+    pub(crate) fn start(
+        name: &str,
+        port: u16,
+        admin_port: u16,
+        nodes: &[u16],
+        more_addresses: &[String],
+        folder: &Path,
+    ) -> Result<Self> {
         let mut configuration = CONFIGURATION.to_owned();
         for (index, port) in nodes.iter().enumerate() {
             writeln!(
@@ -67,16 +78,20 @@ impl Haproxy {
                 server_name(index)
             )?;
         }
+        let more: String = more_addresses
+            .iter()
+            .map(|address| format!(",{address}:{port}"))
+            .collect();
         write!(
             configuration,
-            "frontend front\n    bind 127.0.0.1:{port}\n    default_backend nodes\n\
+            "frontend front\n    bind 127.0.0.1:{port}{more}\n    default_backend nodes\n\
              global\n    stats socket ipv4@127.0.0.1:{admin_port} level admin\n"
         )?;
-        let path = folder.join("haproxy.cfg");
+        let path = folder.join(format!("{name}.cfg"));
         fs::write(&path, configuration)?;
         let mut command = Command::new("haproxy");
         command.args(["-db", "-f"]).arg(&path);
-        let mut daemon = Daemon::start("haproxy", &command, folder, false)?;
+        let mut daemon = Daemon::start(name, &command, folder, false)?;
         daemon.wait_until_it_listens(port)?;
         daemon.wait_until_it_listens(admin_port)?;
         Ok(Self {
@@ -84,6 +99,10 @@ impl Haproxy {
             admin_port,
             daemon,
         })
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) fn url(&self) -> String {
@@ -130,7 +149,8 @@ impl Haproxy {
             .filter(|fields| {
                 fields
                     .get(STATUS_FIELD)
-                    .is_some_and(|status| *status == "UP")
+                    // `UP 1/2` after a check that failed: it is sent clients still.
+                    .is_some_and(|status| status.starts_with("UP"))
             })
             .filter_map(|fields| fields.get(1)?.strip_prefix('n')?.parse().ok())
             .collect())

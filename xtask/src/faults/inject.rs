@@ -1,6 +1,7 @@
 //! What each row does to the rig.
 
 use std::{
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -10,13 +11,24 @@ use serde_json::json;
 
 use super::{
     daemon::Signal,
+    expiry, failover, partition, poor_network,
     rig::Rig,
     row::{PING_INTERVAL, PING_TIMEOUT, Row},
+    skew, soak, storm,
     version::Version,
 };
 
-/// What was seen besides the checker's report.
+/// What was built for the rows.
 #[derive(Debug, Default)]
+pub(crate) struct Builds {
+    pub(crate) service: PathBuf,
+    /// The service in another version.
+    pub(crate) other: Option<PathBuf>,
+    pub(crate) loadgen: Option<PathBuf>,
+}
+
+/// What was seen besides the checker's report.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Findings {
     /// For the table.
     pub(crate) notes: Vec<String>,
@@ -24,16 +36,20 @@ pub(crate) struct Findings {
     pub(crate) broken: Vec<String>,
     /// Connections of clients that the row itself cut.
     pub(crate) cut: u64,
+    /// Clients that are to be refused.
+    pub(crate) to_be_refused: u64,
+    /// Times beyond their goals.
+    pub(crate) late: Vec<String>,
 }
 
 /// Load before the first fault, and after the last.
-const CALM: Duration = Duration::from_secs(2);
+pub(crate) const CALM: Duration = Duration::from_secs(2);
 /// In which every client is back or has given up: the front end's five attempts take 20 s at most.
-const BACK_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const BACK_TIMEOUT: Duration = Duration::from_secs(30);
 /// Default of `SHUTDOWN_TIMEOUT`, and a second to end in.
 const END_TIMEOUT: Duration = Duration::from_secs(11);
 /// Longer than the pauses of a client that tries again, so that not all are back on one node at once.
-const DRAIN_WINDOW: Duration = Duration::from_secs(5);
+pub(crate) const DRAIN_WINDOW: Duration = Duration::from_secs(5);
 const FLAP_INTERVAL: Duration = Duration::from_secs(1);
 const STANDSTILLS: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(10)];
 /// Sockets of clients come and go a little; a leak would grow with each cut.
@@ -48,23 +64,27 @@ const SAME_ID_TIMES: usize = 100;
 const DYING_EVENTS: usize = 100;
 
 /// Injects the fault, and returns when it is over and the clients are back.
-pub(crate) fn inject(row: Row, version: Version, seed: u32, rig: &mut Rig) -> Result<Findings> {
+pub(crate) fn inject(
+    row: Row,
+    version: Version,
+    seed: u32,
+    builds: &Builds,
+    rig: &mut Rig,
+) -> Result<Findings> {
     let mut findings = Findings::default();
     let running = rig.nodes.running();
     let victim = running[seed as usize % running.len()];
     thread::sleep(CALM);
-    rig.load.mark()?;
+    if row != Row::Storm {
+        // Which has clients to connect first.
+        rig.load.mark()?;
+    }
     match row {
         Row::Kill => rig.nodes.kill(victim)?,
         Row::Terminate => terminate(rig, victim, &mut findings)?,
         Row::RollingUpdate => {
             for old in running {
-                let new = rig.nodes.running().into_iter().max().unwrap_or(0) + 1;
-                rig.nodes.start(new)?;
-                let serving = rig.nodes.running();
-                rig.haproxy.wait_until_up(&serving)?;
-                rig.nodes.drain(old, DRAIN_WINDOW)?;
-                terminate(rig, old, &mut findings)?;
+                replace(rig, old, None, &mut findings)?;
             }
         }
         Row::BalancerCut => move_clients(rig, victim, &mut findings)?,
@@ -112,6 +132,13 @@ pub(crate) fn inject(row: Row, version: Version, seed: u32, rig: &mut Rig) -> Re
                 thread::sleep(CALM);
             }
         }
+        Row::Storm => storm::storm(seed, builds, rig, &mut findings)?,
+        Row::Failover => failover::fail_over(victim, rig, &mut findings)?,
+        Row::Partition => partition::cut_off(victim, version, rig, &mut findings)?,
+        Row::PoorNetwork => poor_network::spoil(rig, &mut findings)?,
+        Row::TokenExpiry => expiry::expire(rig, &mut findings)?,
+        Row::VersionSkew => skew::mix(seed, builds, rig, &mut findings)?,
+        Row::Soak => soak::soak(seed, version, rig, &mut findings)?,
         Row::DyingPublisher => {
             let command = json!({"command": "die", "events": DYING_EVENTS});
             rig.load.ask(&command).map(drop)?;
@@ -123,8 +150,26 @@ pub(crate) fn inject(row: Row, version: Version, seed: u32, rig: &mut Rig) -> Re
     Ok(findings)
 }
 
+/// A node takes over from another one, as in a rolling update.
+pub(crate) fn replace(
+    rig: &mut Rig,
+    old: usize,
+    executable: Option<&Path>,
+    findings: &mut Findings,
+) -> Result<()> {
+    let new = rig.nodes.running().into_iter().max().unwrap_or(0) + 1;
+    match executable {
+        Some(executable) => rig.nodes.start_version(new, executable)?,
+        None => rig.nodes.start(new)?,
+    }
+    let serving = rig.nodes.running();
+    rig.haproxy.wait_until_up(&serving)?;
+    rig.nodes.drain(old, DRAIN_WINDOW)?;
+    terminate(rig, old, findings)
+}
+
 /// Has HAProxy cut the clients of a node, which come back elsewhere; or on the same one if there is no other.
-fn move_clients(rig: &mut Rig, node: usize, findings: &mut Findings) -> Result<()> {
+pub(crate) fn move_clients(rig: &mut Rig, node: usize, findings: &mut Findings) -> Result<()> {
     let before = rig.load.disconnects()?;
     rig.haproxy.cut(node)?;
     if rig.nodes.running().len() > 1 {

@@ -26,6 +26,7 @@ pub(crate) const PROJECT: &str = "xtask/faults";
 pub(crate) struct Load {
     commands: ChildStdin,
     answers: BufReader<ChildStdout>,
+    clients: u64,
     daemon: Daemon,
 }
 
@@ -38,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) seed: u32,
     /// Whether clients come through a network that can stop without a word.
     pub(crate) stale_network: bool,
+    /// Life of the clients' tokens, when it is not longer than any run.
+    pub(crate) token_life: Option<Duration>,
 }
 
 /// What became of the messages and of the clients. `ledger.mjs` says how it is judged.
@@ -50,6 +53,9 @@ pub(crate) struct Report {
     pub(crate) duplicated: u64,
     pub(crate) reordered: u64,
     pub(crate) excused: u64,
+    pub(crate) forgotten: u64,
+    pub(crate) appended_twice: u64,
+    pub(crate) closed_pages: u64,
     pub(crate) disconnects: u64,
     pub(crate) recovered: u64,
     pub(crate) told: u64,
@@ -63,6 +69,9 @@ pub(crate) struct Report {
     pub(crate) closes_per_second: u64,
     pub(crate) ack_ms: Option<Spread>,
     pub(crate) delay_ms: Option<Spread>,
+    pub(crate) write_gap_ms: f64,
+    pub(crate) expiry_ms: Option<Spread>,
+    pub(crate) earliest_expiry_ms: f64,
     pub(crate) repeated: u64,
     pub(crate) abandoned: u64,
     pub(crate) rejected: u64,
@@ -76,6 +85,12 @@ impl Report {
             (self.excused, "messages not sent to clients that were told"),
             (self.repeated, "emits repeated"),
             (self.abandoned, "emits given up after 30 s"),
+            (self.forgotten, "messages not received that Redis had lost"),
+            (
+                self.appended_twice,
+                "messages received twice that Redis had lost before they were sent again",
+            ),
+            (self.closed_pages, "pages closed and opened again"),
         ];
         let mut notes: Vec<String> = counts
             .into_iter()
@@ -109,14 +124,16 @@ pub(crate) struct Spread {
 }
 
 impl Load {
-    /// Starts the program, without clients.
-    pub(crate) fn start(url: &str, plan: Plan, folder: &Path) -> Result<Self> {
+    /// Starts the program, without clients. As many of these as `poor` has come by those URLs.
+    pub(crate) fn start(url: &str, poor: &[String], plan: Plan, folder: &Path) -> Result<Self> {
         let arguments = json!({
             "url": url,
             "clients": plan.clients,
             "rate": plan.rate,
             "seed": plan.seed,
             "stale": plan.stale_network,
+            "tokenLifeS": plan.token_life.map(|life| life.as_secs()),
+            "poor": poor,
         });
         let mut command = Command::new("node");
         command
@@ -129,8 +146,14 @@ impl Load {
         Ok(Self {
             commands,
             answers: BufReader::new(answers),
+            clients: plan.clients as u64,
             daemon,
         })
+    }
+
+    /// How many clients there are to be.
+    pub(crate) fn clients(&self) -> u64 {
+        self.clients
     }
 
     /// Connects the clients; returns when all have joined.
@@ -164,6 +187,17 @@ impl Load {
     /// Stops what goes through the network that can, without a word.
     pub(crate) fn freeze(&mut self) -> Result<()> {
         self.ask(&json!({"command": "freeze"})).map(drop)
+    }
+
+    /// Redis loses now what it has.
+    pub(crate) fn emptied(&mut self) -> Result<()> {
+        self.ask(&json!({"command": "emptied"})).map(drop)
+    }
+
+    /// Delays since they were last asked for, of clients on a good network.
+    pub(crate) fn take_delays(&mut self) -> Result<Spread> {
+        let answer = self.ask(&json!({"command": "delays"}))?;
+        serde_json::from_value(answer["delayMs"].clone()).context("nothing was delivered")
     }
 
     /// What became of everything, once nothing more is to come.

@@ -5,16 +5,25 @@
 //! twice or in another order, among the messages that were acknowledged.
 
 mod daemon;
+mod expiry;
+mod failover;
 mod haproxy;
 mod inject;
 mod load;
+mod network;
 mod nodes;
 mod outcome;
+mod partition;
+mod poor_network;
 mod ports;
 mod redis;
 mod report;
 mod rig;
 mod row;
+mod sentinel;
+mod skew;
+mod soak;
+mod storm;
 mod version;
 
 use std::{
@@ -27,6 +36,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use self::{
+    inject::Builds,
     load::Plan,
     outcome::Outcome,
     report::Line,
@@ -39,7 +49,7 @@ use crate::{bench, executables::Executables, metadata, node_modules, process, st
 /// What to break.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// Numbers of rows in docs/reliability.md; all when left out.
+    /// Numbers of rows in docs/reliability.md; all when left out but 5, 9, 11, 33 and 34.
     #[arg(value_parser = parse_row)]
     rows: Vec<Row>,
     /// For continuous integration: the debug build, rows 1, 2, 3, 6 and 12 once. Implies --dry.
@@ -63,6 +73,12 @@ pub(crate) struct Args {
     /// One node without Redis, for the rows that it can stand. Implies --dry.
     #[arg(long, conflicts_with = "short")]
     alone: bool,
+    /// The commit whose nodes run beside those of this one in row 33.
+    #[arg(long, value_name = "REF", default_value = FIRST_COMMIT)]
+    other: String,
+    /// In a network namespace that was made for this.
+    #[arg(long, hide = true)]
+    own_network: bool,
     /// Print the table and leave docs/reliability.md alone.
     #[arg(long)]
     dry: bool,
@@ -73,6 +89,7 @@ pub(crate) fn run_short() -> Result<()> {
     run(&Args {
         short: true,
         seed: 1,
+        other: FIRST_COMMIT.to_owned(),
         ..Args::default()
     })
 }
@@ -87,19 +104,37 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Version::Short => &["--workspace", "--bins", "--examples"],
         Version::Normal | Version::Full => &["--release", "--locked", "--package", "help-desk-ws"],
     };
+    let rows = args.rows()?;
     let executables = Executables::build(profile)?;
-    let executable = executables.path("help-desk-ws")?;
+    let mut builds = Builds {
+        service: executables.path("help-desk-ws")?.to_owned(),
+        ..Builds::default()
+    };
+    if rows.contains(&Row::Storm) {
+        let executables =
+            Executables::build(&["--release", "--locked", "--package", "hd-loadgen"])?;
+        builds.loadgen = Some(executables.path("hd-loadgen")?.to_owned());
+    }
+    if rows.contains(&Row::VersionSkew) {
+        builds.other = Some(skew::build(&args.other)?);
+    }
+    // All is built: that may want the network that there is.
+    if args.own_network {
+        network::begin()?;
+    } else if rows.iter().any(|row| row.wants_own_network()) {
+        network::enter("--own-network")?;
+    }
     let made = args.made()?;
     let machine = machine()?;
     println!("{machine}; {made}");
 
     let mut done = Vec::new();
-    for row in args.rows()? {
+    for row in rows {
         let mut outcomes = Vec::new();
         let mut failures = Vec::new();
         for run in 0..args.runs.unwrap_or_else(|| version.runs()) {
             let seed = args.seed + run;
-            match one_run(row, seed, args, executable) {
+            match one_run(row, seed, args, &builds) {
                 Ok(outcome) => outcomes.push(outcome),
                 Err(error) => {
                     println!("row {} seed {seed}: NOT RUN: {error:#}", row.number());
@@ -139,6 +174,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// The first one whose nodes shared a log in Redis as it is released.
+const FIRST_COMMIT: &str = "cd87271";
 const PAGE: &str = "docs/reliability.md";
 
 /// What the checker is there to find is found, before it is believed.
@@ -149,23 +186,25 @@ fn check_the_checker() -> Result<()> {
     process::run(tests.current_dir(load::PROJECT))
 }
 
-fn one_run(row: Row, seed: u32, args: &Args, executable: &Path) -> Result<Outcome> {
+fn one_run(row: Row, seed: u32, args: &Args, builds: &Builds) -> Result<Outcome> {
     let started = Instant::now();
     let version = args.version();
     let folder = logs()?.join(format!("row-{}-seed-{seed}", row.number()));
     let mut rig = Rig::start(Setup {
-        executable,
+        row,
+        executable: &builds.service,
+        other: builds.other.as_deref().filter(|_| row == Row::VersionSkew),
         folder: folder.clone(),
-        settings: row.settings(),
         alone: args.alone,
         plan: Plan {
             clients: args.clients.unwrap_or_else(|| version.clients()),
             rate: args.rate.unwrap_or_else(|| version.rate()),
             seed,
-            stale_network: row == Row::HalfOpen,
+            stale_network: row.has_stale_network(),
+            token_life: (row == Row::TokenExpiry).then_some(row::TOKEN_LIFE),
         },
     })?;
-    let findings = inject::inject(row, version, seed, &mut rig)?;
+    let findings = inject::inject(row, version, seed, builds, &mut rig)?;
     let (report, json) = rig.load.report()?;
     drop(rig);
     fs::write(folder.join("report.json"), json.to_string())?;
@@ -201,7 +240,7 @@ impl Args {
             Row::SHORT.to_vec()
         } else {
             let all = Row::ALL.into_iter();
-            all.filter(|row| !self.alone || row.fits_one_node())
+            all.filter(|row| !row.is_on_request() && (!self.alone || row.fits_one_node()))
                 .collect()
         };
         if let Some(row) = rows.iter().find(|row| self.alone && !row.fits_one_node()) {

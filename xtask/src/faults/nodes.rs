@@ -1,6 +1,7 @@
 //! The nodes of the service.
 
 use std::{
+    fs,
     io::{Read as _, Write as _},
     net::{Ipv4Addr, TcpStream},
     path::{Path, PathBuf},
@@ -23,6 +24,8 @@ pub(crate) struct Nodes {
     executable: PathBuf,
     folder: PathBuf,
     settings: Vec<(String, String)>,
+    /// By the place of a node.
+    redis_urls: Vec<String>,
     places: Vec<(u16, Option<Daemon>)>,
 }
 
@@ -32,26 +35,35 @@ impl Nodes {
         executable: &Path,
         folder: &Path,
         settings: Vec<(String, String)>,
+        redis_urls: Vec<String>,
         ports: &[u16],
     ) -> Self {
         Self {
             executable: executable.to_owned(),
             folder: folder.to_owned(),
             settings,
+            redis_urls,
             places: ports.iter().map(|port| (*port, None)).collect(),
         }
     }
 
     /// Starts a node; returns once it accepts connections.
     pub(crate) fn start(&mut self, index: usize) -> Result<()> {
+        let executable = self.executable.clone();
+        self.start_version(index, &executable)
+    }
+
+    /// Starts a node of another version.
+    pub(crate) fn start_version(&mut self, index: usize, executable: &Path) -> Result<()> {
         let (port, place) = &mut self.places[index];
-        let mut command = Command::new(&self.executable);
+        let mut command = Command::new(executable);
         command
             .arg("serve")
             .env("HOST", "127.0.0.1")
             .env("PORT", port.to_string())
             .env("JWT_SECRET", JWT_SECRET)
             .env("EMIT_TOKEN", EMIT_TOKEN)
+            .envs(self.redis_urls.get(index).map(|url| ("REDIS_URL", url)))
             .envs(self.settings.iter().map(|(name, value)| (name, value)));
         let mut node = Daemon::start(&format!("node-{index}"), &command, &self.folder, false)?;
         node.wait_until_it_listens(*port)?;
@@ -132,6 +144,65 @@ impl Nodes {
         Ok(peaks?.into_iter().max().unwrap_or(0))
     }
 
+    /// Memory of each, in bytes.
+    pub(crate) fn memory(&self) -> Result<Vec<(usize, u64)>> {
+        let taken = self.places.iter().enumerate();
+        taken
+            .filter_map(|(index, (_, node))| Some((index, node.as_ref()?)))
+            .map(|(index, node)| Ok((index, node.resident_memory()?)))
+            .collect()
+    }
+
+    /// What a node says of itself at `/readyz`.
+    pub(crate) fn readiness(&self, index: usize) -> Result<String> {
+        let (_, body) = request(self.places[index].0, "GET", "/readyz")?;
+        let body: Value = serde_json::from_str(&body)?;
+        Ok(body["status"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Returns once a node says this of itself at `/readyz`, and after how long.
+    pub(crate) fn wait_for_readiness(&self, index: usize, status: &str) -> Result<Duration> {
+        let started = Instant::now();
+        loop {
+            let now = self.readiness(index)?;
+            if now == status {
+                return Ok(started.elapsed());
+            }
+            if started.elapsed() > READINESS_TIMEOUT {
+                bail!("node {index} says that it is {now}, and not {status}");
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    /// The sum of a metric over all that run; with its labels, and without the prefix of all.
+    pub(crate) fn metric(&self, name: &str) -> Result<u64> {
+        let line_start = format!("helpdesk_ws_{name} ");
+        let mut sum = 0;
+        for index in self.running() {
+            let (_, page) = request(self.places[index].0, "GET", "/metrics")?;
+            let value = page.lines().find_map(|line| line.strip_prefix(&line_start));
+            let value = value.with_context(|| format!("node {index} has no metric {name}"))?;
+            sum += value.trim().parse::<u64>()?;
+        }
+        Ok(sum)
+    }
+
+    /// Lines at level ERROR in the logs of all that run or have run.
+    pub(crate) fn logged_errors(&self) -> Result<Vec<String>> {
+        let mut errors = Vec::new();
+        for index in 0..self.places.len() {
+            let path = self.folder.join(format!("node-{index}.log"));
+            if !path.exists() {
+                continue;
+            }
+            let log = fs::read_to_string(path)?;
+            let lines = log.lines().filter(|line| line.contains(" ERROR "));
+            errors.extend(lines.map(str::to_owned));
+        }
+        Ok(errors)
+    }
+
     /// Fails when one ended by itself.
     pub(crate) fn check_alive(&mut self) -> Result<()> {
         let taken = self.places.iter_mut();
@@ -149,6 +220,8 @@ impl Nodes {
     }
 }
 
+/// For what a node notices of Redis, and Redis of a network that is back.
+const READINESS_TIMEOUT: Duration = Duration::from_secs(30);
 /// What a drain may take beyond its window.
 const DRAIN_MARGIN: Duration = Duration::from_secs(10);
 

@@ -1,6 +1,7 @@
 //! One run, and the worst of several.
 
 use super::{
+    expiry,
     inject::Findings,
     load::{Report, Spread},
     row::{PING_INTERVAL, PING_TIMEOUT, Row},
@@ -18,6 +19,9 @@ pub(crate) struct Outcome {
     pub(crate) late: Vec<String>,
 }
 
+/// The service closes 250 ms after it has told the client, which is when its token expires; clocks are read to the
+/// second by tokens.
+const TOO_EARLY_MS: f64 = 50.0;
 /// A front end gives up after 13 s at the earliest.
 pub(crate) const GAP_GOAL_MS: f64 = 13_000.0;
 
@@ -28,16 +32,20 @@ impl Outcome {
             mut notes,
             mut broken,
             cut,
+            to_be_refused,
+            mut late,
         } = findings;
         notes.extend(report.notes());
-        let mut late = Vec::new();
         let forbidden = [
             (report.lost, "lost"),
             (report.duplicated, "duplicated"),
             (report.reordered, "reordered"),
             (report.gave_up, "clients gave up"),
             (report.server_disconnects, "clients sent away by DISCONNECT"),
-            (report.refused, "clients refused"),
+            (
+                report.refused.abs_diff(to_be_refused),
+                "clients too many or too few refused",
+            ),
             (report.still_away, "clients not back"),
             (report.rejected, "emits refused with 4xx"),
         ];
@@ -64,6 +72,27 @@ impl Outcome {
         within("gap", largest(report.gap_ms), GAP_GOAL_MS);
         if let Some(goal_ms) = back_goal_ms(row) {
             within("all back after", report.back_ms, goal_ms);
+        }
+        if row == Row::TokenExpiry {
+            let latest = largest(report.expiry_ms);
+            notes.push(format!(
+                "closed {:.2} to {:.2} s after the token expired",
+                report.earliest_expiry_ms / 1e3,
+                latest / 1e3
+            ));
+            within("closed after expiry", latest, expiry::GOAL_MS);
+            if report.earliest_expiry_ms < -TOO_EARLY_MS {
+                broken.push("closed before its token expired".to_owned());
+            }
+            if report.expiry_ms.is_none() {
+                broken.push("no token expired".to_owned());
+            }
+        }
+        if matches!(row, Row::Failover | Row::Partition) {
+            notes.push(format!(
+                "{:.1} s without an acknowledged emit at most",
+                report.write_gap_ms / 1e3
+            ));
         }
         if row == Row::HalfOpen {
             within("noticed after", report.noticed_ms, noticed_goal_ms());
@@ -93,7 +122,13 @@ impl Outcome {
 fn is_unnoticed(row: Row) -> bool {
     matches!(
         row,
-        Row::RedisRestart | Row::RedisPause | Row::Flapping | Row::SameId | Row::DyingPublisher
+        Row::RedisRestart
+            | Row::RedisPause
+            | Row::Failover
+            | Row::Partition
+            | Row::Flapping
+            | Row::SameId
+            | Row::DyingPublisher
     )
 }
 
@@ -155,22 +190,29 @@ mod tests {
 
     /// What is said of a run in which everything went well but these fields.
     fn check(row: Row, fields: Value, verdict: &str) {
+        let findings = Findings {
+            cut: 3,
+            ..Findings::default()
+        };
+        assert_eq!(
+            Outcome::judge(row, 1, report(fields), findings).verdict(),
+            verdict
+        );
+    }
+
+    fn report(fields: Value) -> Report {
         let mut report = json!({
             "acknowledged": 10, "received": 10, "lost": 0, "duplicated": 0, "reordered": 0, "excused": 0,
             "disconnects": 3, "recovered": 3, "told": 0, "gaveUp": 0, "serverDisconnects": 0, "refused": 0,
             "stillAway": 0, "gapMs": {"p50": 1.0, "p99": 1.0, "max": 1.0}, "backMs": 1.0, "noticedMs": 1.0,
             "closesPerSecond": 3, "ackMs": null, "delayMs": null, "repeated": 0, "abandoned": 0, "rejected": 0,
-            "statuses": {},
+            "statuses": {}, "forgotten": 0, "appendedTwice": 0, "closedPages": 0, "writeGapMs": 1.0,
+            "expiryMs": {"p50": 1.0, "p99": 1.0, "max": 1.0}, "earliestExpiryMs": 0.0,
         });
         for (name, value) in fields.as_object().unwrap() {
             report[name] = value.clone();
         }
-        let findings = Findings {
-            cut: 3,
-            ..Findings::default()
-        };
-        let report = serde_json::from_value(report).unwrap();
-        assert_eq!(Outcome::judge(row, 1, report, findings).verdict(), verdict);
+        serde_json::from_value(report).unwrap()
     }
 
     #[test]
@@ -185,7 +227,7 @@ mod tests {
                 "serverDisconnects",
                 "FAILED: 1 clients sent away by DISCONNECT",
             ),
-            ("refused", "FAILED: 1 clients refused"),
+            ("refused", "FAILED: 1 clients too many or too few refused"),
             ("stillAway", "FAILED: 1 clients not back"),
             ("rejected", "FAILED: 1 emits refused with 4xx"),
         ] {
@@ -206,6 +248,36 @@ mod tests {
             json!({"disconnects": 5}),
             "FAILED: 2 connections were lost that nobody cut",
         );
+    }
+
+    #[test]
+    fn who_is_to_be_refused_must_be() {
+        let findings = Findings {
+            to_be_refused: 2,
+            ..Findings::default()
+        };
+        let check = |refused: u64, verdict: &str| {
+            let report = report(json!({"refused": refused}));
+            let outcome = Outcome::judge(Row::TokenExpiry, 1, report, findings.clone());
+            assert_eq!(outcome.verdict(), verdict);
+        };
+        check(2, "passed");
+        check(3, "FAILED: 1 clients too many or too few refused");
+    }
+
+    #[test]
+    fn a_connection_ends_soon_after_its_token_and_not_before() {
+        let check = |fields: Value, verdict: &str| check(Row::TokenExpiry, fields, verdict);
+        check(json!({"earliestExpiryMs": -20.0}), "passed");
+        check(
+            json!({"earliestExpiryMs": -300.0}),
+            "FAILED: closed before its token expired",
+        );
+        check(
+            json!({"expiryMs": {"p50": 1.0, "p99": 1.0, "max": 4000.0}}),
+            "late: closed after expiry 4.0 s",
+        );
+        check(json!({"expiryMs": null}), "FAILED: no token expired");
     }
 
     #[test]

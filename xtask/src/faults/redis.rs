@@ -11,26 +11,66 @@ use std::{
 use anyhow::{Result, ensure};
 
 use super::daemon::{Daemon, Signal};
+use super::rig::PLACES;
+use crate::process;
 
 /// `redis-server` without persistence: whoever restarts it has an empty one.
 #[derive(Debug)]
 pub(crate) struct Redis {
+    name: &'static str,
     port: u16,
     folder: PathBuf,
     daemon: Daemon,
 }
 
 impl Redis {
-    pub(crate) fn start(port: u16, folder: &Path) -> Result<Self> {
+    /// Starts it; `name` is that of its log.
+    pub(crate) fn start(name: &'static str, port: u16, folder: &Path) -> Result<Self> {
         Ok(Self {
+            name,
             port,
             folder: folder.to_owned(),
-            daemon: start(port, folder)?,
+            daemon: start(name, port, folder)?,
         })
     }
 
-    pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where a node reaches it, each by an address of its own.
+    pub(crate) fn url(&self, node: usize) -> String {
+        format!("redis://{}:{}", address_for(node), self.port)
+    }
+
+    /// Makes it the replica of another one.
+    pub(crate) fn follow(&self, master: u16) -> Result<()> {
+        let answer = self.ask(&["REPLICAOF", "127.0.0.1", &master.to_string()])?;
+        ensure!(answer.starts_with("OK"), "REPLICAOF: {answer}");
+        Ok(())
+    }
+
+    /// What it answers, each value on a line.
+    pub(crate) fn ask(&self, command: &[&str]) -> Result<String> {
+        ask(self.port, command)
+    }
+
+    /// Most keys of ids that it remembers of emits, without what the names of all keys begin with.
+    pub(crate) fn ids(&self) -> Result<Vec<String>> {
+        let keys = self.ask(&["KEYS", "*:id:*"])?;
+        let ids = keys
+            .lines()
+            .filter_map(|key| Some(key.split_once(":id:")?.1));
+        Ok(ids.map(str::to_owned).collect())
+    }
+
+    /// How many commands it has carried out.
+    pub(crate) fn commands(&self) -> Result<u64> {
+        let statistics = self.ask(&["INFO", "stats"])?;
+        let line = statistics
+            .lines()
+            .find_map(|line| line.strip_prefix("total_commands_processed:"));
+        Ok(line.map_or("", str::trim).parse()?)
     }
 
     pub(crate) fn kill(&mut self) -> Result<()> {
@@ -39,7 +79,7 @@ impl Redis {
 
     /// Starts it again, empty, after [`kill`](Self::kill).
     pub(crate) fn start_again(&mut self) -> Result<()> {
-        self.daemon = start(self.port, &self.folder)?;
+        self.daemon = start(self.name, self.port, &self.folder)?;
         Ok(())
     }
 
@@ -62,12 +102,25 @@ impl Redis {
     }
 }
 
-fn start(port: u16, folder: &Path) -> Result<Daemon> {
+/// By this address a node reaches its Redis, so that its packets can be told from those of others.
+pub(crate) fn address_for(node: usize) -> String {
+    format!("127.0.1.{}", node + 1)
+}
+
+/// What a Redis or a Sentinel answers, each value on a line.
+pub(crate) fn ask(port: u16, command: &[&str]) -> Result<String> {
+    let port = port.to_string();
+    let mut cli = Command::new("redis-cli");
+    process::output(cli.args(["-p", &port, "--raw"]).args(command))
+}
+
+fn start(name: &str, port: u16, folder: &Path) -> Result<Daemon> {
     let mut command = Command::new("redis-server");
     let port_argument = port.to_string();
     command.args(["--port", &port_argument, "--bind", "127.0.0.1"]);
+    command.args((0..PLACES).map(address_for));
     command.args(["--save", "", "--appendonly", "no"]);
-    let mut daemon = Daemon::start("redis", &command, folder, false)?;
+    let mut daemon = Daemon::start(name, &command, folder, false)?;
     daemon.wait_until_it_listens(port)?;
     Ok(daemon)
 }

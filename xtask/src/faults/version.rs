@@ -44,6 +44,22 @@ impl Version {
         }
     }
 
+    /// How long packets between a node and Redis are dropped.
+    pub(crate) fn partition(self) -> Duration {
+        match self {
+            Self::Short | Self::Normal => Duration::from_secs(10),
+            Self::Full => Duration::from_secs(30),
+        }
+    }
+
+    /// How long things go on to break.
+    pub(crate) fn soak(self) -> Duration {
+        match self {
+            Self::Short | Self::Normal => Duration::from_secs(20 * 60),
+            Self::Full => Duration::from_secs(2 * 60 * 60),
+        }
+    }
+
     /// How long Redis stops answering, one after the other.
     pub(crate) fn redis_pauses(self) -> &'static [Duration] {
         const SHORT: Duration = Duration::from_secs(5);

@@ -4,6 +4,7 @@ pub(crate) mod churn;
 pub(crate) mod connect;
 pub(crate) mod fanout;
 pub(crate) mod polling;
+pub(crate) mod reconnect;
 pub(crate) mod storm;
 pub(crate) mod unicast;
 

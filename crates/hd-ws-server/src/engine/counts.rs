@@ -13,6 +13,7 @@ pub struct Counts {
     opened: AtomicU64,
     upgraded: AtomicU64,
     refused: AtomicU64,
+    turned_away: AtomicU64,
     drained: AtomicU64,
     lost: AtomicU64,
     too_old: AtomicU64,
@@ -53,6 +54,13 @@ impl Counts {
     #[must_use]
     pub fn refused_total(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// New clients answered with 503 since the start, because there were as many
+    /// as there may be.
+    #[must_use]
+    pub fn turned_away_total(&self) -> u64 {
+        self.turned_away.load(Ordering::Relaxed)
     }
 
     /// Sessions closed by a drain or a stop, each at its moment.
@@ -99,6 +107,10 @@ impl Counts {
 
     pub(super) fn refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn turned_away(&self) {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn drained(&self) {

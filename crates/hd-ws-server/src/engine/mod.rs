@@ -4,6 +4,7 @@ mod connection;
 mod counts;
 mod drain;
 mod frame_reader;
+mod places;
 mod plain;
 mod polling;
 mod pump;
@@ -29,6 +30,7 @@ pub(crate) use service::HttpService;
 pub(crate) use upgrade::{abandon_upgrade, serve_upgrade};
 
 use self::counts::Kind;
+use self::places::{Place, Places};
 use self::plain::PlainSession;
 use self::sweep::Sweep;
 use self::wire::Wire;
@@ -84,6 +86,8 @@ pub struct Engine<A: Application> {
     session_config: Arc<engineio_proto::Config>,
     pub(crate) application: A,
     connections: DashMap<Sid, Arc<Connection<A>>>,
+    /// One is kept by each of them, and by who is just being let in.
+    places: Places,
     sweep: Sweep,
     counts: Counts,
     runtime: Handle,
@@ -110,6 +114,7 @@ impl<A: Application> Engine<A> {
         let lifecycle = Lifecycle::new(config.drain_window, config.drain_rate);
         Self {
             session_config: Arc::new(config.engine.clone()),
+            places: Places::new(config.max_connections),
             sweep: Sweep::new(shortest, Instant::now()),
             config,
             application,
@@ -190,8 +195,24 @@ impl<A: Application> Engine<A> {
             .map(|entry| Arc::clone(entry.value()))
     }
 
+    /// A place for a new client, which is turned away when there is none.
+    fn take_place(&self) -> Option<Place<'_>> {
+        let place = self.places.take();
+        if place.is_none() {
+            self.counts.turned_away();
+            if let Some(clients) = self.places.turned_away(Instant::now()) {
+                tracing::warn!(
+                    turned_away = clients,
+                    "turning new clients away: there are as many connections as there may be"
+                );
+            }
+        }
+        place
+    }
+
     fn open(
         self: &Arc<Self>,
+        place: Place<'_>,
         transport: Transport,
         revision: Revision,
         supports_binary: bool,
@@ -209,18 +230,23 @@ impl<A: Application> Engine<A> {
         );
         let kind = Kind::EngineIo(transport);
         let client = self.application.opened(handshake, now);
-        self.insert(sid, Wire::EngineIo(session), kind, client)
+        self.insert(place, sid, Wire::EngineIo(session), kind, client)
     }
 
-    fn open_plain(self: &Arc<Self>, handshake: ClientHandshake) -> Arc<Connection<A>> {
+    fn open_plain(
+        self: &Arc<Self>,
+        place: Place<'_>,
+        handshake: ClientHandshake,
+    ) -> Arc<Connection<A>> {
         let now = Instant::now();
         let session = PlainSession::new(&self.session_config, now);
         let client = self.application.opened_plain(handshake);
-        self.insert(new_sid(), Wire::Plain(session), Kind::Plain, client)
+        self.insert(place, new_sid(), Wire::Plain(session), Kind::Plain, client)
     }
 
     fn insert(
         self: &Arc<Self>,
+        place: Place<'_>,
         sid: Sid,
         wire: Wire,
         kind: Kind,
@@ -235,6 +261,8 @@ impl<A: Application> Engine<A> {
         let connection = Arc::new(connection);
         self.untold_ends.fetch_add(1, Ordering::AcqRel);
         self.connections.insert(sid, Arc::clone(&connection));
+        // Until `remove`.
+        place.forget();
         let deadline = self.application.poll_timeout(&connection);
         if let Some(deadline) = deadline {
             connection.arm(deadline);
@@ -253,6 +281,7 @@ impl<A: Application> Engine<A> {
         let was_open = self.connections.remove(connection.sid()).is_some();
         if was_open {
             self.counts.closed(connection.lock().kind);
+            self.places.give_back();
         }
         was_open
     }

@@ -57,25 +57,33 @@ impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpServi
         let peer = self.peer;
         Box::pin(async move {
             let asks = upgrade::asks_for_websocket(request.headers());
+            let mut place = None;
             if asks == UpgradeHeader::WebSocket {
                 let origin = engine.config.origins.judge(request.headers());
                 if origin == OriginVerdict::Refused {
                     return Ok(closing(StatusCode::FORBIDDEN));
                 }
                 if engine.is_draining() {
-                    return Ok(draining());
+                    return Ok(come_back_later());
+                }
+                // Before the handler, which may look at a token.
+                place = engine.take_place();
+                if place.is_none() {
+                    return Ok(come_back_later());
                 }
             }
             let switch = upgrade::switch_protocols(request.headers());
-            Ok(match (handler.handle(request, peer).await, switch) {
-                (HttpReply::Response(response), _) => response,
-                (HttpReply::UpgradePlain(handshake, opened), Ok(switch)) => {
-                    let connection = engine.open_plain(handshake);
+            Ok(match (handler.handle(request, peer).await, switch, place) {
+                (HttpReply::Response(response), ..) => response,
+                (HttpReply::UpgradePlain(handshake, opened), Ok(switch), Some(place)) => {
+                    let connection = engine.open_plain(place, handshake);
                     opened(&connection);
                     put(&upgrade, Upgrade::Direct(connection));
                     switch.response()
                 }
-                (HttpReply::UpgradePlain(..), Err(refusal)) => refusal.response(),
+                (HttpReply::UpgradePlain(..), Err(refusal), _) => refusal.response(),
+                // Cannot be: who did not ask for a WebSocket cannot switch.
+                (HttpReply::UpgradePlain(..), Ok(_), None) => come_back_later(),
             })
         })
     }
@@ -123,12 +131,15 @@ fn serve_engine<A: Application>(
             engine.counts.refused();
             refusal(error, facts)
         }
-        Ok(Verified::Handshake { .. }) if engine.is_draining() => draining(),
+        Ok(Verified::Handshake { .. }) if engine.is_draining() => come_back_later(),
         Ok(Verified::Handshake {
             transport,
             revision,
             supports_binary,
         }) => {
+            let Some(place) = engine.take_place() else {
+                return ready(with_headers(come_back_later(), cors));
+            };
             let switch = match transport {
                 Transport::Polling => None,
                 Transport::WebSocket => match upgrade::switch_protocols(request.headers()) {
@@ -144,7 +155,7 @@ fn serve_engine<A: Application>(
             );
             // Its headers are slices of the connection's read buffer.
             drop(request);
-            let connection = engine.open(transport, revision, supports_binary, handshake);
+            let connection = engine.open(place, transport, revision, supports_binary, handshake);
             match switch {
                 None => return poll(connection, cors),
                 Some(switch) => {
@@ -229,7 +240,7 @@ fn refusal(error: RequestError, facts: RequestFacts) -> Response<Full<Bytes>> {
 }
 
 /// New clients are to try again, and to find another server then.
-fn draining() -> Response<Full<Bytes>> {
+fn come_back_later() -> Response<Full<Bytes>> {
     let mut response = closing(StatusCode::SERVICE_UNAVAILABLE);
     response
         .headers_mut()

@@ -52,7 +52,8 @@ impl<'a> Emission<'a> {
         self.socket_io.get_or_init(|| {
             let name = self.namespace.name();
             let Some(offset) = self.offset else {
-                return encode::event(name, None, self.name, self.args);
+                let args = without_offset(self.namespace, self.args);
+                return encode::event(name, None, self.name, args);
             };
             let offset = RawValue::from_string(format!("\"{offset}\""))
                 .expect("invariant: an offset has nothing to escape");
@@ -78,6 +79,19 @@ impl<'a> Emission<'a> {
 
     fn plain(&self) -> &EncodedPacket {
         self.plain.get_or_init(|| plain(self.name, self.args))
+    }
+}
+
+/// The arguments of an event that is not in the log, for clients that may come
+/// back: one more where they would take the last for an offset.
+pub(super) fn without_offset<'a>(
+    namespace: &Namespace,
+    args: OutgoingArgs<'a>,
+) -> OutgoingArgs<'a> {
+    if namespace.order().can_recover() && args.ends_in_string() {
+        args.with_last(RawValue::NULL)
+    } else {
+        args
     }
 }
 

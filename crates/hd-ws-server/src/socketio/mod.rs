@@ -297,6 +297,9 @@ fn admit(
         let mut packets = reply.packets().to_vec();
         packets.extend(resumed.missed);
         let is_in = enter(&mut client, &socket, &rooms, &packets);
+        if let Some(offset) = resumed.ahead.filter(|_| is_in) {
+            order.is_ahead(socket.clone(), offset);
+        }
         (socket, is_in, predecessor.flatten())
     };
     // The client has given that connection up, which may not have shown yet.

@@ -11,10 +11,10 @@ use serde_json::value::RawValue;
 use socketio_proto::{Encoded, EventName, OutgoingArgs};
 use tokio::sync::Notify;
 
-use super::Namespace;
 use super::emission::Emission;
 use super::fanout::Emitted;
 use super::recovery::{CameBack, Recovery, RecoveryConfig, Resumed};
+use super::{Namespace, Socket};
 
 /// Settings of a namespace.
 #[derive(Debug, Default)]
@@ -86,6 +86,9 @@ pub(super) struct Ordered {
     pub(super) log: Option<Log<Encoded>>,
     /// Which log it is.
     pub(super) log_id: LogId,
+    /// Sockets whose clients have had what is not here yet, from another
+    /// process, and up to where.
+    ahead: Vec<(Socket, Offset)>,
     seen: Seen<()>,
 }
 
@@ -131,7 +134,10 @@ impl Namespace {
         }
         // Its life began when it was published, which may be long ago.
         append(log, offset, publication, &emission, offset.millis());
-        let emitted = self.send(publication.audience, &emission);
+        let emitted = match ordered.audience_at(offset, publication.audience) {
+            None => self.send(publication.audience, &emission),
+            Some(audience) => self.send(&audience, &emission),
+        };
         drop(ordered);
         self.order().tell_advanced();
         emitted
@@ -144,6 +150,7 @@ impl Namespace {
     pub fn begin_log_at(&self, id: LogId, began: Offset) {
         let mut ordered = self.order().lock();
         ordered.log_id = id;
+        ordered.ahead.clear();
         if let Some(log) = &mut ordered.log {
             *log = Log::starting_at(*log.config(), began);
         }
@@ -179,6 +186,7 @@ impl Order {
             ordered: Mutex::new(Ordered {
                 log: log.map(|config| Log::new(config, unix_millis())),
                 log_id: random_log_id(),
+                ahead: Vec::new(),
                 seen: Seen::new(seen),
             }),
         }
@@ -186,6 +194,11 @@ impl Order {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Ordered> {
         self.ordered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether clients may come back.
+    pub(super) fn can_recover(&self) -> bool {
+        self.recovery.is_some()
     }
 
     fn tell_advanced(&self) {
@@ -233,6 +246,11 @@ impl Order {
         })
     }
 
+    /// Whether a client may be ahead of the log here.
+    pub(super) fn is_shared(&self) -> bool {
+        self.advanced.is_some()
+    }
+
     /// Gives a client its place in the log. It has to enter its rooms before
     /// the lock is given up.
     pub(super) fn resume(
@@ -249,7 +267,32 @@ impl Order {
         if let Some(log) = &mut ordered.log {
             log.expire(now);
         }
-        recovery.resume(ordered, identity, rooms, came_back, now)
+        recovery.resume(ordered, identity, rooms, came_back, self.is_shared(), now)
+    }
+}
+
+impl Ordered {
+    /// The client of a socket has had what comes up to an offset.
+    pub(super) fn is_ahead(&mut self, socket: Socket, offset: Offset) {
+        // Now and then, so that those that have left do not pile up.
+        if self.ahead.len().is_power_of_two() {
+            self.ahead.retain(|(socket, _)| !socket.has_left());
+        }
+        self.ahead.push((socket, offset));
+    }
+
+    /// Whom an event is for at this moment, when it is not for all of its
+    /// audience.
+    fn audience_at(&mut self, offset: Offset, audience: &Audience) -> Option<Audience> {
+        if self.ahead.is_empty() {
+            return None;
+        }
+        self.ahead
+            .retain(|(socket, had)| offset <= *had && !socket.has_left());
+        let ahead = self.ahead.iter();
+        Some(ahead.fold(audience.clone(), |audience, (socket, _)| {
+            socket.except_self(audience)
+        }))
     }
 }
 

@@ -126,6 +126,8 @@ pub(super) struct Resumed {
     /// For after that reply: a client buffers what comes before, and has it
     /// twice when the connection ends before the reply.
     pub(super) missed: Vec<EncodedPacket>,
+    /// Up to where the client has had what is not in the log here yet.
+    pub(super) ahead: Option<Offset>,
     pub(super) outcome: RecoveryOutcome,
 }
 
@@ -175,6 +177,7 @@ impl Recovery {
         identity: u64,
         rooms: &[RoomName],
         came_back: Option<CameBack>,
+        is_shared: bool,
         now_millis: u64,
     ) -> Resumed {
         let Some(log) = &ordered.log else {
@@ -191,10 +194,16 @@ impl Recovery {
             .and_then(|(sid, after)| {
                 let own = self.own_rooms.then(|| own_room(&sid));
                 let rooms: Vec<RoomName> = rooms.iter().cloned().chain(own).collect();
-                Ok((sid, log.missed(&rooms, after, now_millis)?))
+                match log.missed(&rooms, after, now_millis) {
+                    Ok(missed) => Ok((sid, missed, None)),
+                    // Another process has sent it what this one will read yet: a
+                    // log that loses any of that is another one.
+                    Err(Gap::AfterLog) if is_shared => Ok((sid, Vec::new(), Some(after))),
+                    Err(gap) => Err(gap.into()),
+                }
             });
         match found {
-            Ok((sid, missed)) => {
+            Ok((sid, missed, ahead)) => {
                 let events = u32::try_from(missed.len()).unwrap_or(u32::MAX);
                 let missed = missed.into_iter();
                 Resumed {
@@ -204,6 +213,7 @@ impl Recovery {
                         .flat_map(|(_, event)| event.packets())
                         .cloned()
                         .collect(),
+                    ahead,
                     outcome: RecoveryOutcome::Recovered { events },
                 }
             }
@@ -230,6 +240,7 @@ impl Recovery {
             sid,
             pid: self.macs.first().map(|mac| cursor.seal(mac)),
             missed: Vec::new(),
+            ahead: None,
             outcome,
         }
     }
@@ -278,6 +289,7 @@ impl Resumed {
             sid: new_sid(),
             pid: None,
             missed: Vec::new(),
+            ahead: None,
             outcome: RecoveryOutcome::None,
         }
     }

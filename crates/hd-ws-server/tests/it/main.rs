@@ -11,6 +11,7 @@ mod file_descriptors;
 mod floods;
 mod heartbeat;
 mod http_limits;
+mod max_connections;
 mod membership;
 mod memory;
 mod origin;

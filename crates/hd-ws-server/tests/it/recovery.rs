@@ -12,7 +12,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use socketio_proto::{ClientConfig, EventName, OutgoingArgs};
 
-use crate::client::WebSocket;
+use crate::client::{PATIENCE, WebSocket};
 use crate::socket_server::SocketServer;
 
 /// More than are served where an event is published.
@@ -396,6 +396,32 @@ fn without_recovery_or_an_identity_there_is_no_pid_and_events_are_as_they_are() 
     assert!(!reply.contains("pid"), "{reply}");
 }
 
+/// socket.io-client takes the last string of an event for its offset, be it the
+/// event's name, and would be told for nothing when it comes back.
+#[test]
+fn an_event_without_an_offset_does_not_end_in_a_string() {
+    let server = start();
+    let mut client = Peer::connect(&server, ANA);
+    let name = EventName::new("n").unwrap();
+    let [text, number] = [r#""a""#, "7"].map(|json| RawValue::from_string(json.into()).unwrap());
+    for (args, expected) in [
+        (&[][..], r#"42/n,["n",null]"#),
+        (&[&*text], r#"42/n,["n","a",null]"#),
+        (&[&*text, &*number], r#"42/n,["n","a",7]"#),
+    ] {
+        client.socket.emit(name, OutgoingArgs::new(args)).unwrap();
+        assert_eq!(client.websocket.text(), expected);
+        let everyone = Audience::everyone();
+        server
+            .namespace
+            .emit_volatile(&everyone, name, OutgoingArgs::new(args));
+        assert_eq!(client.websocket.text(), expected);
+    }
+    let args = OutgoingArgs::new(&[]);
+    drop(client.socket.emit_with_ack(name, args, PATIENCE));
+    assert_eq!(client.websocket.text(), r#"42/n,0["n",null]"#);
+}
+
 #[test]
 fn a_plain_websocket_sees_no_offset() {
     let server = start();
@@ -537,6 +563,51 @@ fn a_process_that_lags_behind_waits_for_a_client_that_was_sent_nothing() {
     assert_eq!(behind.next_event().what, "connect");
     publish_at(&behind, &to("luis"), 1, at(1));
     Peer::let_in(&behind, websocket).assert_recovered(&client, &[]);
+}
+
+/// A process that does not reach Redis may lag behind for long.
+#[test]
+fn who_is_ahead_of_a_process_is_not_sent_again_what_that_reads_later() {
+    let at = shared_offsets();
+    let (ahead, behind) = (start_shared(at(0)), start_shared(at(0)));
+    let mut client = Peer::connect(&ahead, ANA);
+    let mut other = Peer::connect(&behind, ANA);
+    let everyone = Audience::everyone();
+    for number in 1..=2 {
+        publish_at(&ahead, &everyone, number, at(number.into()));
+        assert_eq!(client.next(), number);
+    }
+    let back = client.back(&behind, ANA);
+    back.assert_recovered(&client, &[]);
+    // It comes back there once more, and has been sent nothing meanwhile.
+    back.drop_connection(&behind);
+    let mut again = back.back(&behind, ANA);
+    again.assert_recovered(&client, &[]);
+    // More than are served where an event is published.
+    let many: Vec<_> = (0..MANY)
+        .map(|_| Peer::connect(&behind, r#""user":7,"room":"luis""#))
+        .collect();
+    for number in 1..=4 {
+        publish_at(&behind, &everyone, number, at(number.into()));
+    }
+    assert_eq!([again.next(), again.next()], [3, 4]);
+    assert_eq!([(); 4].map(|()| other.next()), [1, 2, 3, 4]);
+    drop(many);
+}
+
+#[test]
+fn who_was_ahead_of_a_log_has_no_part_in_the_next_one() {
+    let at = shared_offsets();
+    let (ahead, behind) = (start_shared(at(0)), start_shared(at(0)));
+    let mut client = Peer::connect(&ahead, ANA);
+    publish_at(&ahead, &to("ana"), 1, at(5));
+    assert_eq!(client.next(), 1);
+    let mut back = client.back(&behind, ANA);
+    back.assert_recovered(&client, &[]);
+    // Redis has lost that event, and what comes next is before it by a clock that was set back.
+    behind.namespace.begin_log_at(LogId(2), at(1));
+    publish_at(&behind, &to("ana"), 2, at(2));
+    assert_eq!(back.next(), 2);
 }
 
 #[test]

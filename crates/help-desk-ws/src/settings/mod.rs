@@ -13,6 +13,8 @@ use hd_cluster::ClusterConfig;
 use hd_replay::{LogConfig, SeenConfig};
 use tracing::level_filters::LevelFilter;
 
+use crate::open_files;
+
 mod commands;
 mod dotenv;
 mod origin;
@@ -74,6 +76,8 @@ pub(crate) struct Settings {
     /// Most closes in a second.
     pub(crate) drain_rate: NonZeroU32,
     pub(crate) max_connection_age: Option<Duration>,
+    /// Most clients at a time.
+    pub(crate) max_connections: NonZeroUsize,
     /// Most bytes that a client may send at once.
     pub(crate) max_payload: usize,
     /// Most bytes that may wait for one client.
@@ -165,6 +169,7 @@ impl Settings {
             values::number(text, NonZeroU32::MIN..=MOST_DRAIN_RATE)
         });
         let max_connection_age = reader.value(&var::MAX_CONNECTION_AGE, max_connection_age);
+        let max_connections = max_connections(&mut reader);
         let max_payload = reader.value(&var::MAX_PAYLOAD, |text| {
             values::number(text, LEAST_PAYLOAD..=MOST_BYTES)
         });
@@ -212,6 +217,7 @@ impl Settings {
             drain_window,
             drain_rate,
             max_connection_age,
+            max_connections,
             max_payload,
             send_queue_bytes,
             metrics_auth,
@@ -417,6 +423,23 @@ fn max_connection_age(text: &str) -> Result<Option<Duration>, Refusal> {
         })
 }
 
+fn max_connections(reader: &mut Reader<'_>) -> NonZeroUsize {
+    let room = open_files::room_for_clients();
+    let max_connections = reader.value_or(&var::MAX_CONNECTIONS, &room.to_string(), |text| {
+        values::number(text, NonZeroUsize::MIN..=MOST_CONNECTIONS)
+    });
+    if max_connections > room {
+        reader.warn(
+            &var::MAX_CONNECTIONS,
+            format!(
+                "is more than the {room} that the limit of open files leaves room for: raise \
+                 nofile, or new clients may wait without an answer",
+            ),
+        );
+    }
+    max_connections
+}
+
 fn cors_origin(reader: &mut Reader<'_>, node_env: NodeEnv) -> CorsOrigin {
     let cors_origin = reader.value(&var::CORS_ORIGIN, origin::cors_origin);
     if cors_origin != CorsOrigin::Any {
@@ -453,6 +476,9 @@ const MOST_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(120);
 /// The windows that a drain may have; 0 is as fast as the rate allows.
 pub(crate) const DRAIN_WINDOWS: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
 const MOST_DRAIN_RATE: NonZeroU32 = NonZeroU32::new(100_000).expect("invariant: it is not zero");
+/// File numbers are ints.
+const MOST_CONNECTIONS: NonZeroUsize =
+    NonZeroUsize::new(i32::MAX as usize).expect("invariant: it is not zero");
 const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const MOST_WORKERS: NonZeroUsize = NonZeroUsize::new(1024).expect("invariant: 1024 is not zero");
 /// A CONNECT packet with a token of 8 kB, the most that is verified, and room around it.

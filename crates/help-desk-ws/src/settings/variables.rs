@@ -344,6 +344,14 @@ variables! {
         help: "Age, give or take a tenth, at which a connection is closed so that its client \
                comes back and may find a new server; off keeps connections",
     }
+    MAX_CONNECTIONS {
+        flag: "max-connections",
+        value_name: "N",
+        default: None,
+        default_in_words: "what the limit of open files leaves; a tenth of it, or 4096, is kept back",
+        heading: LIMITS,
+        help: "Most clients at a time; more are answered with 503 and try again",
+    }
     MAX_PAYLOAD {
         flag: "max-payload",
         value_name: "BYTES",

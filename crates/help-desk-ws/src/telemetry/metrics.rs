@@ -23,6 +23,7 @@ pub(crate) struct Gauges {
     pub(crate) replay: ReplayCounts,
     /// Whether the log that several processes share does not reach this one.
     pub(crate) is_cut_off: bool,
+    pub(crate) turned_away: u64,
     pub(crate) drain_closes: u64,
     pub(crate) drain_losses: u64,
     pub(crate) too_old: u64,
@@ -111,6 +112,11 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges) -> String {
         "requests_refused_total",
         "Engine.IO requests that were refused.",
         [("", gauges.requests_refused)],
+    );
+    page.counter(
+        "turned_away_total",
+        "New clients answered with 503 because there were MAX_CONNECTIONS.",
+        [("", gauges.turned_away)],
     );
     page.counter(
         "drain_closes_total",

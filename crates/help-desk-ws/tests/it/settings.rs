@@ -40,6 +40,8 @@ fn every_variable_has_its_default() {
     ] {
         assert_eq!(run.setting(name), (value.to_owned(), "default".to_owned()));
     }
+    let connections: usize = run.setting("MAX_CONNECTIONS").0.parse().unwrap();
+    assert!(connections >= 1);
     let workers: usize = run.setting("WORKERS").0.parse().unwrap();
     assert!(workers >= 1);
     for name in ["JWT_SECRET", "EMIT_TOKEN"] {
@@ -76,7 +78,7 @@ fn nodes_servers_are_met_on_a_redis_only() {
 }
 
 /// A value other than the default for each variable that is not a secret.
-const OTHERS: [(&str, &str); 28] = [
+const OTHERS: [(&str, &str); 29] = [
     ("NODE_ENV", "production"),
     ("HOST", "::1"),
     ("PORT", "0"),
@@ -101,6 +103,7 @@ const OTHERS: [(&str, &str); 28] = [
     ("DRAIN_WINDOW", "0s"),
     ("DRAIN_RATE", "5000"),
     ("MAX_CONNECTION_AGE", "12h"),
+    ("MAX_CONNECTIONS", "10"),
     ("MAX_PAYLOAD", "100000000"),
     ("SEND_QUEUE_BYTES", "270000"),
     ("LOG_FORMAT", "json"),
@@ -240,6 +243,7 @@ fn every_bad_value_names_itself_and_the_fix() {
             "8d",
             "use a time from 10ms to 7d, or off",
         ),
+        ("MAX_CONNECTIONS", "0", "use a whole number from 1 to"),
         (
             "MAX_PAYLOAD",
             "1e6",
@@ -270,6 +274,17 @@ fn every_bad_value_names_itself_and_the_fix() {
             .check_stderr(fix);
         assert_eq!(run.stdout, "");
     }
+}
+
+#[test]
+fn more_connections_than_files_are_warned_of() {
+    let room = check_settings(&[]).setting("MAX_CONNECTIONS").0;
+    let is_warned = |connections: &str| {
+        let run = check_settings(&[("MAX_CONNECTIONS", connections)]);
+        run.check_code(0).stderr.contains("MAX_CONNECTIONS is more")
+    };
+    assert!(!is_warned(&room));
+    assert!(is_warned(&i32::MAX.to_string()));
 }
 
 #[test]

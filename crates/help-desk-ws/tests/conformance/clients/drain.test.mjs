@@ -136,3 +136,31 @@ describe("MAX_CONNECTION_AGE", options, () => {
     });
   }
 });
+
+describe("MAX_CONNECTIONS", options, () => {
+  for (const [combination, io, transports] of COMBINATIONS) {
+    test(`has ${combination} wait for a place`, async (t) => {
+      const user = newUser();
+      const service = await startService(t, { MAX_CONNECTIONS: "1" });
+      const first = openSocket(t, io, service.url, { transports, auth: { token: tokenFor(user) } });
+      await settled(first, transports);
+
+      const second = openSocket(t, io, service.url, { transports, ...back, auth: { token: tokenFor(newUser()) } });
+      const [error] = await received(second, "connect_error");
+      assert.equal(error.data, undefined, "no CONNECT_ERROR");
+      assert.ok(second.active ?? second.io._reconnection, "it tries again");
+      await service.logged(/WARN .*turning new clients away.* turned_away=1$/);
+
+      for (const route of ["health", "readyz"]) {
+        assert.equal((await fetch(`${service.url}/${route}`)).status, 200, route);
+      }
+      const event = received(first, "new_notification");
+      assert.equal(await emit(service.url, user, "new_notification", { ticketId: 1 }), 1);
+      assert.deepEqual(await event, [{ ticketId: 1 }]);
+
+      const there = received(second, "connect");
+      first.disconnect();
+      await there;
+    });
+  }
+});

@@ -210,6 +210,26 @@ for (const [combination, io, transports] of COMBINATIONS) {
       await deliveredTo(t, user, 0);
     });
 
+    test("comes back with a new token as if nothing had been", async (t) => {
+      const user = newUser();
+      const tokens = [tokenFor(user, { expiresIn: 2 }), tokenFor(user)];
+      const auth = (callback) => callback({ token: tokens.shift() });
+      const socket = open(t, { auth, reconnection: true, reconnectionDelay: 100 });
+      await connected(socket);
+      const [first, gone, again] = [received(socket, "first"), received(socket, "disconnect"), received(socket, "connect")];
+      await emit(WS_URL, user, "first", {});
+      await first;
+      await gone;
+      const missed = received(socket, "missed");
+      await emit(WS_URL, user, "missed", {});
+      await again;
+      // As far as the client knows of recovery, and the reference has none.
+      if (!process.env.REFERENCE && socket.recovered !== undefined) {
+        assert.equal(socket.recovered, true);
+        await missed;
+      }
+    });
+
     test("stays when it hands in a new token in time", async (t) => {
       const user = newUser();
       const auth = { token: tokenFor(user, { expiresIn: 3 }) };

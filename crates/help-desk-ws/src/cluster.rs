@@ -8,6 +8,7 @@ pub(crate) use change::{Change, ChangeKind};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,7 @@ pub(crate) struct Cluster {
     /// Node's servers, where there are some beside this one.
     peers: Option<Arc<NodePeers>>,
     delivered: Delivered,
+    is_cut_off: AtomicBool,
 }
 
 /// To how many sockets of this process the latest events went.
@@ -107,12 +109,19 @@ impl Cluster {
             notifications,
             peers,
             delivered: Delivered::default(),
+            is_cut_off: AtomicBool::new(false),
         }
     }
 
     /// Whether what is appended reaches this process.
     pub(crate) fn is_following(&self) -> bool {
         self.log.status() == Status::Following
+    }
+
+    /// Whether Redis did not answer when it was last asked. One that answers may
+    /// have more than this process has read yet.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.is_cut_off.load(Ordering::Relaxed)
     }
 
     /// Appends an event, unless one with this id was appended before. It is on
@@ -250,8 +259,14 @@ impl Cluster {
                 // They come back, and are told.
                 self.notifications.close_transports(&Audience::everyone());
             }
-            Followed::CutOff => LogCutOff.emit(),
-            Followed::Back => LogBack.emit(),
+            Followed::CutOff => {
+                self.is_cut_off.store(true, Ordering::Relaxed);
+                LogCutOff.emit();
+            }
+            Followed::Back => {
+                self.is_cut_off.store(false, Ordering::Relaxed);
+                LogBack.emit();
+            }
         }
     }
 

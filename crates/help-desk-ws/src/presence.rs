@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use engineio_proto::Transport;
 use hd_auth::UserId;
-use hd_cluster::{Due, Node, PresenceError, Roster, RosterConfig, Standing, Write, Written};
+use hd_cluster::{Due, Node, PresenceError, Roster, RosterConfig, Said, Standing, Write, Written};
 use hd_events::Target;
 use hd_rooms::Audience;
 use hd_ws_server::{Namespace, Socket};
@@ -108,7 +108,7 @@ struct Completeness {
     /// Processes that have not told everything yet. What they told is in it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     filling: Vec<String>,
-    /// Why the others are not in it.
+    /// Why the others are not in it, or not all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     redis: Option<RedisTrouble>,
 }
@@ -118,6 +118,8 @@ struct Completeness {
 enum RedisTrouble {
     Away,
     Refuses,
+    /// It was empty a moment ago.
+    New,
 }
 
 impl Changes {
@@ -333,12 +335,13 @@ impl From<(String, SocketEntry)> for SocketOfNode {
 }
 
 /// Those whose word counts, and what is missing.
-fn judge(said: Result<Vec<Node>, PresenceError>) -> (Vec<Node>, Completeness) {
+fn judge(said: Result<Said, PresenceError>) -> (Vec<Node>, Completeness) {
     let mut completeness = Completeness::default();
     let mut nodes = Vec::new();
     match said {
         Ok(said) => {
-            for node in said {
+            completeness.redis = said.is_new.then_some(RedisTrouble::New);
+            for node in said.nodes {
                 match node.standing {
                     Standing::Silent => {
                         completeness.silent.push(node.name);

@@ -26,7 +26,7 @@ use crate::open_files;
 use crate::presence::{self, Changes, Presence};
 use crate::settings::{CorsOrigin, EmitAuth, NodeEnv, Settings};
 use crate::telemetry::events::Started;
-use crate::telemetry::{self, Counters};
+use crate::telemetry::{self, Counters, Pace};
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -72,9 +72,9 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
             is_shared: settings.cluster.is_some(),
             macs: pid_macs(&settings),
         }),
+        seen: settings.idempotency,
         // Node's servers send to a socket so.
         own_rooms: settings.node_peers.is_some(),
-        ..NamespaceConfig::default()
     };
     let notifications = io.add_namespace_with("/notifications".parse()?, config, gateway);
     let engine = Arc::new(Engine::new(server_config(&settings), io));
@@ -101,6 +101,8 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
         engine: Arc::clone(&engine),
         started: SystemTime::now(),
         emit_auth: settings.emit_auth.clone(),
+        emit_without_redis: settings.emit_without_redis,
+        local_emits: Pace::default(),
         metrics_auth: settings.metrics_auth.clone(),
         admin_auth: settings.admin_auth.clone(),
         drainer: Arc::clone(&drainer),

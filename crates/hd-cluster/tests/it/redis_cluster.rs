@@ -313,7 +313,7 @@ async fn a_user_with_few_rights_does_in_a_cluster() {
     let users = [(42, Some(b"here".to_vec()))];
     assert_eq!(a.write(&write, &users, 1).await.unwrap(), Written::Kept);
     let found = presence("b").find(42).await.unwrap();
-    assert_eq!(found[0].user.as_deref(), Some(&b"here"[..]));
+    assert_eq!(found.nodes[0].user.as_deref(), Some(&b"here"[..]));
     a.leave().await.unwrap();
 }
 

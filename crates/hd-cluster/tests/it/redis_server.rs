@@ -88,10 +88,18 @@ impl RedisServer {
         });
     }
 
-    /// Waits until a replica has everything.
+    /// Waits until its replica has everything. WAIT would not: it asks for what
+    /// its own connection wrote.
     pub(crate) fn wait_for_replica(&self) {
         wait_until("a replica has it", || {
-            self.command(&["WAIT", "1", "100"]) == "1\n"
+            let info = self.command(&["INFO", "replication"]);
+            let number_after = |name: &str| -> Option<u64> {
+                let (_, rest) = info.split_once(name)?;
+                let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+                digits.parse().ok()
+            };
+            let written = number_after("master_repl_offset:");
+            written.is_some() && number_after("state=online,offset=") == written
         });
     }
 

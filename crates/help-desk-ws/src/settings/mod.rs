@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use hd_cluster::ClusterConfig;
-use hd_replay::LogConfig;
+use hd_replay::{LogConfig, SeenConfig};
 use tracing::level_filters::LevelFilter;
 
 mod commands;
@@ -52,10 +52,13 @@ pub(crate) struct Settings {
     /// Whether a request without `Origin` may connect.
     pub(crate) allow_no_origin: bool,
     pub(crate) emit_auth: EmitAuth,
+    /// Ids of emits that are remembered.
+    pub(crate) idempotency: SeenConfig,
     /// What is kept for clients that are away; `None` for nothing.
     pub(crate) replay: Option<LogConfig>,
     /// The log that several processes share.
     pub(crate) cluster: Option<ClusterConfig>,
+    pub(crate) emit_without_redis: EmitWithoutRedis,
     /// Servers of Node that share it.
     pub(crate) node_peers: Option<NodePeersSettings>,
     /// The name of this process; `None` for one that is made up.
@@ -110,8 +113,18 @@ impl Settings {
         let emit_auth = reader.value(&var::EMIT_AUTH, values::word);
         let emit_auth = secrets::emit_auth(&mut reader, node_env, emit_auth);
 
+        let idempotency = SeenConfig {
+            ttl: reader.value(&var::IDEMPOTENCY_TTL, |text| {
+                duration(text, SECOND..=MOST_KEPT)
+            }),
+            max_ids: reader.value(&var::IDEMPOTENCY_MAX_IDS, |text| {
+                values::number(text, 1..=MOST_IDS)
+            }),
+        };
+
         let replay = replay(&mut reader);
-        let cluster = cluster(&mut reader, replay.as_ref());
+        let cluster = cluster(&mut reader, replay.as_ref(), idempotency.ttl);
+        let emit_without_redis = reader.value(&var::EMIT_WITHOUT_REDIS, values::word);
         let node_peers = node_peers(&mut reader);
         let node_name = reader.optional(&var::NODE_NAME, values::name);
 
@@ -183,8 +196,10 @@ impl Settings {
             cors_origin,
             allow_no_origin,
             emit_auth,
+            idempotency,
             replay,
             cluster,
+            emit_without_redis,
             node_peers,
             node_name,
             ping_interval,
@@ -235,6 +250,22 @@ impl Words for AuthFailure {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("connect_error", Self::ConnectError),
         ("legacy", Self::Legacy),
+    ];
+}
+
+/// What becomes of an emit while Redis does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EmitWithoutRedis {
+    /// It is answered with 503.
+    Refuse,
+    /// It goes to the clients of this process, and is not kept.
+    AcceptLocal,
+}
+
+impl Words for EmitWithoutRedis {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("refuse", Self::Refuse),
+        ("accept-local", Self::AcceptLocal),
     ];
 }
 
@@ -311,9 +342,7 @@ fn replay(reader: &mut Reader<'_>) -> Option<LogConfig> {
         }),
         max_bytes: reader.value(&var::REPLAY_MAX_BYTES, bytes),
         max_total_bytes: reader.value(&var::REPLAY_MAX_TOTAL_BYTES, bytes),
-        ttl: reader.value(&var::REPLAY_TTL, |text| {
-            duration(text, SECOND..=MOST_REPLAY_TTL)
-        }),
+        ttl: reader.value(&var::REPLAY_TTL, |text| duration(text, SECOND..=MOST_KEPT)),
         ..LogConfig::default()
     };
     match replay {
@@ -322,7 +351,11 @@ fn replay(reader: &mut Reader<'_>) -> Option<LogConfig> {
     }
 }
 
-fn cluster(reader: &mut Reader<'_>, replay: Option<&LogConfig>) -> Option<ClusterConfig> {
+fn cluster(
+    reader: &mut Reader<'_>,
+    replay: Option<&LogConfig>,
+    id_ttl: Duration,
+) -> Option<ClusterConfig> {
     let url = reader.secret(&var::REDIS_URL);
     let prefix = reader.value(&var::REDIS_PREFIX, values::name);
     let url = url?;
@@ -347,6 +380,7 @@ fn cluster(reader: &mut Reader<'_>, replay: Option<&LogConfig>) -> Option<Cluste
     };
     Some(ClusterConfig {
         prefix,
+        id_ttl,
         ..ClusterConfig::new(url)
     })
 }
@@ -433,4 +467,6 @@ const MOST_REPLAY_EVENTS: usize = 10_000;
 const LEAST_REPLAY_BYTES: usize = 4 * 1024;
 /// 64 GiB, the most memory but one size that Fargate has.
 const MOST_REPLAY_BYTES: usize = 64 * 1024 * 1024 * 1024;
-const MOST_REPLAY_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Some 2 GB.
+const MOST_IDS: usize = 10_000_000;
+const MOST_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);

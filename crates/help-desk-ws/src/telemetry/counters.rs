@@ -38,7 +38,10 @@ pub(crate) struct Counters {
     pub(crate) query_tokens: Counter,
     /// Emit and broadcast commands that were carried out.
     pub(crate) emits_accepted: Counter,
-    /// Sockets that those went to.
+    /// Commands that were carried out for the clients of this process only,
+    /// since Redis was away.
+    pub(crate) emits_local: Counter,
+    /// Sockets that all of these went to.
     pub(crate) notifications_delivered: Counter,
     /// Emit and broadcast commands that were refused.
     pub(crate) emits_refused: Counter,

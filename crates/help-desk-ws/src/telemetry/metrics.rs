@@ -165,9 +165,10 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges) -> String {
     );
     page.counter(
         "emits_total",
-        "Emit and broadcast commands, by what became of them.",
+        "Emit and broadcast commands, by what became of them; local is to this process only.",
         [
             (ACCEPTED, counters.emits_accepted.get()),
+            (LOCAL, counters.emits_local.get()),
             (REFUSED, counters.emits_refused.get()),
         ],
     );
@@ -183,7 +184,7 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges) -> String {
     );
     page.counter(
         "idempotency_ids_forgotten_total",
-        "Ids of emits that were forgotten before their 24 hours, since there were too many.",
+        "Ids of emits that were forgotten before their time, since there were too many.",
         [("", counters.ids_forgotten.get())],
     );
     page.counter(
@@ -276,4 +277,5 @@ fn seconds(time: Duration) -> impl Display {
 }
 
 const ACCEPTED: &str = r#"{result="accepted"}"#;
+const LOCAL: &str = r#"{result="local"}"#;
 const REFUSED: &str = r#"{result="refused"}"#;

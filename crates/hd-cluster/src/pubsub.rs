@@ -67,8 +67,17 @@ pub struct PubSub(Arc<Inner>);
 struct Inner {
     config: ClusterConfig,
     commands: Commands,
-    wanted: Mutex<HashSet<Topic>>,
+    wanted: Mutex<Wanted>,
     changed: Notify,
+}
+
+/// What is to be listened to.
+#[derive(Debug, Default)]
+struct Wanted {
+    topics: HashSet<Topic>,
+    /// Those that were asked for, or given up, since it was last looked: many
+    /// may be there, of which few change at a time.
+    changed: HashSet<Topic>,
 }
 
 /// Messages that have come and wait to be taken.
@@ -101,7 +110,12 @@ impl PubSub {
     /// Listens to these too. Topics that are asked for at the same time are
     /// subscribed to together.
     pub fn subscribe(&self, topics: impl IntoIterator<Item = Topic>) {
-        self.wanted().extend(topics);
+        let mut wanted = self.wanted();
+        for topic in topics {
+            wanted.changed.insert(topic.clone());
+            wanted.topics.insert(topic);
+        }
+        drop(wanted);
         self.0.changed.notify_one();
     }
 
@@ -109,7 +123,8 @@ impl PubSub {
     pub fn unsubscribe<'a>(&self, topics: impl IntoIterator<Item = &'a Topic>) {
         let mut wanted = self.wanted();
         for topic in topics {
-            wanted.remove(topic);
+            wanted.topics.remove(topic);
+            wanted.changed.insert(topic.clone());
         }
         drop(wanted);
         self.0.changed.notify_one();
@@ -213,10 +228,11 @@ impl PubSub {
         };
         let mut pings = tokio::time::interval(PING_INTERVAL);
         let mut begun = Some(begun);
+        self.begin_anew();
         loop {
-            let wanted = self.wanted().clone();
+            let changes = self.take_changes();
             let had_shards = subscriber.has_shards;
-            if let Err(error) = subscriber.bring_to(wanted).await {
+            if let Err(error) = subscriber.follow(changes).await {
                 return error;
             }
             if had_shards && !subscriber.has_shards {
@@ -254,29 +270,46 @@ impl PubSub {
         }
     }
 
-    fn wanted(&self) -> MutexGuard<'_, HashSet<Topic>> {
+    /// On a connection that is subscribed to nothing yet.
+    fn begin_anew(&self) {
+        let mut wanted = self.wanted();
+        wanted.changed = wanted.topics.clone();
+    }
+
+    /// Topics, and whether they are to be listened to.
+    fn take_changes(&self) -> Vec<(Topic, bool)> {
+        let Wanted { topics, changed } = &mut *self.wanted();
+        let with_verdict = |topic: Topic| {
+            let is_wanted = topics.contains(&topic);
+            (topic, is_wanted)
+        };
+        changed.drain().map(with_verdict).collect()
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, Wanted> {
         self.0.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Subscriber {
     /// Subscribes to what is missing, and to nothing else, in batches.
-    async fn bring_to(&mut self, wanted: HashSet<Topic>) -> Result<(), RedisError> {
-        let more: Vec<Topic> = wanted.difference(&self.subscribed).cloned().collect();
-        let fewer: Vec<Topic> = self.subscribed.difference(&wanted).cloned().collect();
-        self.subscribed = wanted;
-        let commands = fewer
-            .into_iter()
-            .map(|topic| match topic {
-                Topic::Pattern(name) => ("PUNSUBSCRIBE", name),
-                Topic::Channel(name) => ("UNSUBSCRIBE", name),
-                Topic::Shard(name) => ("SUNSUBSCRIBE", name),
+    async fn follow(&mut self, changes: Vec<(Topic, bool)>) -> Result<(), RedisError> {
+        let subscribed = &mut self.subscribed;
+        let commands = changes.into_iter().filter_map(|(topic, is_wanted)| {
+            let has_changed = if is_wanted {
+                subscribed.insert(topic.clone())
+            } else {
+                subscribed.remove(&topic)
+            };
+            has_changed.then_some(match (topic, is_wanted) {
+                (Topic::Pattern(name), true) => ("PSUBSCRIBE", name),
+                (Topic::Pattern(name), false) => ("PUNSUBSCRIBE", name),
+                (Topic::Channel(name), true) => ("SUBSCRIBE", name),
+                (Topic::Channel(name), false) => ("UNSUBSCRIBE", name),
+                (Topic::Shard(name), true) => ("SSUBSCRIBE", name),
+                (Topic::Shard(name), false) => ("SUNSUBSCRIBE", name),
             })
-            .chain(more.into_iter().map(|topic| match topic {
-                Topic::Pattern(name) => ("PSUBSCRIBE", name),
-                Topic::Channel(name) => ("SUBSCRIBE", name),
-                Topic::Shard(name) => ("SSUBSCRIBE", name),
-            }));
+        });
         let commands: Vec<_> = commands.collect();
         for batch in commands.chunks(BATCH) {
             let mut pipeline = redis::pipe();

@@ -224,7 +224,10 @@ impl Presence {
         if age >= millis(self.config.expiry) {
             return None;
         }
-        let standing = if age > millis(self.config.late) {
+        // A Redis whose clock is behind has taken over, and it has not written
+        // there.
+        let is_of_another_clock = at > now + CLOCK_SLACK_MILLIS;
+        let standing = if age > millis(self.config.late) || is_of_another_clock {
             Standing::Silent
         } else if is_whole == 0 {
             Standing::Filling
@@ -298,6 +301,8 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Clocks of Redis servers that are in order differ by less.
+const CLOCK_SLACK_MILLIS: u64 = 1000;
 /// In the place of a user who has no socket.
 const GONE: &[u8] = b"";
 

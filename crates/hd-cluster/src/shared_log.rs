@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use hd_replay::{Acknowledged, Offset};
+use hd_replay::{Acknowledged, LogId, Offset, Place};
 use redis::{ErrorKind, RedisError, ScriptInvocation};
 
 use crate::connection::{Commands, backoff};
@@ -149,8 +149,8 @@ impl SharedLog {
     ///
     /// A process calls it for one record after the other, in the order in which
     /// it observes them, and soon: who comes a minute after the others appends
-    /// the record again. For an observer that has just begun, a record that is
-    /// the same as one of the last two seconds is taken to be that one.
+    /// the record again. An observer counts from what was appended before it
+    /// began.
     ///
     /// # Errors
     ///
@@ -179,8 +179,7 @@ impl SharedLog {
             .arg(&observer.name)
             .arg(observer.reports.fetch_add(1, Ordering::Relaxed))
             .arg(observer.began)
-            .arg(millis(OBSERVATION_TTL))
-            .arg(millis(OBSERVATION_SPREAD));
+            .arg(millis(OBSERVATION_TTL));
         self.invoke(&append).await
     }
 
@@ -216,7 +215,7 @@ impl SharedLog {
             let error = match commands.get(config).await {
                 Ok((mut connection, generation)) => {
                     match command.invoke_async(&mut connection).await {
-                        Ok((is_new, offset)) => return self.appended(is_new, offset),
+                        Ok(answer) => return self.appended(answer),
                         Err(error) if is_of_connection(&error) => {
                             commands.discard(generation).await;
                             error
@@ -232,7 +231,10 @@ impl SharedLog {
         }
     }
 
-    fn appended(&self, is_new: bool, offset: String) -> Result<Appended, AppendError> {
+    fn appended(
+        &self,
+        (is_new, offset, log): (bool, String, u64),
+    ) -> Result<Appended, AppendError> {
         let offset: Offset = offset.parse().map_err(|_| {
             let what = "the answer is no id of a stream";
             AppendError::Refused(RedisError::from((ErrorKind::UnexpectedReturnType, what)))
@@ -240,7 +242,8 @@ impl SharedLog {
         if !is_new {
             return Ok(Appended::Repeated(offset));
         }
-        self.acknowledged().insert(offset);
+        let log = LogId(log);
+        self.acknowledged().insert(Place { log, offset });
         Ok(Appended::New(offset))
     }
 }
@@ -273,5 +276,3 @@ const RANDOM_BITS: u32 = 20;
 /// How long it is remembered who has observed a record: a process that was
 /// stopped for less than that does not append it again.
 const OBSERVATION_TTL: Duration = Duration::from_secs(60);
-/// Within this time of the first report, the others' are expected.
-const OBSERVATION_SPREAD: Duration = Duration::from_secs(2);

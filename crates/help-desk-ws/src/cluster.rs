@@ -321,6 +321,11 @@ impl Cluster {
         let args = OutgoingArgs::with_attachments(&values, &attachments);
         let name = EventName::new(&event.event).ok()?;
         if event.volatile {
+            if !self.is_following() {
+                // It is late: what was appended while this process was cut off,
+                // or had not begun, is being read.
+                return Some(Delivery::Over(0));
+            }
             let sockets = self.notifications.emit_volatile(&audience, name, args);
             return Some(Delivery::Over(sockets));
         }

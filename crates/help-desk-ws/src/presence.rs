@@ -245,7 +245,8 @@ impl Presence {
             // What is not understood is of a version to come.
             by_node.push((node.name, told.and_then(Result::ok).unwrap_or_default()));
         }
-        let mut count = by_node.iter().map(|(_, sockets)| sockets.count).sum();
+        let counts = by_node.iter().map(|(_, sockets)| sockets.count);
+        let mut count = counts.fold(0, usize::saturating_add);
         let of_node = |(node, sockets): (String, UserSockets)| {
             let sockets = sockets.sockets.into_iter();
             sockets.map(move |socket| (node.clone(), socket))
@@ -258,7 +259,7 @@ impl Presence {
         sockets.sort_by_key(|(_, socket)| Reverse(socket.since));
         let mut ids = HashSet::new();
         sockets.retain(|(_, socket)| ids.insert(socket.id.clone()));
-        count -= listed - sockets.len();
+        count = count.saturating_sub(listed - sockets.len());
         UserPresence {
             user_id: user,
             connected: count > 0,
@@ -285,8 +286,8 @@ impl Presence {
             users: node.users,
         }));
         Totals {
-            sockets: nodes.iter().map(|node| node.sockets).sum(),
-            users: nodes.iter().map(|node| node.users).sum(),
+            sockets: sum(nodes.iter().map(|node| node.sockets)),
+            users: sum(nodes.iter().map(|node| node.users)),
             nodes,
             completeness,
         }
@@ -360,6 +361,11 @@ fn judge(said: Result<Said, PresenceError>) -> (Vec<Node>, Completeness) {
         || !completeness.silent.is_empty()
         || !completeness.filling.is_empty();
     (nodes, completeness)
+}
+
+/// What others wrote may be anything.
+fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
 }
 
 /// The name of this process when it was given none: that of the host, and

@@ -42,7 +42,10 @@ impl Listener {
 
     /// Publishes until it is heard: a subscription takes a moment.
     async fn publish_until_heard(&mut self, publish: Publish, channel: &str) -> Heard {
-        while say(&self.channels, publish, channel, b"again").await == 0 {}
+        say_until(&self.channels, publish, channel, b"again", |heard| {
+            heard > 0
+        })
+        .await;
         self.next().await
     }
 }
@@ -56,6 +59,19 @@ impl Drop for Listener {
 async fn say(channels: &PubSub, publish: Publish, channel: &str, payload: &[u8]) -> u64 {
     let saying = channels.publish(publish, channel, payload);
     saying.await.expect("Redis is there")
+}
+
+/// Says it again until as many hear it as are to.
+async fn say_until(
+    channels: &PubSub,
+    publish: Publish,
+    channel: &str,
+    payload: &[u8],
+    is_heard: impl Fn(u64) -> bool,
+) {
+    let saying = async { while !is_heard(say(channels, publish, channel, payload).await) {} };
+    let said = tokio::time::timeout(PATIENCE, saying).await;
+    said.expect("subscribed, or not any more");
 }
 
 fn message(publish: Publish, channel: &str, payload: &[u8]) -> Heard {
@@ -107,7 +123,14 @@ async fn a_channel_counts_its_listeners_and_a_pattern_does_not() {
     let heard = message(Publish::Classic, "requests", b"1");
     assert_eq!(listener.next().await, heard);
     listener.channels.unsubscribe([&channel]);
-    while say(&listener.channels, Publish::Classic, "requests", b"2").await > 0 {}
+    say_until(
+        &listener.channels,
+        Publish::Classic,
+        "requests",
+        b"2",
+        |heard| heard == 0,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -124,7 +147,14 @@ async fn topics_come_and_go() {
         .await;
     assert_eq!(heard, message(Publish::Sharded, "room_2499", b"again"));
     listener.channels.unsubscribe(&rooms[1..]);
-    while say(&listener.channels, Publish::Sharded, "room_2499", b"x").await > 0 {}
+    say_until(
+        &listener.channels,
+        Publish::Sharded,
+        "room_2499",
+        b"x",
+        |heard| heard == 0,
+    )
+    .await;
     assert_eq!(
         say(&listener.channels, Publish::Sharded, "room_0", b"x").await,
         1

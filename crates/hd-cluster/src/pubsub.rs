@@ -47,9 +47,12 @@ pub enum Heard {
         /// What was published.
         payload: Vec<u8>,
     },
-    /// Everything that was asked for before is listened to. What was published
-    /// until now may have been missed.
-    Listening,
+    /// Everything that was asked for before is listened to.
+    Listening {
+        /// What was published until then may have been missed: a time by the
+        /// clock of Redis, in milliseconds since 1970.
+        since: u64,
+    },
     /// This Redis knows no shards, or it is a Redis Cluster: that has them at
     /// several servers, and here it is spoken to one.
     NoShards,
@@ -221,6 +224,11 @@ impl PubSub {
     where
         F: Future<Output = ()>,
     {
+        // Before anything can be heard.
+        let since = match time(connection.clone()).await {
+            Ok(since) => since,
+            Err(error) => return error,
+        };
         let mut subscriber = Subscriber {
             connection,
             subscribed: HashSet::new(),
@@ -240,7 +248,7 @@ impl PubSub {
             }
             if let Some(begun) = begun.take() {
                 begun();
-                take(Heard::Listening).await;
+                take(Heard::Listening { since }).await;
             }
             loop {
                 tokio::select! {
@@ -333,6 +341,11 @@ impl Subscriber {
         }
         Ok(())
     }
+}
+
+async fn time(mut connection: MultiplexedConnection) -> Result<u64, RedisError> {
+    let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut connection).await?;
+    Ok(seconds * 1000 + micros / 1000)
 }
 
 /// Takes what Redis pushes, as long as there is room.

@@ -8,7 +8,7 @@ use redis::{ErrorKind, RedisError, ScriptInvocation};
 use crate::connection::{Commands, backoff};
 use crate::error::is_of_connection;
 use crate::scripts::Scripts;
-use crate::{AppendError, ClusterConfig, OpenError};
+use crate::{AppendError, ClusterConfig};
 
 /// A log in Redis. A clone is the same log.
 #[derive(Clone, Debug)]
@@ -110,37 +110,6 @@ impl SharedLog {
             .arg(record)
             .arg(millis(id_ttl));
         self.invoke(&append).await
-    }
-
-    /// Who observes from now on. Who has missed something is to be another
-    /// observer from then on.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError::Unavailable`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Safe to cancel.
-    pub async fn observer(&self) -> Result<Observer, OpenError> {
-        let Inner {
-            config, commands, ..
-        } = &*self.0;
-        let unavailable = |error| OpenError::Unavailable(Some(error));
-        let (mut connection, generation) = commands.get(config).await.map_err(unavailable)?;
-        let asking = redis::cmd("TIME").query_async(&mut connection).await;
-        let (seconds, micros): (u64, u64) = match asking {
-            Ok(time) => time,
-            Err(error) => {
-                commands.discard(generation).await;
-                return Err(unavailable(error));
-            }
-        };
-        Ok(Observer {
-            name: format!("{:016x}", random()),
-            began: seconds * 1000 + micros / 1000,
-            reports: AtomicU64::new(0),
-        })
     }
 
     /// Appends a record that every process observes at some other place, and
@@ -245,6 +214,20 @@ impl SharedLog {
         let log = LogId(log);
         self.acknowledged().insert(Place { log, offset });
         Ok(Appended::New(offset))
+    }
+}
+
+impl Observer {
+    /// Who observes from a time on, by the clock of Redis in milliseconds since
+    /// 1970: [`Heard::Listening`](crate::Heard::Listening) has it. Who has
+    /// missed something is another observer from then on.
+    #[must_use]
+    pub fn since(began: u64) -> Self {
+        Self {
+            name: format!("{:016x}", random()),
+            began,
+            reports: AtomicU64::new(0),
+        }
     }
 }
 

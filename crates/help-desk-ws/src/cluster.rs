@@ -145,15 +145,6 @@ impl Cluster {
         Ok(appended)
     }
 
-    /// Who observes from now on; see [`SharedLog::observer`].
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError`].
-    pub(crate) async fn observer(&self) -> Result<Observer, OpenError> {
-        self.log.observer().await
-    }
-
     /// Appends an event that every process has heard of one of Node's servers.
     /// Returns its place.
     ///

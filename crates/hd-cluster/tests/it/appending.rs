@@ -154,7 +154,7 @@ async fn what_every_process_observes_is_in_the_log_once() {
     let observed = [&b"same"[..], b"same", b"other", b"same"];
     let mut pairs = Vec::new();
     for log in &logs {
-        pairs.push((log.clone(), log.observer().await.unwrap()));
+        pairs.push((log.clone(), Observer::since(redis.millis())));
     }
     let tasks = pairs.into_iter().map(|(log, observer)| {
         tokio::spawn(async move {
@@ -184,8 +184,8 @@ async fn what_every_process_observes_is_in_the_log_once() {
 async fn who_lags_behind_appends_nothing_again() {
     let redis = RedisServer::start();
     let log = redis.log();
-    let quick = log.observer().await.unwrap();
-    let slow = log.observer().await.unwrap();
+    let quick = Observer::since(redis.millis());
+    let slow = Observer::since(redis.millis());
     for _ in 0..3 {
         assert!(observe(&log, &quick).await);
     }
@@ -199,12 +199,12 @@ async fn who_lags_behind_appends_nothing_again() {
 async fn who_begins_to_observe_counts_from_there() {
     let redis = RedisServer::start();
     let log = redis.log();
-    let old = log.observer().await.unwrap();
+    let old = Observer::since(redis.millis());
     for _ in 0..3 {
         assert!(observe(&log, &old).await);
     }
     wait_for_the_next_millisecond(&redis);
-    let new = log.observer().await.unwrap();
+    let new = Observer::since(redis.millis());
     // It has not seen those, and comes first with the next one.
     assert!(observe(&log, &new).await);
     assert!(!observe(&log, &old).await);
@@ -217,7 +217,7 @@ async fn who_begins_to_observe_counts_from_there() {
     }
     // One that had begun before these, and reports only now, has seen the same.
     wait_for_the_next_millisecond(&redis);
-    let silent = log.observer().await.unwrap();
+    let silent = Observer::since(redis.millis());
     for _ in 0..2 {
         assert!(observe(&log, &old).await);
     }
@@ -229,14 +229,8 @@ async fn who_begins_to_observe_counts_from_there() {
 }
 
 fn wait_for_the_next_millisecond(redis: &RedisServer) {
-    let millis = || {
-        let time = redis.command(&["TIME"]);
-        let (seconds, micros) = time.trim().split_once('\n').expect("two numbers");
-        let number = |text: &str| -> u64 { text.trim().parse().expect("a number") };
-        number(seconds) * 1000 + number(micros) / 1000
-    };
-    let now = millis();
-    while millis() == now {}
+    let now = redis.millis();
+    while redis.millis() == now {}
 }
 
 /// Whether the one record of these tests is appended.

@@ -64,6 +64,14 @@ impl RedisServer {
         }
     }
 
+    /// By its clock.
+    pub(crate) fn millis(&self) -> u64 {
+        let time = self.command(&["TIME"]);
+        let (seconds, micros) = time.trim().split_once('\n').expect("two numbers");
+        let number = |text: &str| -> u64 { text.trim().parse().expect("a number") };
+        number(seconds) * 1000 + number(micros) / 1000
+    }
+
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }

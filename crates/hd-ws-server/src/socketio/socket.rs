@@ -12,7 +12,7 @@ use socketio_proto::{EventName, OutgoingArgs, encode};
 
 use super::SocketIo;
 use super::acks::{AckError, MAX_ACK_TIMEOUT, PendingAck};
-use super::emission::{Emission, without_offset};
+use super::emission::Emission;
 use super::membership::own_room;
 use super::namespace::Namespace;
 use super::recovery::RecoveryOutcome;
@@ -189,7 +189,6 @@ impl Socket {
             Ok(asked) => asked,
             Err(error) => return PendingAck::failed(error),
         };
-        let args = without_offset(self.namespace(), args);
         let event = encode::event(self.namespace().name(), Some(id), name, args);
         if self.send(event.packets()).is_none() {
             return PendingAck::failed(AckError::Disconnected);

@@ -97,8 +97,8 @@ impl Listener {
                 publish,
                 payload,
             } => self.message(&channel, publish, &payload).await,
-            Heard::Listening => {
-                self.observe_anew().await;
+            Heard::Listening { since } => {
+                self.observer = Some(Observer::since(since));
                 self.has_begun.notify_one();
                 PeersHeard.emit();
             }
@@ -107,7 +107,6 @@ impl Listener {
                 ShardsMissing.emit();
             }
             Heard::Dropped(messages) => {
-                self.observe_anew().await;
                 PeerMessagesDropped { messages }.emit(&self.peers.counters);
             }
             Heard::CutOff => {
@@ -116,17 +115,6 @@ impl Listener {
                 PeersCutOff.emit();
             }
         }
-    }
-
-    /// Something may have been missed, that others have heard.
-    async fn observe_anew(&mut self) {
-        self.observer = loop {
-            match self.cluster.observer().await {
-                Ok(observer) => break Some(observer),
-                Err(error) => tracing::debug!(%error, "no observer yet"),
-            }
-            tokio::time::sleep(OBSERVER_PAUSE).await;
-        };
     }
 
     async fn message(&mut self, channel: &str, publish: Publish, payload: &[u8]) {
@@ -285,7 +273,6 @@ const MAX_ASKING: usize = 64;
 const ROOM_IN_QUEUE: usize = 4 * 1024;
 /// From one line about refused messages to the next.
 const REFUSAL_LOG_PAUSE: Duration = Duration::from_secs(10);
-const OBSERVER_PAUSE: Duration = Duration::from_millis(100);
 /// From one set of subscriptions to the next.
 const ROOMS_PAUSE: Duration = Duration::from_millis(10);
 /// How long a start waits for the channels.

@@ -44,6 +44,7 @@ const LAYERS: [(&[&str], &[&str]); 3] = [
         &[
             "engineio-proto",
             "socketio-proto",
+            "socketio-adapter-proto",
             "hd-auth",
             "hd-events",
             "hd-replay",

@@ -29,10 +29,13 @@ fn because(error: &Option<RedisError>) -> String {
         .map_or_else(String::new, |error| format!(": {error}"))
 }
 
-/// Whether the server does not know a command.
-pub(crate) fn is_unknown_command(error: &RedisError) -> bool {
+/// Whether the server has no shards, or, in a Redis Cluster, not this one.
+pub(crate) fn is_without_shard(error: &RedisError) -> bool {
     // A pipeline's error has those of its commands in its text only.
-    error.to_string().contains("unknown command")
+    let text = error.to_string();
+    ["unknown command", "MOVED", "Moved"]
+        .iter()
+        .any(|sign| text.contains(sign))
 }
 
 /// Whether another connection may do what this one could not: it broke, or its

@@ -35,7 +35,7 @@ mod shared_log;
 
 pub use config::ClusterConfig;
 pub use error::{AppendError, OpenError};
-pub use presence::{Node, Presence, PresenceConfig, PresenceError, Standing};
+pub use presence::{Node, Presence, PresenceConfig, PresenceError, Said, Standing};
 pub use pubsub::{Heard, PubSub, Publish, Topic};
 pub use reader::{Followed, Record, Snapshot};
 pub use redis_url::{InvalidUrl, RedisUrl};

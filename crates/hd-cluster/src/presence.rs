@@ -51,6 +51,16 @@ impl Default for PresenceConfig {
     }
 }
 
+/// What the other processes said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The other processes.
+    pub nodes: Vec<Node>,
+    /// Whether Redis was empty less than [`late`](PresenceConfig::late) ago:
+    /// some may not have noticed yet that they have to write everything again.
+    pub is_new: bool,
+}
+
 /// Another process, by what it said of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
@@ -159,7 +169,7 @@ impl Presence {
     /// # Cancel safety
     ///
     /// Safe to cancel.
-    pub async fn find(&self, user: u64) -> Result<Vec<Node>, PresenceError> {
+    pub async fn find(&self, user: u64) -> Result<Said, PresenceError> {
         self.read(&user.to_string()).await
     }
 
@@ -172,11 +182,11 @@ impl Presence {
     /// # Cancel safety
     ///
     /// Safe to cancel.
-    pub async fn nodes(&self) -> Result<Vec<Node>, PresenceError> {
+    pub async fn nodes(&self) -> Result<Said, PresenceError> {
         self.read("").await
     }
 
-    async fn read(&self, user: &str) -> Result<Vec<Node>, PresenceError> {
+    async fn read(&self, user: &str) -> Result<Said, PresenceError> {
         let mut invocation = self.read.prepare_invoke();
         invocation
             .key(self.nodes_key())
@@ -186,25 +196,38 @@ impl Presence {
             invocation.invoke_async(&mut connection).await
         };
         let (now, found): (u64, Vec<Vec<u8>>) = self.run(self.config.answer_timeout, read).await?;
-        let mut nodes: Vec<Node> = found
-            .chunks_exact(3)
-            .filter(|entry| entry[0] != self.id.as_bytes())
-            .filter_map(|entry| self.node(now, &entry[1], &entry[2]))
-            .collect();
+        let mut began = now;
+        let mut nodes = Vec::new();
+        for entry in found.chunks_exact(3) {
+            let [id, told, user] = entry else {
+                unreachable!("invariant: chunks of three");
+            };
+            if id == BEGAN {
+                began = number(told).unwrap_or(now);
+            } else if *id != self.id.as_bytes() {
+                nodes.extend(self.node(now, told, user));
+            }
+        }
         nodes.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(nodes)
+        Ok(Said {
+            nodes,
+            is_new: now.saturating_sub(began) < millis(self.config.late),
+        })
     }
 
     /// `None` for one that is gone, and for what is none of ours.
-    fn node(&self, now: u64, entry: &[u8], user: &[u8]) -> Option<Node> {
-        let mut words = std::str::from_utf8(entry).ok()?.split(' ');
-        let mut number = || -> Option<u64> { words.next()?.parse().ok() };
-        let (at, is_whole, sockets, users) = (number()?, number()?, number()?, number()?);
+    fn node(&self, now: u64, told: &[u8], user: &[u8]) -> Option<Node> {
+        let mut words = told.split(|byte| *byte == b' ');
+        let mut next = || number(words.next()?);
+        let (at, is_whole, sockets, users) = (next()?, next()?, next()?, next()?);
         let age = now.saturating_sub(at);
         if age >= millis(self.config.expiry) {
             return None;
         }
-        let standing = if age > millis(self.config.late) {
+        // A Redis whose clock is behind has taken over, and it has not written
+        // there.
+        let is_of_another_clock = at > now + CLOCK_SLACK_MILLIS;
+        let standing = if age > millis(self.config.late) || is_of_another_clock {
             Standing::Silent
         } else if is_whole == 0 {
             Standing::Filling
@@ -212,7 +235,7 @@ impl Presence {
             Standing::Current
         };
         Some(Node {
-            name: words.next()?.to_owned(),
+            name: String::from_utf8(words.next()?.to_vec()).ok()?,
             standing,
             sockets,
             users,
@@ -270,12 +293,21 @@ impl Presence {
     }
 }
 
+fn number(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Clocks of Redis servers that are in order differ by less.
+const CLOCK_SLACK_MILLIS: u64 = 1000;
 /// In the place of a user who has no socket.
 const GONE: &[u8] = b"";
+
+/// The field of the processes' hash that says since when Redis has known any.
+const BEGAN: &[u8] = b".";
 
 /// The field `.` of a process' hash is the number of its last write, by which a
 /// hash that is gone, or has lost its end, is noticed. The fields of those that
@@ -310,11 +342,12 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local users = redis.call('HLEN', sockets) - 1
 local entry = string.format('%.0f', now) .. ' ' .. is_whole .. ' ' .. count .. ' ' .. users .. ' ' .. name
+redis.call('HSETNX', nodes, '.', string.format('%.0f', now))
 redis.call('HSET', nodes, id, entry)
 local all = redis.call('HGETALL', nodes)
 for i = 1, #all, 2 do
     local at = tonumber(string.match(all[i + 1], '^%d+') or 0)
-    if now - at >= expiry then
+    if all[i] ~= '.' and now - at >= expiry then
         redis.call('HDEL', nodes, all[i])
     end
 end
@@ -322,7 +355,7 @@ redis.call('PEXPIRE', nodes, expiry)
 return 1
 ";
 
-/// The time, and for each process its name, its entry, and what it has of the
+/// The time, and for each process its id, its entry, and what it has of the
 /// user.
 const READ: &str = r"
 local time = redis.call('TIME')

@@ -11,7 +11,7 @@ use redis::{PushInfo, PushKind, RedisError, Value, from_redis_value};
 use tokio::sync::{Notify, mpsc};
 
 use crate::connection::{Commands, backoff, connect_for_pushes};
-use crate::error::{is_of_connection, is_unknown_command};
+use crate::error::{is_of_connection, is_without_shard};
 use crate::{AppendError, ClusterConfig};
 
 /// What is listened to.
@@ -19,6 +19,9 @@ use crate::{AppendError, ClusterConfig};
 pub enum Topic {
     /// Every channel whose name matches, as `PSUBSCRIBE` has it.
     Pattern(String),
+    /// A channel, as `SUBSCRIBE` has it: who asks Redis how many listen to it
+    /// (`PUBSUB NUMSUB`) finds these, and no patterns.
+    Channel(String),
     /// A channel of one shard, of `SSUBSCRIBE`: Redis 7, and Valkey.
     Shard(String),
 }
@@ -44,10 +47,14 @@ pub enum Heard {
         /// What was published.
         payload: Vec<u8>,
     },
-    /// Everything that was asked for before is listened to. What was published
-    /// until now may have been missed.
-    Listening,
-    /// This Redis knows no shards.
+    /// Everything that was asked for before is listened to.
+    Listening {
+        /// What was published until then may have been missed: a time by the
+        /// clock of Redis, in milliseconds since 1970.
+        since: u64,
+    },
+    /// This Redis knows no shards, or it is a Redis Cluster: that has them at
+    /// several servers, and here it is spoken to one.
     NoShards,
     /// So many messages came faster than they were taken, and were dropped.
     Dropped(u64),
@@ -63,8 +70,17 @@ pub struct PubSub(Arc<Inner>);
 struct Inner {
     config: ClusterConfig,
     commands: Commands,
-    wanted: Mutex<HashSet<Topic>>,
+    wanted: Mutex<Wanted>,
     changed: Notify,
+}
+
+/// What is to be listened to.
+#[derive(Debug, Default)]
+struct Wanted {
+    topics: HashSet<Topic>,
+    /// Those that were asked for, or given up, since it was last looked: many
+    /// may be there, of which few change at a time.
+    changed: HashSet<Topic>,
 }
 
 /// Messages that have come and wait to be taken.
@@ -97,7 +113,12 @@ impl PubSub {
     /// Listens to these too. Topics that are asked for at the same time are
     /// subscribed to together.
     pub fn subscribe(&self, topics: impl IntoIterator<Item = Topic>) {
-        self.wanted().extend(topics);
+        let mut wanted = self.wanted();
+        for topic in topics {
+            wanted.changed.insert(topic.clone());
+            wanted.topics.insert(topic);
+        }
+        drop(wanted);
         self.0.changed.notify_one();
     }
 
@@ -105,7 +126,8 @@ impl PubSub {
     pub fn unsubscribe<'a>(&self, topics: impl IntoIterator<Item = &'a Topic>) {
         let mut wanted = self.wanted();
         for topic in topics {
-            wanted.remove(topic);
+            wanted.topics.remove(topic);
+            wanted.changed.insert(topic.clone());
         }
         drop(wanted);
         self.0.changed.notify_one();
@@ -171,14 +193,18 @@ impl PubSub {
             let accept = accept(sender, Arc::clone(&waiting));
             let error = match connect_for_pushes(&self.0.config, accept).await {
                 Ok(connection) => {
-                    attempt = 0;
-                    self.listen_on(connection, messages, &waiting, &mut take)
+                    let begun = || attempt = 0;
+                    self.listen_on(connection, messages, &waiting, &mut take, begun)
                         .await
                 }
                 Err(error) => error,
             };
             if attempt == 0 {
-                tracing::debug!(%error, "the channels of Redis are cut off; trying again");
+                if is_of_connection(&error) {
+                    tracing::debug!(%error, "the channels of Redis are cut off; trying again");
+                } else {
+                    tracing::warn!(%error, "Redis refuses its channels; trying again");
+                }
                 take(Heard::CutOff).await;
             }
             tokio::time::sleep(backoff(attempt, max_backoff)).await;
@@ -193,29 +219,36 @@ impl PubSub {
         mut messages: mpsc::Receiver<Heard>,
         waiting: &Waiting,
         take: &mut impl FnMut(Heard) -> F,
+        begun: impl FnOnce(),
     ) -> RedisError
     where
         F: Future<Output = ()>,
     {
+        // Before anything can be heard.
+        let since = match time(connection.clone()).await {
+            Ok(since) => since,
+            Err(error) => return error,
+        };
         let mut subscriber = Subscriber {
             connection,
             subscribed: HashSet::new(),
             has_shards: true,
         };
         let mut pings = tokio::time::interval(PING_INTERVAL);
-        let mut has_begun = false;
+        let mut begun = Some(begun);
+        self.begin_anew();
         loop {
-            let wanted = self.wanted().clone();
+            let changes = self.take_changes();
             let had_shards = subscriber.has_shards;
-            if let Err(error) = subscriber.bring_to(wanted).await {
+            if let Err(error) = subscriber.follow(changes).await {
                 return error;
             }
             if had_shards && !subscriber.has_shards {
                 take(Heard::NoShards).await;
             }
-            if !has_begun {
-                has_begun = true;
-                take(Heard::Listening).await;
+            if let Some(begun) = begun.take() {
+                begun();
+                take(Heard::Listening { since }).await;
             }
             loop {
                 tokio::select! {
@@ -245,31 +278,50 @@ impl PubSub {
         }
     }
 
-    fn wanted(&self) -> MutexGuard<'_, HashSet<Topic>> {
+    /// On a connection that is subscribed to nothing yet.
+    fn begin_anew(&self) {
+        let mut wanted = self.wanted();
+        wanted.changed = wanted.topics.clone();
+    }
+
+    /// Topics, and whether they are to be listened to.
+    fn take_changes(&self) -> Vec<(Topic, bool)> {
+        let Wanted { topics, changed } = &mut *self.wanted();
+        let with_verdict = |topic: Topic| {
+            let is_wanted = topics.contains(&topic);
+            (topic, is_wanted)
+        };
+        changed.drain().map(with_verdict).collect()
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, Wanted> {
         self.0.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Subscriber {
     /// Subscribes to what is missing, and to nothing else, in batches.
-    async fn bring_to(&mut self, wanted: HashSet<Topic>) -> Result<(), RedisError> {
-        let more: Vec<Topic> = wanted.difference(&self.subscribed).cloned().collect();
-        let fewer: Vec<Topic> = self.subscribed.difference(&wanted).cloned().collect();
-        self.subscribed = wanted;
-        let commands = fewer
-            .into_iter()
-            .map(|topic| match topic {
-                Topic::Pattern(name) => ("PUNSUBSCRIBE", name),
-                Topic::Shard(name) => ("SUNSUBSCRIBE", name),
+    async fn follow(&mut self, changes: Vec<(Topic, bool)>) -> Result<(), RedisError> {
+        let subscribed = &mut self.subscribed;
+        let commands = changes.into_iter().filter_map(|(topic, is_wanted)| {
+            let has_changed = if is_wanted {
+                subscribed.insert(topic.clone())
+            } else {
+                subscribed.remove(&topic)
+            };
+            has_changed.then_some(match (topic, is_wanted) {
+                (Topic::Pattern(name), true) => ("PSUBSCRIBE", name),
+                (Topic::Pattern(name), false) => ("PUNSUBSCRIBE", name),
+                (Topic::Channel(name), true) => ("SUBSCRIBE", name),
+                (Topic::Channel(name), false) => ("UNSUBSCRIBE", name),
+                (Topic::Shard(name), true) => ("SSUBSCRIBE", name),
+                (Topic::Shard(name), false) => ("SUNSUBSCRIBE", name),
             })
-            .chain(more.into_iter().map(|topic| match topic {
-                Topic::Pattern(name) => ("PSUBSCRIBE", name),
-                Topic::Shard(name) => ("SSUBSCRIBE", name),
-            }));
+        });
         let commands: Vec<_> = commands.collect();
         for batch in commands.chunks(BATCH) {
             let mut pipeline = redis::pipe();
-            let is_of_shards = |command: &str| command.starts_with('S');
+            let is_of_shards = |command: &str| ["SSUBSCRIBE", "SUNSUBSCRIBE"].contains(&command);
             for (command, name) in batch {
                 if self.has_shards || !is_of_shards(command) {
                     // One name each: each has one answer then.
@@ -281,7 +333,7 @@ impl Subscriber {
             }
             match pipeline.exec_async(&mut self.connection).await {
                 Ok(()) => {}
-                Err(error) if self.has_shards && is_unknown_command(&error) => {
+                Err(error) if self.has_shards && is_without_shard(&error) => {
                     self.has_shards = false;
                 }
                 Err(error) => return Err(error),
@@ -289,6 +341,11 @@ impl Subscriber {
         }
         Ok(())
     }
+}
+
+async fn time(mut connection: MultiplexedConnection) -> Result<u64, RedisError> {
+    let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut connection).await?;
+    Ok(seconds * 1000 + micros / 1000)
 }
 
 /// Takes what Redis pushes, as long as there is room.
@@ -319,7 +376,8 @@ fn accept(
 /// `None` for what is no message, and for one on a channel without a name in
 /// UTF-8.
 fn message(push: PushInfo) -> Option<(String, Publish, Vec<u8>)> {
-    let publish = if push.kind == PushKind::PMessage {
+    let is_classic = [PushKind::Message, PushKind::PMessage].contains(&push.kind);
+    let publish = if is_classic {
         Publish::Classic
     } else if push.kind == PushKind::SMessage {
         Publish::Sharded

@@ -81,29 +81,32 @@ impl SharedLog {
         connection: &mut MultiplexedConnection,
     ) -> Result<Snapshot, RedisError> {
         self.begin(connection).await?;
-        let mut page = self.page(connection, None).await?;
-        let first = page.first().ok_or((ErrorKind::Io, "the log has gone"))?;
-        let mut began = first.begins_after();
-        let mut chain = Chain::at(began);
-        let mut records = Vec::new();
-        while let Some(last) = page.last() {
-            let after = last.offset;
+        let mut read: Option<(Snapshot, Chain)> = None;
+        let mut after = None;
+        loop {
+            let page = self.page(connection, after).await?;
+            let Some(last) = page.last() else {
+                break;
+            };
+            after = Some(last.offset);
             for entry in page {
-                let acknowledged = &mut Acknowledged::default();
-                let step = chain.handle_entry(entry.offset, entry.link, acknowledged);
-                if let ChainStep::Began(place) = step {
-                    began = place;
-                    records.clear();
+                let step = read.as_mut().map(|(_, chain)| {
+                    let acknowledged = &mut Acknowledged::default();
+                    chain.handle_entry(entry.offset, entry.link, acknowledged)
+                });
+                match (&mut read, step) {
+                    (Some((snapshot, _)), Some(ChainStep::Next)) => {
+                        snapshot.records.extend(entry.into_record());
+                    }
+                    // Whatever was before is not followed by this one.
+                    _ => read = Some(entry.begin()),
                 }
-                records.extend(entry.into_record());
             }
-            page = self.page(connection, Some(after)).await?;
         }
-        records.retain(|record| record.offset > began.offset);
+        let (snapshot, chain) = read.ok_or((ErrorKind::Io, "the log has gone"))?;
         Ok(Snapshot {
-            began,
-            records,
             end: chain.place(),
+            ..snapshot
         })
     }
 
@@ -120,26 +123,26 @@ impl SharedLog {
     {
         let config = &self.0.config;
         let mut chain = Chain::at(from);
-        let mut attempt = 0;
+        // Attempts since it was cut off.
+        let mut attempts: Option<u32> = None;
         loop {
             let error = match connect(config, config.read_wait + config.command_timeout).await {
                 Ok(connection) => {
-                    let was_cut_off = attempt > 0;
-                    attempt = 0;
                     let Err(error) = self
-                        .follow_on(connection, &mut chain, was_cut_off, &mut take)
+                        .follow_on(connection, &mut chain, &mut attempts, &mut take)
                         .await;
                     error
                 }
                 Err(error) => error,
             };
             self.0.is_followed.store(false, Ordering::Relaxed);
-            if attempt == 0 {
-                tracing::debug!(%error, "Redis does not answer; trying again");
+            tracing::debug!(%error, "the log cannot be read; trying again");
+            if attempts.is_none() {
                 take(Followed::CutOff).await;
             }
+            let attempt = attempts.map_or(0, |attempt| attempt.saturating_add(1));
+            attempts = Some(attempt);
             tokio::time::sleep(backoff(attempt, config.max_backoff)).await;
-            attempt += 1;
         }
     }
 
@@ -148,7 +151,7 @@ impl SharedLog {
         &self,
         mut connection: MultiplexedConnection,
         chain: &mut Chain,
-        mut was_cut_off: bool,
+        attempts: &mut Option<u32>,
         take: &mut impl FnMut(Followed) -> F,
     ) -> Result<std::convert::Infallible, RedisError>
     where
@@ -157,7 +160,7 @@ impl SharedLog {
         let config = &self.0.config;
         self.begin(&mut connection).await?;
         // Before the end is asked for: what is acknowledged meanwhile is after it.
-        let acknowledged = self.acknowledged().latest();
+        let acknowledged = self.acknowledged().latest(chain.place().log);
         let end = self.end(&mut connection).await?;
         chain.handle_end(end, acknowledged);
         self.set_followed(chain, chain.place().offset == end);
@@ -168,14 +171,13 @@ impl SharedLog {
         let key = [config.log_key()];
         loop {
             if let Some(log) = chain.forked() {
-                self.fork(&mut connection, log).await?;
+                chain.handle_fork(self.fork(&mut connection, log).await?);
             }
-            let acknowledged = self.acknowledged().latest();
+            let acknowledged = self.acknowledged().latest(chain.place().log);
             let after = [chain.place().offset.to_string()];
             let reading = connection.xread_options(&key, &after, &options);
             let reply: Option<StreamReadReply> = reading.await?;
-            if was_cut_off {
-                was_cut_off = false;
+            if attempts.take().is_some() {
                 take(Followed::Back).await;
             }
             let streams = reply.into_iter().flat_map(|reply| reply.keys);
@@ -236,12 +238,12 @@ impl SharedLog {
     }
 
     /// Begins another log instead of one that has lost something, once for all
-    /// processes that notice.
+    /// processes that notice. Returns the one that is appended to then.
     async fn fork(
         &self,
         connection: &mut MultiplexedConnection,
         log: LogId,
-    ) -> Result<(), RedisError> {
+    ) -> Result<LogId, RedisError> {
         let Self(inner) = self;
         let mut fork = inner.scripts.fork.prepare_invoke();
         fork.key(inner.config.log_key())
@@ -249,7 +251,7 @@ impl SharedLog {
             .arg(fresh_log_id().max(log.0.saturating_add(1)))
             .arg(leap())
             .arg(log.0);
-        fork.invoke_async(connection).await
+        Ok(LogId(fork.invoke_async(connection).await?))
     }
 
     /// The last offset of the stream.
@@ -281,14 +283,26 @@ impl SharedLog {
 }
 
 impl Entry {
-    /// Where the log begins, if this is the first entry that is left.
-    fn begins_after(&self) -> Place {
-        let unlinked = Place {
-            log: NO_LOG,
+    /// A log of which this is the first entry that is left.
+    fn begin(self) -> (Snapshot, Chain) {
+        let place = Place {
+            log: self.link.map_or(NO_LOG, |link| link.log),
             offset: self.offset,
         };
-        self.link
-            .map_or(unlinked, |link| link.begins_after(self.offset))
+        let began = self
+            .link
+            .map_or(place, |link| link.begins_after(self.offset));
+        let snapshot = Snapshot {
+            began,
+            // One without a link may follow any.
+            records: self
+                .link
+                .and_then(|_| self.into_record())
+                .into_iter()
+                .collect(),
+            end: place,
+        };
+        (snapshot, Chain::at(place))
     }
 
     fn into_record(self) -> Option<Record> {

@@ -6,6 +6,7 @@ use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo as _, RedisError,
     Value, from_redis_value_ref,
 };
+use tokio::task::JoinSet;
 
 /// Where a Redis is. It may hold a password, and does not show.
 ///
@@ -58,41 +59,49 @@ impl RedisUrl {
                 master,
                 around: (before, after),
             } => {
-                let what = "no Sentinel knows the master";
-                let mut result = Err(RedisError::from((ErrorKind::Io, what)));
-                for sentinel in sentinels {
-                    match ask_sentinel(sentinel, master, timeouts).await {
-                        Ok(Some((host, port))) => {
-                            return Client::open(url(before, &host, port) + after);
-                        }
-                        Ok(None) => {}
-                        Err(error) => result = Err(error),
-                    }
-                }
-                result
+                let asking = sentinels.iter().map(|sentinel| {
+                    let (sentinel, master) = (sentinel.clone(), master.clone());
+                    let timeouts = timeouts.clone();
+                    async move { ask_sentinel(&sentinel, &master, &timeouts).await }
+                });
+                let (host, port) = first(asking, "no Sentinel knows the master").await?;
+                Client::open(url(before, &host, port) + after)
             }
             Place::Cluster { seeds, before } => {
-                let what = "no node of the cluster knows who has the slot";
-                let mut result = Err(RedisError::from((ErrorKind::Io, what)));
-                // One that has an old view of the cluster is not always the first.
-                let (later, first) = seeds.split_at(random_below(seeds.len()));
-                for (host, seed) in first.iter().chain(later) {
-                    match ask_node(seed, key, timeouts).await {
-                        Ok(Some((announced, port))) => {
-                            return Client::open(url(
-                                before,
-                                announced.as_ref().unwrap_or(host),
-                                port,
-                            ));
-                        }
-                        Ok(None) => {}
-                        Err(error) => result = Err(error),
+                let asking = seeds.iter().map(|(host, seed)| {
+                    let (host, seed, key) = (host.clone(), seed.clone(), key.to_owned());
+                    let timeouts = timeouts.clone();
+                    async move {
+                        let master = ask_node(&seed, &key, &timeouts).await?;
+                        Ok(master.map(|(announced, port)| (announced.unwrap_or(host), port)))
                     }
-                }
-                result
+                });
+                let what = "no node of the cluster knows who has the slot";
+                let (host, port) = first(asking, what).await?;
+                Client::open(url(before, &host, port))
             }
         }
     }
+}
+
+/// The first answer of all who are asked at once: one that is silent takes none
+/// of the time that the others have.
+async fn first<T: Send + 'static>(
+    asking: impl Iterator<Item = impl Future<Output = Result<Option<T>, RedisError>> + Send + 'static>,
+    nobody: &'static str,
+) -> Result<T, RedisError> {
+    let mut asked: JoinSet<_> = asking.collect();
+    let mut result = Err(RedisError::from((ErrorKind::Io, nobody)));
+    while let Some(answer) = asked.join_next().await {
+        match answer {
+            Ok(Ok(Some(found))) => return Ok(found),
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => result = Err(error),
+            // The runtime is about to end.
+            Err(_) => {}
+        }
+    }
+    result
 }
 
 async fn ask_sentinel(
@@ -157,12 +166,6 @@ fn url(before: &str, host: &str, port: u16) -> String {
     } else {
         format!("{before}{host}:{port}")
     }
-}
-
-fn random_below(end: usize) -> usize {
-    let mut random = [0];
-    getrandom::fill(&mut random).expect("invariant: the operating system gives random bytes");
-    usize::from(random[0]) % end
 }
 
 impl FromStr for RedisUrl {

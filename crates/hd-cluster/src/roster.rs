@@ -50,9 +50,11 @@ enum State {
 /// Times and bounds of a [`Roster`].
 #[derive(Clone, Copy, Debug)]
 pub struct RosterConfig {
-    /// From one round of writes to the next, and from one attempt to the next.
-    /// 250 ms: a storm of connections is a few writes a second.
+    /// From one round of writes to the next. 250 ms: a storm of connections is
+    /// a few writes a second.
     pub pause: Duration,
+    /// From one attempt to the next. 1 s, as for the log.
+    pub retry: Duration,
     /// From one sign of life to the next. 3 s.
     pub heartbeat: Duration,
     /// Most users of one write. 1,000, a millisecond of Redis' time.
@@ -63,6 +65,7 @@ impl Default for RosterConfig {
     fn default() -> Self {
         Self {
             pause: Duration::from_millis(250),
+            retry: Duration::from_secs(1),
             heartbeat: Duration::from_secs(3),
             max_users: 1000,
         }
@@ -201,7 +204,7 @@ impl Roster {
             // What begins anew needs nothing that could be lost.
             Written::Lost if !write.begins_anew => self.begin_anew(),
             Written::Lost | Written::Unanswered => {
-                self.retry_at = now + self.config.pause;
+                self.retry_at = now + self.config.retry;
                 if write.begins_anew {
                     self.begin_anew();
                 } else {

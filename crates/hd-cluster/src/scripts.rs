@@ -62,7 +62,13 @@ const TAIL: &str = r"
 local function tail(stream, log_id, fresh)
     local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
     if last then
-        return redis.call('GET', log_id) or '0', last[1]
+        local log = redis.call('GET', log_id) or '0'
+        for i = 1, #last[2], 2 do
+            if last[2][i] == 'l' then
+                log = last[2][i + 1]
+            end
+        end
+        return log, last[1]
     end
     redis.call('SET', log_id, fresh)
     return fresh, redis.call('XADD', stream, '*', 'l', fresh)
@@ -81,7 +87,8 @@ end
 local function append(stream, log_id, fresh, leap, most, record)
     local log, before = tail(stream, log_id, fresh)
     local id = next_id(before, leap)
-    return redis.call('XADD', stream, 'MAXLEN', '~', most, id, 'l', log, 'p', before, 'r', record)
+    local fields = {'l', log, 'p', before, 'r', record}
+    return redis.call('XADD', stream, 'MAXLEN', '~', most, id, unpack(fields)), log
 end
 ";
 
@@ -90,48 +97,52 @@ end
 const APPEND: &str = r"
 local first = redis.call('GET', KEYS[3])
 if first then
-    return {0, first}
+    return {0, first, '0'}
 end
-local offset = append(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4])
+local offset, log = append(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4])
 redis.call('SET', KEYS[3], offset, 'PX', ARGV[5])
-return {1, offset}
+return {1, offset, log}
 ";
 
 /// Keys: stream, log id, prefix of observations. Arguments: fresh log id, leap,
 /// most records, record, observer, number of this report; and in milliseconds:
-/// when it began, time to live, time in which reports of one record come.
+/// when it began, time to live.
 ///
-/// Each observer counts how often it has seen a record. It is appended by who
-/// has seen it once more often than it was appended.
+/// Each observer counts how often it has seen a record, from what was appended
+/// before it began. It is appended by who has seen it once more often than it
+/// was appended.
 const APPEND_OBSERVED: &str = r"
+-- Of the latest 256 appends, each with thirteen digits.
+local LONGEST_TIMES = 256 * 14
 local record, observer, number, began = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
 local observed = KEYS[3] .. redis.sha1hex(record)
 local count, report = observer .. ':count', observer .. ':report'
 if redis.call('HGET', observed, report) == number then
-    return {0, redis.call('HGET', observed, 'offset')}
+    return {0, redis.call('HGET', observed, 'offset') or '0-0', '0'}
 end
 redis.call('HSET', observed, report, number)
 local now = now()
 local appended = tonumber(redis.call('HGET', observed, 'appended') or '0')
-local seen = tonumber(redis.call('HGET', observed, count))
-local born = tonumber(redis.call('HGET', observed, 'born') or now)
-if seen then
-    seen = seen + 1
-elseif born >= began then
-    seen = 1
-else
-    -- It has not seen them all. What others have just reported, it has seen with them.
-    local at = tonumber(redis.call('HGET', observed, 'at'))
-    seen = (now - at < tonumber(ARGV[9])) and appended or appended + 1
+local times = redis.call('HGET', observed, 'times') or ''
+local seen = tonumber(redis.call('HGET', observed, count) or nil)
+if not seen then
+    seen = appended
+    for time in times:gmatch('%d+') do
+        if tonumber(time) >= began then
+            seen = seen - 1
+        end
+    end
 end
-redis.call('HSET', observed, count, seen, 'born', born)
+seen = seen + 1
+redis.call('HSET', observed, count, seen)
 redis.call('PEXPIRE', observed, ARGV[8])
 if seen <= appended then
-    return {0, redis.call('HGET', observed, 'offset')}
+    return {0, redis.call('HGET', observed, 'offset'), '0'}
 end
-local offset = append(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], record)
-redis.call('HSET', observed, 'appended', seen, 'offset', offset, 'at', now)
-return {1, offset}
+local offset, log = append(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], record)
+times = string.sub(times .. string.format('%.0f ', now), -LONGEST_TIMES)
+redis.call('HSET', observed, 'appended', seen, 'offset', offset, 'times', times)
+return {1, offset, log}
 ";
 
 /// Keys: stream, log id. Argument: fresh log id.
@@ -146,5 +157,7 @@ local log, before = tail(KEYS[1], KEYS[2], ARGV[1])
 if log == ARGV[3] then
     redis.call('SET', KEYS[2], ARGV[1])
     redis.call('XADD', KEYS[1], next_id(before, ARGV[2]), 'l', ARGV[1], 'p', before)
+    log = ARGV[1]
 end
+return log
 ";

@@ -2,13 +2,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use hd_replay::{Acknowledged, Offset};
+use hd_replay::{Acknowledged, LogId, Offset, Place};
 use redis::{ErrorKind, RedisError, ScriptInvocation};
 
 use crate::connection::{Commands, backoff};
 use crate::error::is_of_connection;
 use crate::scripts::Scripts;
-use crate::{AppendError, ClusterConfig, OpenError};
+use crate::{AppendError, ClusterConfig};
 
 /// A log in Redis. A clone is the same log.
 #[derive(Clone, Debug)]
@@ -112,45 +112,14 @@ impl SharedLog {
         self.invoke(&append).await
     }
 
-    /// Who observes from now on. Who has missed something is to be another
-    /// observer from then on.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError::Unavailable`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Safe to cancel.
-    pub async fn observer(&self) -> Result<Observer, OpenError> {
-        let Inner {
-            config, commands, ..
-        } = &*self.0;
-        let unavailable = |error| OpenError::Unavailable(Some(error));
-        let (mut connection, generation) = commands.get(config).await.map_err(unavailable)?;
-        let asking = redis::cmd("TIME").query_async(&mut connection).await;
-        let (seconds, micros): (u64, u64) = match asking {
-            Ok(time) => time,
-            Err(error) => {
-                commands.discard(generation).await;
-                return Err(unavailable(error));
-            }
-        };
-        Ok(Observer {
-            name: format!("{:016x}", random()),
-            began: seconds * 1000 + micros / 1000,
-            reports: AtomicU64::new(0),
-        })
-    }
-
     /// Appends a record that every process observes at some other place, and
     /// appends by this: it is in the log once, whoever is there to append it. Of
     /// records that are the same, byte for byte, each that was observed is one.
     ///
     /// A process calls it for one record after the other, in the order in which
     /// it observes them, and soon: who comes a minute after the others appends
-    /// the record again. For an observer that has just begun, a record that is
-    /// the same as one of the last two seconds is taken to be that one.
+    /// the record again. An observer counts from what was appended before it
+    /// began.
     ///
     /// # Errors
     ///
@@ -179,8 +148,7 @@ impl SharedLog {
             .arg(&observer.name)
             .arg(observer.reports.fetch_add(1, Ordering::Relaxed))
             .arg(observer.began)
-            .arg(millis(OBSERVATION_TTL))
-            .arg(millis(OBSERVATION_SPREAD));
+            .arg(millis(OBSERVATION_TTL));
         self.invoke(&append).await
     }
 
@@ -216,7 +184,7 @@ impl SharedLog {
             let error = match commands.get(config).await {
                 Ok((mut connection, generation)) => {
                     match command.invoke_async(&mut connection).await {
-                        Ok((is_new, offset)) => return self.appended(is_new, offset),
+                        Ok(answer) => return self.appended(answer),
                         Err(error) if is_of_connection(&error) => {
                             commands.discard(generation).await;
                             error
@@ -232,7 +200,10 @@ impl SharedLog {
         }
     }
 
-    fn appended(&self, is_new: bool, offset: String) -> Result<Appended, AppendError> {
+    fn appended(
+        &self,
+        (is_new, offset, log): (bool, String, u64),
+    ) -> Result<Appended, AppendError> {
         let offset: Offset = offset.parse().map_err(|_| {
             let what = "the answer is no id of a stream";
             AppendError::Refused(RedisError::from((ErrorKind::UnexpectedReturnType, what)))
@@ -240,8 +211,23 @@ impl SharedLog {
         if !is_new {
             return Ok(Appended::Repeated(offset));
         }
-        self.acknowledged().insert(offset);
+        let log = LogId(log);
+        self.acknowledged().insert(Place { log, offset });
         Ok(Appended::New(offset))
+    }
+}
+
+impl Observer {
+    /// Who observes from a time on, by the clock of Redis in milliseconds since
+    /// 1970: [`Heard::Listening`](crate::Heard::Listening) has it. Who has
+    /// missed something is another observer from then on.
+    #[must_use]
+    pub fn since(began: u64) -> Self {
+        Self {
+            name: format!("{:016x}", random()),
+            began,
+            reports: AtomicU64::new(0),
+        }
     }
 }
 
@@ -273,5 +259,3 @@ const RANDOM_BITS: u32 = 20;
 /// How long it is remembered who has observed a record: a process that was
 /// stopped for less than that does not append it again.
 const OBSERVATION_TTL: Duration = Duration::from_secs(60);
-/// Within this time of the first report, the others' are expected.
-const OBSERVATION_SPREAD: Duration = Duration::from_secs(2);

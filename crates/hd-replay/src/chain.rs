@@ -34,9 +34,9 @@ pub struct Link {
 /// ```text
 ///     ┌─ next entry ─┐      ┌──── trimmed, another log: began ────┐
 ///     │              ▼      │                                     ▼
-///     └────────── Following ┴─ lost ──► Forked ── another log: began ──► Following
+///     └────────── Following ┴─ lost ──► Forked ── the new log: began ──► Following
 ///                                       │    ▲
-///                                       └────┘ an entry of the old one: passed over
+///                                       └────┘ an entry of older ones: passed over
 /// ```
 #[derive(Clone, Debug)]
 pub struct Chain {
@@ -50,13 +50,13 @@ enum State {
     /// Everything up to `last` has been read, or said to be missing.
     Following,
     /// What was read here, or acknowledged to who appended it, is not there any
-    /// more.
-    Forked,
+    /// more. The log is said to go on as another one, once that is known.
+    Forked { next: Option<LogId> },
 }
 
-/// What was said to be in the log, and has not been read there yet.
+/// What was said to be in a log, and has not been read there yet.
 #[derive(Clone, Debug, Default)]
-pub struct Acknowledged(BTreeSet<Offset>);
+pub struct Acknowledged(BTreeSet<(LogId, Offset)>);
 
 /// What an entry is to who reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,34 +73,37 @@ pub enum ChainStep {
 }
 
 impl Acknowledged {
-    /// An offset was said to be in the log. It may have been read already.
-    pub fn insert(&mut self, offset: Offset) {
+    /// An offset was said to be in a log. It may have been read already.
+    pub fn insert(&mut self, Place { log, offset }: Place) {
         // What is older is the better proof.
         if self.0.len() < MAX_UNREAD {
-            self.0.insert(offset);
+            self.0.insert((log, offset));
         }
     }
 
-    /// The latest one.
+    /// The latest one of a log.
     #[must_use]
-    pub fn latest(&self) -> Option<Offset> {
-        self.0.last().copied()
+    pub fn latest(&self, log: LogId) -> Option<Offset> {
+        let of_log = (log, Offset::default())..=(log, LAST);
+        self.0.range(of_log).next_back().map(|(_, offset)| *offset)
     }
 
-    fn is_any_between(&self, before: Offset, after: Offset) -> bool {
+    fn is_any_between(&self, log: LogId, before: Offset, after: Offset) -> bool {
+        let between = (Excluded((log, before)), Excluded((log, after)));
         // Offsets may be in no order: a log that was lost is read anew.
-        before < after
-            && self
-                .0
-                .range((Excluded(before), Excluded(after)))
-                .next()
-                .is_some()
+        before < after && self.0.range(between).next().is_some()
     }
 
-    fn forget_up_to(&mut self, offset: Offset) {
-        while self.0.first().is_some_and(|first| *first <= offset) {
+    /// What comes of this log has been read, and of others nothing will come.
+    fn forget_up_to(&mut self, log: LogId, offset: Offset) {
+        let is_read = |(of, at): &(LogId, Offset)| *of == log && *at <= offset;
+        while self.0.first().is_some_and(is_read) {
             self.0.pop_first();
         }
+    }
+
+    fn forget_others(&mut self, log: LogId) {
+        self.0.retain(|(of, _)| *of == log);
     }
 }
 
@@ -140,15 +143,22 @@ impl Chain {
     /// The log that has lost something, where another one has to be begun.
     #[must_use]
     pub fn forked(&self) -> Option<LogId> {
-        (self.state == State::Forked).then_some(self.log)
+        matches!(self.state, State::Forked { .. }).then_some(self.log)
+    }
+
+    /// The log that is being appended to, after a fork.
+    pub fn handle_fork(&mut self, current: LogId) {
+        if let State::Forked { next } = &mut self.state {
+            *next = Some(current);
+        }
     }
 
     /// Takes notice of where the log ends, for instance when it is connected to
-    /// again. `acknowledged` is the latest offset that was said to be in it
+    /// again. `acknowledged` is the latest offset that was said to be in this log
     /// before the end was asked for.
     pub fn handle_end(&mut self, end: Offset, acknowledged: Option<Offset>) {
         if end < self.last || Some(end) < acknowledged {
-            self.state = State::Forked;
+            self.state = State::Forked { next: None };
             // Another log's beginning may be at any offset.
             self.last = Offset::default();
         }
@@ -163,22 +173,23 @@ impl Chain {
         acknowledged: &mut Acknowledged,
     ) -> ChainStep {
         let last = std::mem::replace(&mut self.last, offset);
-        let misses_an_acknowledged = acknowledged.is_any_between(last, offset);
-        acknowledged.forget_up_to(offset);
+        let misses_an_acknowledged = acknowledged.is_any_between(self.log, last, offset);
+        acknowledged.forget_up_to(self.log, offset);
         if let Some(link) = link
             && link.log != self.log
+            && self.is_next(link.log)
         {
             self.state = State::Following;
             self.log = link.log;
-            *acknowledged = Acknowledged::default();
+            acknowledged.forget_others(link.log);
             return ChainStep::Began(link.begins_after(offset));
         }
-        if self.state == State::Forked {
+        if self.forked().is_some() {
             return ChainStep::Passed;
         }
         let before = link.and_then(|link| link.before).unwrap_or(last);
         if before < last || (before == last && misses_an_acknowledged) {
-            self.state = State::Forked;
+            self.state = State::Forked { next: None };
             return ChainStep::Lost;
         }
         if before == last {
@@ -189,7 +200,18 @@ impl Chain {
             offset: before,
         })
     }
+
+    /// Whether another log may be the one that this one goes on as. One that is
+    /// read from its beginning has older ones before.
+    fn is_next(&self, log: LogId) -> bool {
+        match self.state {
+            State::Following | State::Forked { next: None } => true,
+            State::Forked { next } => next == Some(log),
+        }
+    }
 }
 
-/// Some 2 MB. Who appends reads what it appended some milliseconds later.
+/// After any other.
+const LAST: Offset = Offset::new(u64::MAX, u64::MAX);
+/// Some 3 MB. Who appends reads what it appended some milliseconds later.
 const MAX_UNREAD: usize = 65_536;

@@ -15,6 +15,8 @@ pub(crate) struct RoomTable {
     /// Seeded at random, against chosen names that collide. The order of
     /// `index` is never looked at, so the seed cannot be seen from outside.
     hash_builder: RandomState,
+    /// Rooms that came or went; `None` while nobody wants to know.
+    changed: Option<Vec<RoomName>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +43,25 @@ impl RoomTable {
             rooms: Vec::new(),
             vacant: Vec::new(),
             hash_builder: RandomState::new(),
+            changed: None,
         }
+    }
+
+    /// Notes what comes and goes from now on, and what is there.
+    pub(crate) fn record_changes(&mut self) {
+        let present = self.iter().map(|(_, room)| room.name.clone()).collect();
+        self.changed = Some(present);
+    }
+
+    pub(crate) fn has_changed(&self) -> bool {
+        self.changed.as_ref().is_some_and(|names| !names.is_empty())
+    }
+
+    pub(crate) fn take_changed(&mut self) -> Vec<RoomName> {
+        self.changed
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<RoomId> {
@@ -55,6 +75,9 @@ impl RoomTable {
     pub(crate) fn create(&mut self, name: RoomName, max: u32) -> Result<RoomId, JoinError> {
         if self.index.len() >= max as usize {
             return Err(JoinError::TooManyRooms { max });
+        }
+        if let Some(changed) = &mut self.changed {
+            changed.push(name.clone());
         }
         let room = Room {
             name,
@@ -88,7 +111,10 @@ impl RoomTable {
             .find_entry(hash, |other| *other == id)
             .expect("invariant: a room is found by its name until it is freed")
             .remove();
-        self.room_mut(id).name = RoomName::vacant();
+        let name = std::mem::replace(&mut self.room_mut(id).name, RoomName::vacant());
+        if let Some(changed) = &mut self.changed {
+            changed.push(name);
+        }
         self.vacant.push(id);
     }
 

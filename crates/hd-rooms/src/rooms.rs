@@ -167,6 +167,33 @@ impl<M> Rooms<M> {
         self.rooms.members(room).len()
     }
 
+    /// The rooms; each has at least one member. By place, which a room that
+    /// ceases to be leaves to another one.
+    pub fn rooms(&self) -> impl Iterator<Item = &RoomName> {
+        self.rooms.iter().map(|(_, room)| &room.name)
+    }
+
+    /// Takes note of rooms that come into being and cease to be from now on, and
+    /// of those that are there: ask [`take_changed`](Self::take_changed) for them,
+    /// or the notes grow with each change.
+    pub fn record_changes(&mut self) {
+        self.rooms.record_changes();
+    }
+
+    /// Whether [`take_changed`](Self::take_changed) has something.
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        self.rooms.has_changed()
+    }
+
+    /// The rooms that came or went since this was asked, in order: one that came,
+    /// went and came is there three times. [`room_len`](Self::room_len) says which
+    /// are there now.
+    #[must_use]
+    pub fn take_changed(&mut self) -> Vec<RoomName> {
+        self.rooms.take_changed()
+    }
+
     /// Calls `visitor` for each member of the audience, once each.
     ///
     /// Everyone comes by place in the registry; otherwise the rooms come as the

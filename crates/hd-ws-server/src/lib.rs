@@ -72,7 +72,8 @@ pub use origin::{AllowedOrigins, OriginPolicy};
 
 mod socketio;
 pub use socketio::{
-    AckError, Admission, Answers, ConnectRequest, CursorMac, DisconnectReason, Emitted, Namespace,
-    NamespaceConfig, NamespaceHandler, PendingAck, Publication, Published, RecoveryConfig,
-    RecoveryOutcome, RecoveryRefusal, Refusal, ReplayCounts, Socket, SocketIo, SocketIoClient,
+    AckError, Admission, Answers, ConnectRequest, CursorMac, DisconnectReason, Emitted, Moved,
+    Namespace, NamespaceConfig, NamespaceHandler, PendingAck, Publication, Published,
+    RecoveryConfig, RecoveryOutcome, RecoveryRefusal, Refusal, ReplayCounts, RoomChange,
+    RoomChanges, Socket, SocketIo, SocketIoClient,
 };

@@ -1,9 +1,14 @@
 //! The log that several processes share: what this one appends to it, and what
 //! it reads from it.
 
+mod change;
+
+pub(crate) use change::{Change, ChangeKind};
+
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +16,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use hd_cluster::{
-    AppendError, Appended, Followed, Offset, OpenError, Place, Record, SharedLog, Status,
+    AppendError, Appended, Followed, Observer, Offset, OpenError, Place, Record, SharedLog, Status,
 };
 use hd_rooms::{Audience, RoomName};
 use hd_ws_server::{Emitted, Namespace, Publication};
@@ -20,6 +25,7 @@ use serde_json::value::RawValue;
 use socketio_proto::{Args, EventName, OutgoingArgs};
 use tokio::sync::Notify;
 
+use crate::node_peers::NodePeers;
 use crate::telemetry::events::{LogBack, LogCutOff, LogGap, LogOpened, WaitingForLog};
 
 /// This process in its cluster.
@@ -27,7 +33,10 @@ use crate::telemetry::events::{LogBack, LogCutOff, LogGap, LogOpened, WaitingFor
 pub(crate) struct Cluster {
     log: SharedLog,
     notifications: Namespace,
+    /// Node's servers, where there are some beside this one.
+    peers: Option<Arc<NodePeers>>,
     delivered: Delivered,
+    is_cut_off: AtomicBool,
 }
 
 /// To how many sockets of this process the latest events went.
@@ -54,7 +63,6 @@ pub(crate) enum EventArgs<'a> {
     /// What the back end emits.
     Payload(&'a RawValue),
     /// What came as a packet.
-    #[expect(dead_code, reason = "events of Node servers")]
     Packet(&'a Args),
 }
 
@@ -91,17 +99,29 @@ enum Delivery {
 }
 
 impl Cluster {
-    pub(crate) fn new(log: SharedLog, notifications: Namespace) -> Self {
+    pub(crate) fn new(
+        log: SharedLog,
+        notifications: Namespace,
+        peers: Option<Arc<NodePeers>>,
+    ) -> Self {
         Self {
             log,
             notifications,
+            peers,
             delivered: Delivered::default(),
+            is_cut_off: AtomicBool::new(false),
         }
     }
 
     /// Whether what is appended reaches this process.
     pub(crate) fn is_following(&self) -> bool {
         self.log.status() == Status::Following
+    }
+
+    /// Whether Redis did not answer when it was last asked. One that answers may
+    /// have more than this process has read yet.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.is_cut_off.load(Ordering::Relaxed)
     }
 
     /// Appends an event, unless one with this id was appended before. It is on
@@ -117,7 +137,46 @@ impl Cluster {
     ) -> Result<Appended, AppendError> {
         let record = event.to_record();
         // Some 2 kB, which every request would have to have room for.
-        Box::pin(self.log.append(id, &record)).await
+        let appended = Box::pin(self.log.append(id, &record)).await?;
+        if let (Some(peers), Appended::New(_)) = (&self.peers, appended) {
+            // Before it is acknowledged: what is emitted after that comes later.
+            Box::pin(peers.publish(event)).await;
+        }
+        Ok(appended)
+    }
+
+    /// Appends an event that every process has heard of one of Node's servers.
+    /// Returns its place.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`].
+    pub(crate) async fn observe_event(
+        &self,
+        observer: &Observer,
+        event: &ClusterEvent<'_>,
+    ) -> Result<Offset, AppendError> {
+        self.observe(observer, &event.to_record()).await
+    }
+
+    /// Appends a change that every process has heard one of Node's servers ask
+    /// for. Returns its place.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`].
+    pub(crate) async fn observe_change(
+        &self,
+        observer: &Observer,
+        change: &Change<'_>,
+    ) -> Result<Offset, AppendError> {
+        self.observe(observer, &change.to_record()).await
+    }
+
+    async fn observe(&self, observer: &Observer, record: &[u8]) -> Result<Offset, AppendError> {
+        match Box::pin(self.log.append_observed(observer, record)).await? {
+            Appended::New(offset) | Appended::Repeated(offset) => Ok(offset),
+        }
     }
 
     /// To how many sockets of this process an event went. It is here in a
@@ -176,16 +235,13 @@ impl Cluster {
             Followed::Records(records) => {
                 let mut under_way = Vec::with_capacity(records.len());
                 for record in &records {
+                    if change::is_change(&record.bytes) {
+                        // What came before it goes to who was there before it.
+                        self.finish(&mut under_way).await;
+                    }
                     under_way.push((record.offset, self.publish_record(record)));
                 }
-                for (offset, delivery) in under_way {
-                    let sockets = match delivery {
-                        Some(Delivery::UnderWay(emitted)) => emitted.await,
-                        Some(Delivery::Over(sockets)) => sockets,
-                        None => 0,
-                    };
-                    self.delivered.note(offset, sockets);
-                }
+                self.finish(&mut under_way).await;
             }
             Followed::Gap(began) => {
                 let sockets = self.notifications.len();
@@ -194,8 +250,25 @@ impl Cluster {
                 // They come back, and are told.
                 self.notifications.close_transports(&Audience::everyone());
             }
-            Followed::CutOff => LogCutOff.emit(),
-            Followed::Back => LogBack.emit(),
+            Followed::CutOff => {
+                self.is_cut_off.store(true, Ordering::Relaxed);
+                LogCutOff.emit();
+            }
+            Followed::Back => {
+                self.is_cut_off.store(false, Ordering::Relaxed);
+                LogBack.emit();
+            }
+        }
+    }
+
+    async fn finish(&self, under_way: &mut Vec<(Offset, Option<Delivery>)>) {
+        for (offset, delivery) in under_way.drain(..) {
+            let sockets = match delivery {
+                Some(Delivery::UnderWay(emitted)) => emitted.await,
+                Some(Delivery::Over(sockets)) => sockets,
+                None => 0,
+            };
+            self.delivered.note(offset, sockets);
         }
     }
 
@@ -213,6 +286,9 @@ impl Cluster {
     }
 
     fn parse_and_publish(&self, record: &Record) -> Option<Delivery> {
+        if change::is_change(&record.bytes) {
+            return change::carry_out(&record.bytes, &self.notifications).map(Delivery::Over);
+        }
         let event: SharedEvent<'_> = serde_json::from_slice(&record.bytes).ok()?;
         let mut audience = Audience::everyone();
         for room in &event.rooms {
@@ -236,6 +312,11 @@ impl Cluster {
         let args = OutgoingArgs::with_attachments(&values, &attachments);
         let name = EventName::new(&event.event).ok()?;
         if event.volatile {
+            if !self.is_following() {
+                // It is late: what was appended while this process was cut off,
+                // or had not begun, is being read.
+                return Some(Delivery::Over(0));
+            }
             let sockets = self.notifications.emit_volatile(&audience, name, args);
             return Some(Delivery::Over(sockets));
         }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use engineio_proto::CloseReason;
 use hd_auth::{JwtPayload, TokenSource, TokenSources, UserId, Verifier, VerifyError};
@@ -20,11 +20,11 @@ use socketio_proto::{Args, Event};
 use crate::expiry::{Expiries, unix_time};
 use crate::presence::Changes;
 use crate::settings::AuthFailure;
-use crate::telemetry::Counters;
 use crate::telemetry::events::{
     AuthenticationFailed, ClientConnected, ClientDisconnected, ClientRecovered, QueryTokenUsed,
     RecoveryRefused, SlowConsumerClosed, TokenRefreshRefused, TokenRefreshed,
 };
+use crate::telemetry::{Counters, Pace};
 
 /// The application of `/notifications`.
 #[derive(Debug)]
@@ -44,28 +44,8 @@ pub(crate) struct ClientData {
     pub(crate) since: u64,
     /// When the token expires, in seconds since 1970.
     expires_at: Option<u64>,
-    refusals: Refusals,
-}
-
-/// When refused tokens of a client that is connected are logged: a client could
-/// fill the log with them.
-#[derive(Default)]
-struct Refusals {
-    /// In seconds since 1970; 0 when there is none.
-    logged_at: AtomicU64,
-}
-
-impl Refusals {
-    fn is_to_be_logged(&self, now: u64) -> bool {
-        let logged_at = self.logged_at.load(Ordering::Relaxed);
-        // The system's clock may have been set back.
-        let is_due = now.abs_diff(logged_at) >= REFUSAL_LOG_SECONDS;
-        if is_due {
-            // The events of a client come one after the other.
-            self.logged_at.store(now, Ordering::Relaxed);
-        }
-        is_due
-    }
+    /// Of lines about its refused tokens.
+    refusals: Pace,
 }
 
 /// The private room of a user.
@@ -103,16 +83,24 @@ pub(crate) fn room_of(target: &Target) -> RoomName {
 }
 
 /// Takes a socket out of the rooms that its new token does not give, and puts it
-/// into those that it does.
+/// into those that it does. Rooms that no token gives, such as those that Node's
+/// servers have put it into, are left as they are.
 fn move_to(socket: &Socket, rooms: &[RoomName]) {
     let before = socket.rooms();
     for room in rooms.iter().filter(|room| !before.contains(room)) {
         // One that is gone is in no room.
         let _is_there = socket.join(room).is_ok();
     }
-    for room in before.iter().filter(|room| !rooms.contains(room)) {
+    let is_lost = |room: &&RoomName| !rooms.contains(room) && is_of_a_token(room);
+    for room in before.iter().filter(is_lost) {
         socket.leave(room);
     }
+}
+
+/// Whether there are tokens that give this room.
+fn is_of_a_token(room: &RoomName) -> bool {
+    room.split_once('_')
+        .is_some_and(|(kind, id)| KINDS.contains(&kind) && id.parse::<i64>().is_ok())
 }
 
 fn numbered_room(kind: &str, id: impl fmt::Display) -> RoomName {
@@ -182,7 +170,7 @@ impl NamespaceHandler for Gateway {
                     user_id: payload.usu_id,
                     since: u64::try_from(unix_time().as_millis()).unwrap_or(u64::MAX),
                     expires_at: payload.exp,
-                    refusals: Refusals::default(),
+                    refusals: Pace::default(),
                 })),
                 identity: Some(payload.usu_id.get()),
             }),
@@ -241,11 +229,14 @@ impl NamespaceHandler for Gateway {
             }
             Err(code) => {
                 let client: Option<&ClientData> = socket.data();
-                let now = unix_time().as_secs();
+                let is_due = |client: &ClientData| {
+                    let refusals = &client.refusals;
+                    refusals.is_due(unix_time(), REFUSALS_LOGGED)
+                };
                 TokenRefreshRefused {
                     sid,
                     reason: code,
-                    is_logged: client.is_none_or(|client| client.refusals.is_to_be_logged(now)),
+                    is_logged: client.is_none_or(is_due),
                 }
                 .emit(&self.counters);
                 serde_json::json!({"ok": false, "code": code})
@@ -288,8 +279,10 @@ struct TokenText<'a>(#[serde(borrow)] Cow<'a, str>);
 const REFRESH: &str = "auth:refresh";
 /// The code for a token of somebody else than who has connected.
 const OTHER_USER: &str = "token_other_user";
+/// What the names of rooms begin with that tokens give.
+const KINDS: [&str; 5] = ["user", "role", "department", "region", "position"];
 /// From one line about a client's refused tokens to the next.
-const REFUSAL_LOG_SECONDS: u64 = 60;
+const REFUSALS_LOGGED: Duration = Duration::from_secs(60);
 const _: () = assert!(hd_events::MAX_ROOM_NAME_BYTES <= hd_rooms::MAX_ROOM_NAME_BYTES);
 
 #[cfg(test)]
@@ -312,15 +305,9 @@ mod tests {
         for target in targets {
             assert!(rooms_of(&payload).contains(&room_of(&target)), "{target:?}");
         }
-    }
-
-    #[test]
-    fn refused_tokens_of_a_client_are_logged_once_a_minute() {
-        let refusals = Refusals::default();
-        let noon = 1_800_000_000;
-        let logged = [0, 0, 1, 59, 60, 61, 119, 120, 10_000, 120]
-            .map(|seconds| refusals.is_to_be_logged(noon + seconds));
-        let (yes, no) = (true, false);
-        assert_eq!(logged, [yes, no, no, no, yes, no, no, yes, yes, yes]);
+        assert!(rooms_of(&payload).iter().all(is_of_a_token));
+        for other in ["user", "user_", "user_x", "chat_7", "CjdVH4TQvovi1VvgAC5Z"] {
+            assert!(!is_of_a_token(&RoomName::new(other).unwrap()), "{other}");
+        }
     }
 }

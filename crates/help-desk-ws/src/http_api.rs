@@ -8,9 +8,9 @@ use crate::admin_api;
 use crate::cluster::Cluster;
 use crate::drain::Drainer;
 use crate::presence::Presence;
-use crate::settings::{EmitAuth, OperatorAuth};
-use crate::telemetry::Counters;
+use crate::settings::{EmitAuth, EmitWithoutRedis, OperatorAuth};
 use crate::telemetry::metrics::{self, Gauges};
+use crate::telemetry::{Counters, Pace};
 use bytes::Bytes;
 use hd_events::EmitLimits;
 use hd_ws_server::{ClientHandshake, Engine, HttpHandler, HttpReply, Namespace, Refusal, SocketIo};
@@ -34,6 +34,9 @@ pub(crate) struct HttpApi {
     pub(crate) engine: Arc<Engine<SocketIo>>,
     pub(crate) started: SystemTime,
     pub(crate) emit_auth: EmitAuth,
+    pub(crate) emit_without_redis: EmitWithoutRedis,
+    /// When events that stay here are logged.
+    pub(crate) local_emits: Pace,
     pub(crate) metrics_auth: OperatorAuth,
     pub(crate) admin_auth: OperatorAuth,
     pub(crate) drainer: Arc<Drainer>,

@@ -9,6 +9,7 @@ mod drain;
 mod expiry;
 mod gateway;
 mod http_api;
+mod node_peers;
 mod open_files;
 mod presence;
 mod serve;

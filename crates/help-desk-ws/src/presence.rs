@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use engineio_proto::Transport;
 use hd_auth::UserId;
-use hd_cluster::{Due, Node, PresenceError, Roster, RosterConfig, Standing, Write, Written};
+use hd_cluster::{Due, Node, PresenceError, Roster, RosterConfig, Said, Standing, Write, Written};
 use hd_events::Target;
 use hd_rooms::Audience;
 use hd_ws_server::{Namespace, Socket};
@@ -108,7 +108,7 @@ struct Completeness {
     /// Processes that have not told everything yet. What they told is in it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     filling: Vec<String>,
-    /// Why the others are not in it.
+    /// Why the others are not in it, or not all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     redis: Option<RedisTrouble>,
 }
@@ -118,6 +118,8 @@ struct Completeness {
 enum RedisTrouble {
     Away,
     Refuses,
+    /// It was empty a moment ago.
+    New,
 }
 
 impl Changes {
@@ -243,7 +245,8 @@ impl Presence {
             // What is not understood is of a version to come.
             by_node.push((node.name, told.and_then(Result::ok).unwrap_or_default()));
         }
-        let mut count = by_node.iter().map(|(_, sockets)| sockets.count).sum();
+        let counts = by_node.iter().map(|(_, sockets)| sockets.count);
+        let mut count = counts.fold(0, usize::saturating_add);
         let of_node = |(node, sockets): (String, UserSockets)| {
             let sockets = sockets.sockets.into_iter();
             sockets.map(move |socket| (node.clone(), socket))
@@ -256,7 +259,7 @@ impl Presence {
         sockets.sort_by_key(|(_, socket)| Reverse(socket.since));
         let mut ids = HashSet::new();
         sockets.retain(|(_, socket)| ids.insert(socket.id.clone()));
-        count -= listed - sockets.len();
+        count = count.saturating_sub(listed - sockets.len());
         UserPresence {
             user_id: user,
             connected: count > 0,
@@ -283,8 +286,8 @@ impl Presence {
             users: node.users,
         }));
         Totals {
-            sockets: nodes.iter().map(|node| node.sockets).sum(),
-            users: nodes.iter().map(|node| node.users).sum(),
+            sockets: sum(nodes.iter().map(|node| node.sockets)),
+            users: sum(nodes.iter().map(|node| node.users)),
             nodes,
             completeness,
         }
@@ -333,12 +336,13 @@ impl From<(String, SocketEntry)> for SocketOfNode {
 }
 
 /// Those whose word counts, and what is missing.
-fn judge(said: Result<Vec<Node>, PresenceError>) -> (Vec<Node>, Completeness) {
+fn judge(said: Result<Said, PresenceError>) -> (Vec<Node>, Completeness) {
     let mut completeness = Completeness::default();
     let mut nodes = Vec::new();
     match said {
         Ok(said) => {
-            for node in said {
+            completeness.redis = said.is_new.then_some(RedisTrouble::New);
+            for node in said.nodes {
                 match node.standing {
                     Standing::Silent => {
                         completeness.silent.push(node.name);
@@ -357,6 +361,11 @@ fn judge(said: Result<Vec<Node>, PresenceError>) -> (Vec<Node>, Completeness) {
         || !completeness.silent.is_empty()
         || !completeness.filling.is_empty();
     (nodes, completeness)
+}
+
+/// What others wrote may be anything.
+fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
 }
 
 /// The name of this process when it was given none: that of the host, and

@@ -9,8 +9,8 @@ use hd_auth::{Algorithm, JwtPayload, Mac, Signer, UserId, Verifier};
 use hd_cluster::{PresenceConfig, SharedLog};
 use hd_events::EmitLimits;
 use hd_ws_server::{
-    AllowedOrigins, CursorMac, Engine, NamespaceConfig, OriginPolicy, RecoveryConfig, Server,
-    ServerConfig, SocketIo,
+    AllowedOrigins, CursorMac, Engine, Namespace, NamespaceConfig, OriginPolicy, RecoveryConfig,
+    Server, ServerConfig, SocketIo,
 };
 use http::header::AUTHORIZATION;
 use socketio_proto::ClientConfig;
@@ -21,11 +21,12 @@ use crate::drain::Drainer;
 use crate::expiry::Expiries;
 use crate::gateway::Gateway;
 use crate::http_api::HttpApi;
+use crate::node_peers::{Listener, NodePeers};
 use crate::open_files;
 use crate::presence::{self, Changes, Presence};
 use crate::settings::{CorsOrigin, EmitAuth, NodeEnv, Settings};
 use crate::telemetry::events::Started;
-use crate::telemetry::{self, Counters};
+use crate::telemetry::{self, Counters, Pace};
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -71,13 +72,17 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
             is_shared: settings.cluster.is_some(),
             macs: pid_macs(&settings),
         }),
-        ..NamespaceConfig::default()
+        seen: settings.idempotency,
+        // Node's servers send to a socket so.
+        own_rooms: settings.node_peers.is_some(),
     };
     let notifications = io.add_namespace_with("/notifications".parse()?, config, gateway);
     let engine = Arc::new(Engine::new(server_config(&settings), io));
     tokio::spawn(async move { expiries.run().await });
+    let peers = node_peers(&settings, &notifications, &counters);
     let shared = settings.cluster.clone().map(SharedLog::new);
-    let cluster = shared.map(|log| Arc::new(Cluster::new(log, notifications.clone())));
+    let cluster =
+        shared.map(|log| Arc::new(Cluster::new(log, notifications.clone(), peers.clone())));
     let node = settings.node_name.clone();
     let node = node.unwrap_or_else(presence::default_node_name);
     let presence = match (settings.cluster.clone(), changes) {
@@ -90,12 +95,14 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
     let presence = Arc::new(presence);
     let drainer = Arc::new(Drainer::new(Arc::clone(&engine), settings.shutdown_timeout));
     let api = Arc::new(HttpApi {
-        notifications,
+        notifications: notifications.clone(),
         cluster: cluster.clone(),
         presence: Arc::clone(&presence),
         engine: Arc::clone(&engine),
         started: SystemTime::now(),
         emit_auth: settings.emit_auth.clone(),
+        emit_without_redis: settings.emit_without_redis,
+        local_emits: Pace::default(),
         metrics_auth: settings.metrics_auth.clone(),
         admin_auth: settings.admin_auth.clone(),
         drainer: Arc::clone(&drainer),
@@ -107,9 +114,18 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be awaited")?;
     if let Some(cluster) = cluster {
         tokio::select! {
-            after = cluster.open() => drop(tokio::spawn(cluster.follow(after?))),
+            after = cluster.open() => drop(tokio::spawn(Arc::clone(&cluster).follow(after?))),
             _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
             _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+        }
+        if let Some(peers) = peers {
+            let max_event_bytes = settings.send_queue_bytes;
+            let listener = Listener::new(peers, cluster, notifications, max_event_bytes);
+            tokio::select! {
+                () = listener.start() => {}
+                _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
+                _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+            }
         }
     }
     let server = Server::bind(settings.listen)
@@ -151,6 +167,20 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
     presence.leave().await;
     drainer.stopped();
     Ok(ExitCode::SUCCESS)
+}
+
+fn node_peers(
+    settings: &Settings,
+    notifications: &Namespace,
+    counters: &Arc<Counters>,
+) -> Option<Arc<NodePeers>> {
+    let (config, peers) = settings
+        .cluster
+        .as_ref()
+        .zip(settings.node_peers.as_ref())?;
+    let name = notifications.name().clone();
+    let peers = NodePeers::new(config.clone(), peers, name, Arc::clone(counters));
+    Some(Arc::new(peers))
 }
 
 /// What seals the `pid` of a client, and what sealed it before the secret was

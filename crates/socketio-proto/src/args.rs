@@ -4,6 +4,9 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::DecodeError;
+use crate::placeholder::check_placeholders;
+
 /// The arguments of a received event or ack, or of an ack to send. They stay the
 /// JSON that they came as: most are passed on, and few are looked into.
 #[derive(Clone, PartialEq, Eq)]
@@ -20,6 +23,26 @@ impl Args {
         let mut elements = String::new();
         OutgoingArgs::new(values).write_elements("", &mut elements);
         Self::from_elements(&elements)
+    }
+
+    /// These arguments, in which placeholders
+    /// (`{"_placeholder":true,"num":0}`) stand for the attachments.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::IllegalAttachments`] for a placeholder that is for none of
+    /// them: a client that is sent one closes its connection. Where there are no
+    /// attachments, nothing is a placeholder.
+    pub fn with_attachments(
+        values: &[&RawValue],
+        attachments: Vec<Bytes>,
+    ) -> Result<Self, DecodeError> {
+        let mut args = Self::new(values);
+        if !attachments.is_empty() {
+            check_placeholders(&args.json, attachments.len())?;
+        }
+        args.attachments = attachments;
+        Ok(args)
     }
 
     /// Arguments from the inside of a JSON array, which is known to be valid.
@@ -144,7 +167,9 @@ impl<'a> OutgoingArgs<'a> {
         last.trim_ascii_end().ends_with('"')
     }
 
-    pub(crate) const fn attachments(&self) -> &'a [Bytes] {
+    /// The attachments.
+    #[must_use]
+    pub const fn attachments(&self) -> &'a [Bytes] {
         self.attachments
     }
 

@@ -154,7 +154,7 @@ async fn what_every_process_observes_is_in_the_log_once() {
     let observed = [&b"same"[..], b"same", b"other", b"same"];
     let mut pairs = Vec::new();
     for log in &logs {
-        pairs.push((log.clone(), log.observer().await.unwrap()));
+        pairs.push((log.clone(), Observer::since(redis.millis())));
     }
     let tasks = pairs.into_iter().map(|(log, observer)| {
         tokio::spawn(async move {
@@ -184,8 +184,8 @@ async fn what_every_process_observes_is_in_the_log_once() {
 async fn who_lags_behind_appends_nothing_again() {
     let redis = RedisServer::start();
     let log = redis.log();
-    let quick = log.observer().await.unwrap();
-    let slow = log.observer().await.unwrap();
+    let quick = Observer::since(redis.millis());
+    let slow = Observer::since(redis.millis());
     for _ in 0..3 {
         assert!(observe(&log, &quick).await);
     }
@@ -196,36 +196,45 @@ async fn who_lags_behind_appends_nothing_again() {
 }
 
 #[tokio::test]
-async fn who_begins_to_observe_joins_in() {
+async fn who_begins_to_observe_counts_from_there() {
     let redis = RedisServer::start();
     let log = redis.log();
-    let old = log.observer().await.unwrap();
+    let old = Observer::since(redis.millis());
     for _ in 0..3 {
         assert!(observe(&log, &old).await);
     }
-    set_back_observation(&redis, "born", 1000);
-    let new = log.observer().await.unwrap();
-    // It saw the last one of these with the other.
-    assert!(!observe(&log, &new).await);
-    // From here on it counts as the other does, whoever comes first.
+    wait_for_the_next_millisecond(&redis);
+    let new = Observer::since(redis.millis());
+    // It has not seen those, and comes first with the next one.
     assert!(observe(&log, &new).await);
     assert!(!observe(&log, &old).await);
-    assert!(observe(&log, &old).await);
-    assert!(!observe(&log, &new).await);
-    // One that begins when the others have been silent has seen another one.
-    set_back_observation(&redis, "at", 3000);
-    assert!(observe(&log, &log.observer().await.unwrap()).await);
+    // And last with two more.
+    for _ in 0..2 {
+        assert!(observe(&log, &old).await);
+    }
+    for _ in 0..2 {
+        assert!(!observe(&log, &new).await);
+    }
+    // One that had begun before these, and reports only now, has seen the same.
+    wait_for_the_next_millisecond(&redis);
+    let silent = Observer::since(redis.millis());
+    for _ in 0..2 {
+        assert!(observe(&log, &old).await);
+    }
+    for _ in 0..2 {
+        assert!(!observe(&log, &silent).await);
+    }
+    assert!(observe(&log, &silent).await);
     assert!(!observe(&log, &old).await);
+}
+
+fn wait_for_the_next_millisecond(redis: &RedisServer) {
+    let now = redis.millis();
+    while redis.millis() == now {}
 }
 
 /// Whether the one record of these tests is appended.
 async fn observe(log: &SharedLog, observer: &Observer) -> bool {
     let appended = log.append_observed(observer, b"same").await;
     matches!(appended.expect("Redis is there"), Appended::New(_))
-}
-
-/// As if that had been so many milliseconds earlier.
-fn set_back_observation(redis: &RedisServer, what: &str, millis: i64) {
-    let key = redis.command(&["KEYS", "*:observed:*"]);
-    redis.command(&["HINCRBY", key.trim(), what, &(-millis).to_string()]);
 }

@@ -31,7 +31,7 @@ impl Listener {
             heard,
             task,
         };
-        assert_eq!(listener.next().await, Heard::Listening);
+        assert!(matches!(listener.next().await, Heard::Listening { .. }));
         listener
     }
 
@@ -42,7 +42,10 @@ impl Listener {
 
     /// Publishes until it is heard: a subscription takes a moment.
     async fn publish_until_heard(&mut self, publish: Publish, channel: &str) -> Heard {
-        while say(&self.channels, publish, channel, b"again").await == 0 {}
+        say_until(&self.channels, publish, channel, b"again", |heard| {
+            heard > 0
+        })
+        .await;
         self.next().await
     }
 }
@@ -56,6 +59,19 @@ impl Drop for Listener {
 async fn say(channels: &PubSub, publish: Publish, channel: &str, payload: &[u8]) -> u64 {
     let saying = channels.publish(publish, channel, payload);
     saying.await.expect("Redis is there")
+}
+
+/// Says it again until as many hear it as are to.
+async fn say_until(
+    channels: &PubSub,
+    publish: Publish,
+    channel: &str,
+    payload: &[u8],
+    is_heard: impl Fn(u64) -> bool,
+) {
+    let saying = async { while !is_heard(say(channels, publish, channel, payload).await) {} };
+    let said = tokio::time::timeout(PATIENCE, saying).await;
+    said.expect("subscribed, or not any more");
 }
 
 fn message(publish: Publish, channel: &str, payload: &[u8]) -> Heard {
@@ -96,6 +112,28 @@ async fn what_is_published_is_heard_in_order_as_it_was_published() {
 }
 
 #[tokio::test]
+async fn a_channel_counts_its_listeners_and_a_pattern_does_not() {
+    let redis = RedisServer::start();
+    let channel = Topic::Channel("requests".to_owned());
+    let mut listener = Listener::start(&redis, [channel.clone(), pattern("a#*")]).await;
+    let count = |channel| redis.command(&["PUBSUB", "NUMSUB", channel]);
+    assert_eq!(count("requests"), "requests\n1\n");
+    assert_eq!(count("a#1"), "a#1\n0\n");
+    say(&listener.channels, Publish::Classic, "requests", b"1").await;
+    let heard = message(Publish::Classic, "requests", b"1");
+    assert_eq!(listener.next().await, heard);
+    listener.channels.unsubscribe([&channel]);
+    say_until(
+        &listener.channels,
+        Publish::Classic,
+        "requests",
+        b"2",
+        |heard| heard == 0,
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn topics_come_and_go() {
     let redis = RedisServer::start();
     let mut listener = Listener::start(&redis, []).await;
@@ -109,7 +147,14 @@ async fn topics_come_and_go() {
         .await;
     assert_eq!(heard, message(Publish::Sharded, "room_2499", b"again"));
     listener.channels.unsubscribe(&rooms[1..]);
-    while say(&listener.channels, Publish::Sharded, "room_2499", b"x").await > 0 {}
+    say_until(
+        &listener.channels,
+        Publish::Sharded,
+        "room_2499",
+        b"x",
+        |heard| heard == 0,
+    )
+    .await;
     assert_eq!(
         say(&listener.channels, Publish::Sharded, "room_0", b"x").await,
         1
@@ -123,7 +168,7 @@ async fn after_a_cut_everything_is_listened_to_again() {
     redis.kill();
     assert_eq!(listener.next().await, Heard::CutOff);
     redis.start_again();
-    assert_eq!(listener.next().await, Heard::Listening);
+    assert!(matches!(listener.next().await, Heard::Listening { .. }));
     say(&listener.channels, Publish::Classic, "a", b"1").await;
     say(&listener.channels, Publish::Sharded, "s", b"2").await;
     assert_eq!(listener.next().await, message(Publish::Classic, "a", b"1"));
@@ -145,7 +190,7 @@ async fn a_redis_without_shards_is_listened_to_all_the_same() {
         listening.listen(take).await;
     });
     assert_eq!(heard.recv().await, Some(Heard::NoShards));
-    assert_eq!(heard.recv().await, Some(Heard::Listening));
+    assert!(matches!(heard.recv().await, Some(Heard::Listening { .. })));
     say(&channels, Publish::Classic, "a", b"1").await;
     assert_eq!(
         heard.recv().await,
@@ -170,7 +215,7 @@ async fn what_comes_too_fast_is_dropped_and_counted() {
             })
             .await;
     });
-    assert_eq!(heard.recv().await, Some(Heard::Listening));
+    assert!(matches!(heard.recv().await, Some(Heard::Listening { .. })));
     let published = 5000;
     for _ in 0..published {
         say(&channels, Publish::Classic, "a", b"x").await;
@@ -180,11 +225,88 @@ async fn what_comes_too_fast_is_dropped_and_counted() {
         match heard.recv().await.expect("it listens") {
             Heard::Message { .. } => messages += 1,
             Heard::Dropped(count) => dropped += count,
-            other @ (Heard::Listening | Heard::NoShards | Heard::CutOff) => panic!("{other:?}"),
+            other @ (Heard::Listening { .. } | Heard::NoShards | Heard::CutOff) => {
+                panic!("{other:?}")
+            }
         }
     }
     assert!((4096..=4100).contains(&messages), "{messages} messages");
     assert!(dropped > 0);
+    task.abort();
+}
+
+#[tokio::test]
+async fn an_acl_user_needs_what_the_guide_says() {
+    let guide = include_str!("../../../../docs/operator.md");
+    let rights = |before: &str| {
+        let (_, rights) = guide.split_once(before).expect("the guide has it");
+        let (rights, _) = rights.split_once('`').expect("its end");
+        rights.split(' ')
+    };
+    let redis = RedisServer::start();
+    let user = ["ACL", "SETUSER", "help-desk", "on", ">pw", "resetchannels"];
+    let user: Vec<&str> = user
+        .into_iter()
+        .chain(rights("An ACL user needs\n`"))
+        .chain(rights("an ACL user needs\n`"))
+        .collect();
+    assert_eq!(redis.command(&user), "OK\n");
+    let url = format!("redis://help-desk:pw@{}", redis.address());
+    let channels = PubSub::new(ClusterConfig::new(url.parse().unwrap()));
+    let name = |text: &str| text.to_owned();
+    channels.subscribe([
+        Topic::Pattern(name("socket.io#/notifications#*")),
+        Topic::Channel(name("socket.io-request#/notifications#")),
+        Topic::Shard(name("socket.io#/notifications#")),
+        Topic::Shard(name("socket.io#/notifications#user_1#")),
+    ]);
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let listening = channels.clone();
+    let task = tokio::spawn(async move {
+        let take = |heard| {
+            let _unheard = sender.send(heard);
+            std::future::ready(())
+        };
+        listening.listen(take).await;
+    });
+    assert!(matches!(heard.recv().await, Some(Heard::Listening { .. })));
+    let main = "socket.io#/notifications#";
+    assert_eq!(say(&channels, Publish::Classic, main, b"x").await, 1);
+    assert_eq!(say(&channels, Publish::Sharded, main, b"x").await, 1);
+    let response = "socket.io-response#/notifications#";
+    assert_eq!(say(&channels, Publish::Classic, response, b"x").await, 0);
+    task.abort();
+}
+
+/// It does not try again without a pause, either.
+#[tokio::test]
+async fn what_redis_refuses_is_told_once_and_listened_to_when_it_does_not_any_more() {
+    let redis = RedisServer::start();
+    redis.command(&["ACL", "SETUSER", "default", "resetchannels"]);
+    let channels = PubSub::new(redis.config());
+    channels.subscribe([pattern("a")]);
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let task = tokio::spawn(async move {
+        let take = |heard| {
+            let _unheard = sender.send(heard);
+            std::future::ready(())
+        };
+        channels.listen(take).await;
+    });
+    assert_eq!(heard.recv().await, Some(Heard::CutOff));
+    let refusals = || {
+        let log = redis.command(&["ACL", "LOG"]);
+        let mut lines = log.lines().skip_while(|line| *line != "count");
+        let count = lines.nth(1).and_then(|count| count.parse().ok());
+        count.unwrap_or(0_u32)
+    };
+    // Some of the attempts, each later than the one before.
+    while refusals() < 4 {
+        tokio::task::yield_now().await;
+    }
+    assert!(heard.try_recv().is_err());
+    redis.command(&["ACL", "SETUSER", "default", "allchannels"]);
+    assert!(matches!(heard.recv().await, Some(Heard::Listening { .. })));
     task.abort();
 }
 

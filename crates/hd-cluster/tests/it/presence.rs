@@ -84,6 +84,11 @@ impl Process {
         }
     }
 
+    /// The others.
+    async fn nodes(&self) -> Vec<Node> {
+        self.presence.nodes().await.expect("Redis is there").nodes
+    }
+
     fn come(&mut self, user: u64) {
         self.users.push(user);
         self.roster.changed(user);
@@ -96,7 +101,8 @@ impl Process {
 
     /// What the others say of a user.
     async fn find(&self, user: u64) -> Vec<Node> {
-        self.presence.find(user).await.expect("Redis is there")
+        let said = self.presence.find(user).await;
+        said.expect("Redis is there").nodes
     }
 }
 
@@ -104,6 +110,7 @@ fn config() -> PresenceConfig {
     PresenceConfig {
         roster: RosterConfig {
             pause: Duration::ZERO,
+            retry: Duration::ZERO,
             ..RosterConfig::default()
         },
         // A loaded machine is no reason to fail.
@@ -134,8 +141,7 @@ async fn a_process_reads_what_the_others_say_and_not_itself() {
         b.find(1).await,
         [node("a", 2, Some("sockets of 1")), node("c", 0, None)]
     );
-    let nodes = c.presence.nodes().await.unwrap();
-    assert_eq!(nodes, [node("a", 2, None), node("b", 3, None)]);
+    assert_eq!(c.nodes().await, [node("a", 2, None), node("b", 3, None)]);
 }
 
 #[tokio::test]
@@ -163,7 +169,7 @@ async fn many_are_written_in_parts_and_until_then_are_not_whole() {
     while let Due::Write(write) = a.roster.poll(a.now) {
         let written = a.write(&write).await.unwrap();
         a.roster.handle_written(write, written, a.now);
-        let [node] = b.presence.nodes().await.unwrap().try_into().unwrap();
+        let [node] = b.nodes().await.try_into().unwrap();
         seen.push((node.standing, node.users));
     }
     let (filling, current) = (Standing::Filling, Standing::Current);
@@ -243,7 +249,7 @@ async fn who_gives_no_sign_of_life_is_silent_and_then_gone() {
     let b = Process::with_users(&redis, "b", short, &[]).await;
     let mut standings = Vec::new();
     loop {
-        let nodes = b.presence.nodes().await.unwrap();
+        let nodes = b.nodes().await;
         let Some(node) = nodes.first() else { break };
         if standings.last() != Some(&node.standing) {
             standings.push(node.standing);
@@ -269,8 +275,9 @@ async fn the_living_take_out_the_dead() {
     redis.command(&["HSET", "{help-desk-ws}:nodes", "dead:1", "1000 1 1 1 dead"]);
     redis.command(&["HSET", "{help-desk-ws}:nodes", "other", "not ours"]);
     let a = Process::with_users(&redis, "a", config(), &[]).await;
-    assert_eq!(redis.command(&["HLEN", "{help-desk-ws}:nodes"]), "1\n");
-    assert_eq!(a.presence.nodes().await.unwrap(), []);
+    let left = redis.command(&["HKEYS", "{help-desk-ws}:nodes"]);
+    assert_eq!(left.lines().count(), 2, "since when, and itself: {left}");
+    assert_eq!(a.nodes().await, []);
 }
 
 #[tokio::test]
@@ -278,7 +285,25 @@ async fn who_leaves_leaves_nothing() {
     let redis = RedisServer::start();
     let a = Process::with_users(&redis, "a", config(), &[1]).await;
     a.presence.leave().await.unwrap();
-    assert_eq!(redis.command(&["KEYS", "*"]), "\n");
+    assert_eq!(redis.command(&["KEYS", "*:sockets:*"]), "\n");
+    let left = redis.command(&["HKEYS", "{help-desk-ws}:nodes"]);
+    assert_eq!(left, ".\n", "since when there were any");
+}
+
+#[tokio::test]
+async fn a_redis_that_was_empty_a_moment_ago_may_not_know_all() {
+    let redis = RedisServer::start();
+    let short = PresenceConfig {
+        late: Duration::from_millis(300),
+        ..config()
+    };
+    let a = Process::start(&redis, "a", short);
+    assert!(a.presence.nodes().await.unwrap().is_new, "it knows nobody");
+    let b = Process::with_users(&redis, "b", short, &[1]).await;
+    assert!(a.presence.nodes().await.unwrap().is_new);
+    while b.presence.nodes().await.unwrap().is_new {}
+    redis.command(&["FLUSHALL"]);
+    assert!(b.presence.nodes().await.unwrap().is_new);
 }
 
 #[tokio::test]

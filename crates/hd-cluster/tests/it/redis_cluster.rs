@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use hd_cluster::{
-    AppendError, Appended, ClusterConfig, Due, Followed, Place, Presence, PresenceConfig, Roster,
-    SharedLog, Written,
+    AppendError, Appended, ClusterConfig, Due, Followed, Heard, Place, Presence, PresenceConfig,
+    PubSub, Publish, Roster, SharedLog, Topic, Written,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -313,7 +313,7 @@ async fn a_user_with_few_rights_does_in_a_cluster() {
     let users = [(42, Some(b"here".to_vec()))];
     assert_eq!(a.write(&write, &users, 1).await.unwrap(), Written::Kept);
     let found = presence("b").find(42).await.unwrap();
-    assert_eq!(found[0].user.as_deref(), Some(&b"here"[..]));
+    assert_eq!(found.nodes[0].user.as_deref(), Some(&b"here"[..]));
     a.leave().await.unwrap();
 }
 
@@ -330,4 +330,33 @@ async fn without_the_slot_nothing_is_accepted() {
         matches!(refused, Err(AppendError::Unavailable(_))),
         "{refused:?}"
     );
+}
+
+/// A channel of a shard is at the server that has its slot, and we are at another.
+#[tokio::test]
+async fn channels_are_listened_to_but_for_those_of_shards() {
+    let cluster = Cluster::start();
+    let channels = PubSub::new(cluster.config(&[&cluster.other]));
+    let shards = (0..20).map(|shard| Topic::Shard(format!("shard {shard}")));
+    channels.subscribe(shards.chain([Topic::Pattern("a#*".to_owned())]));
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let listening = channels.clone();
+    let task = tokio::spawn(async move {
+        let take = |heard| {
+            let _unheard = sender.send(heard);
+            std::future::ready(())
+        };
+        listening.listen(take).await;
+    });
+    assert_eq!(heard.recv().await, Some(Heard::NoShards));
+    assert!(matches!(heard.recv().await, Some(Heard::Listening { .. })));
+    let publishing = channels.publish(Publish::Classic, "a#1", b"x");
+    publishing.await.expect("the cluster is there");
+    let message = Heard::Message {
+        channel: "a#1".to_owned(),
+        publish: Publish::Classic,
+        payload: b"x".to_vec(),
+    };
+    assert_eq!(heard.recv().await, Some(message));
+    task.abort();
 }

@@ -64,6 +64,14 @@ impl RedisServer {
         }
     }
 
+    /// By its clock.
+    pub(crate) fn millis(&self) -> u64 {
+        let time = self.command(&["TIME"]);
+        let (seconds, micros) = time.trim().split_once('\n').expect("two numbers");
+        let number = |text: &str| -> u64 { text.trim().parse().expect("a number") };
+        number(seconds) * 1000 + number(micros) / 1000
+    }
+
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
@@ -88,10 +96,18 @@ impl RedisServer {
         });
     }
 
-    /// Waits until a replica has everything.
+    /// Waits until its replica has everything. WAIT would not: it asks for what
+    /// its own connection wrote.
     pub(crate) fn wait_for_replica(&self) {
         wait_until("a replica has it", || {
-            self.command(&["WAIT", "1", "100"]) == "1\n"
+            let info = self.command(&["INFO", "replication"]);
+            let number_after = |name: &str| -> Option<u64> {
+                let (_, rest) = info.split_once(name)?;
+                let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+                digits.parse().ok()
+            };
+            let written = number_after("master_repl_offset:");
+            written.is_some() && number_after("state=online,offset=") == written
         });
     }
 

@@ -9,10 +9,7 @@ fn at(number: u64) -> Offset {
 
 /// It has read up to 10.
 fn chain() -> Chain {
-    Chain::at(Place {
-        log: OLD,
-        offset: at(10),
-    })
+    Chain::at(place(OLD, 10))
 }
 
 fn link(log: LogId, before: u64) -> Link {
@@ -31,14 +28,18 @@ fn entry(chain: &mut Chain, link: Link, offset: u64) -> ChainStep {
 fn acknowledged(numbers: &[u64]) -> Acknowledged {
     let mut acknowledged = Acknowledged::default();
     for number in numbers {
-        acknowledged.insert(at(*number));
+        acknowledged.insert(place(OLD, *number));
     }
     acknowledged
 }
 
+fn place(log: LogId, number: u64) -> Place {
+    let offset = at(number);
+    Place { log, offset }
+}
+
 fn began(log: LogId, offset: u64) -> ChainStep {
-    let offset = at(offset);
-    ChainStep::Began(Place { log, offset })
+    ChainStep::Began(place(log, offset))
 }
 
 #[test]
@@ -103,7 +104,7 @@ fn so_does_what_was_acknowledged_and_is_not_there() {
     let mut acknowledged = acknowledged(&[11, 12]);
     let step = chain.handle_entry(at(12), Some(link(OLD, 10)), &mut acknowledged);
     assert_eq!(step, ChainStep::Lost);
-    assert_eq!(acknowledged.latest(), None);
+    assert_eq!(acknowledged.latest(OLD), None);
 }
 
 #[test]
@@ -118,6 +119,48 @@ fn so_does_an_end_before_what_was_read_or_acknowledged() {
     let mut chain = chain();
     chain.handle_end(at(10), Some(at(10)));
     assert_eq!(chain.forked(), None);
+}
+
+#[test]
+fn older_logs_are_passed_over_when_it_is_read_from_its_beginning() {
+    let mut chain = chain();
+    chain.handle_end(at(9), None);
+    chain.handle_fork(NEW);
+    let older = LogId(6);
+    let first = Link {
+        before: None,
+        is_beginning: true,
+        ..link(older, 0)
+    };
+    assert_eq!(entry(&mut chain, first, 1), ChainStep::Passed);
+    assert_eq!(entry(&mut chain, link(older, 1), 2), ChainStep::Passed);
+    assert_eq!(entry(&mut chain, link(OLD, 2), 9), ChainStep::Passed);
+    assert_eq!(entry(&mut chain, link(NEW, 9), 10), began(NEW, 9));
+}
+
+#[test]
+fn another_fork_may_come_before_the_first_is_read() {
+    let mut chain = chain();
+    chain.handle_end(at(9), None);
+    chain.handle_fork(NEW);
+    chain.handle_fork(LogId(9));
+    assert_eq!(entry(&mut chain, link(NEW, 9), 10), ChainStep::Passed);
+    assert_eq!(
+        entry(&mut chain, link(LogId(9), 10), 11),
+        began(LogId(9), 10)
+    );
+}
+
+#[test]
+fn what_was_acknowledged_of_the_next_log_counts_there() {
+    let mut chain = chain();
+    let mut acknowledged = acknowledged(&[15]);
+    acknowledged.insert(place(NEW, 22));
+    let step = chain.handle_entry(at(20), Some(link(NEW, 19)), &mut acknowledged);
+    assert_eq!(step, began(NEW, 19));
+    assert_eq!(acknowledged.latest(OLD), None);
+    let step = chain.handle_entry(at(23), Some(link(NEW, 20)), &mut acknowledged);
+    assert_eq!(step, ChainStep::Lost);
 }
 
 #[test]

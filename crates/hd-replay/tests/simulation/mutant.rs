@@ -29,7 +29,8 @@ pub(crate) enum Mutant {
     TrustsTheEnd,
     /// A node does not look for what it was told to be in the stream.
     ForgetsWhatWasAcknowledged,
-    /// A node lets a client in as recovered whose offset it has not read yet.
+    /// A node lets a client in whose offset it has not read yet, and sends it
+    /// what is up to there.
     LetsInAheadOfItsReader,
     /// An offset from before the `pid` counts.
     TakesStaleOffsets,

@@ -114,10 +114,15 @@ impl World {
         }
         let rooms = Rc::clone(&self.rooms[auth.user]);
         if self.mutant == Some(Mutant::EntersBeforeReading) {
-            self.nodes[node].enter(id, rooms);
+            self.nodes[node].enter(id, rooms, None);
             return self.after(1, 200, Step::Finish(id, Half::Read(auth.clone())));
         }
-        let Resumed { pid, place, missed } = self.resume(id, auth);
+        let Resumed {
+            pid,
+            place,
+            missed,
+            ahead,
+        } = self.resume(id, auth);
         let mut frames = missed;
         match self.mutant {
             Some(Mutant::SendsMissedBeforeReply) => frames.push(Frame::Connect { pid, place }),
@@ -131,7 +136,7 @@ impl World {
         if self.mutant == Some(Mutant::EntersAfterReading) {
             return self.after(1, 200, Step::Finish(id, Half::Enter));
         }
-        self.nodes[node].enter(id, rooms);
+        self.nodes[node].enter(id, rooms, ahead);
     }
 
     fn resume(&mut self, id: ConnectionId, auth: &Auth) -> Resumed {
@@ -161,13 +166,15 @@ impl World {
         }
         match half {
             Half::Read(auth) => {
-                let Resumed { pid, place, missed } = self.resume(id, &auth);
+                let Resumed {
+                    pid, place, missed, ..
+                } = self.resume(id, &auth);
                 self.send(id, Frame::Connect { pid, place });
                 self.send_all(id, missed);
             }
             Half::Enter => {
                 let rooms = Rc::clone(&self.rooms[self.devices[device].user]);
-                self.nodes[node].enter(id, rooms);
+                self.nodes[node].enter(id, rooms, None);
             }
             Half::Send(frames) => self.send_all(id, frames),
         }

@@ -88,6 +88,8 @@ pub(crate) struct Socket {
     rooms: Rc<[RoomName]>,
     /// How many events were queued before it entered.
     entered_after: u64,
+    /// Up to where its client has had what is not here yet.
+    ahead: Option<Offset>,
 }
 
 /// A client's place in the log.
@@ -96,6 +98,8 @@ pub(crate) struct Resumed {
     /// Where it is, if it begins anew.
     pub(crate) place: (LogId, Offset),
     pub(crate) missed: Vec<Frame>,
+    /// Up to where the client has had what is not here yet.
+    pub(crate) ahead: Option<Offset>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,19 +154,25 @@ impl Node {
         self.chain.as_ref()?.forked()
     }
 
+    pub(crate) fn handle_fork(&mut self, current: LogId) {
+        if let Some(chain) = &mut self.chain {
+            chain.handle_fork(current);
+        }
+    }
+
     /// Whether it would notice that a log ends there.
     pub(crate) fn knows_of_more_than(&self, log: LogId, end: Offset) -> bool {
         let place = self.place();
-        let is_later = |last| last > end || self.acknowledged.latest() > Some(end);
+        let is_later = |last| last > end || self.acknowledged.latest(log) > Some(end);
         place.is_some_and(|(its, last)| its == log && is_later(last))
     }
 
     /// It is connected to the stream again, which ends there.
     pub(crate) fn connect(&mut self, end: Offset) {
         self.link = StreamLink::Up;
-        let acknowledged = self.acknowledged.latest();
         let ignores = self.mutant == Some(Mutant::TrustsTheEnd);
         if let Some(chain) = self.chain.as_mut().filter(|_| !ignores) {
+            let acknowledged = self.acknowledged.latest(chain.place().log);
             chain.handle_end(end, acknowledged);
         }
     }
@@ -215,6 +225,7 @@ impl Node {
         }
         let acknowledged = &mut self.acknowledged;
         let step = chain.handle_entry(entry.offset, Some(entry.link), acknowledged);
+        assert!(chain.place().log >= before.log, "an old log comes back");
         match (step, self.mutant) {
             (
                 ChainStep::Began(place),
@@ -267,15 +278,17 @@ impl Node {
                 event.is_some_and(|event| event.audience.has(&socket.rooms))
             })
             .filter(|(_, socket)| number > socket.entered_after || takes_any)
+            .filter(|(_, socket)| socket.ahead.is_none_or(|ahead| entry.offset > ahead))
             .map(|(id, _)| *id)
             .collect()
     }
 
-    pub(crate) fn enter(&mut self, id: ConnectionId, rooms: Rc<[RoomName]>) {
+    pub(crate) fn enter(&mut self, id: ConnectionId, rooms: Rc<[RoomName]>, ahead: Option<Offset>) {
         let entered_after = self.queued;
         let socket = Socket {
             rooms,
             entered_after,
+            ahead,
         };
         self.sockets.insert(id, socket);
     }
@@ -314,6 +327,7 @@ impl Node {
             pid: cursor.seal(mac),
             place,
             missed: Vec::new(),
+            ahead: None,
         }
     }
 
@@ -324,25 +338,29 @@ impl Node {
         now: u64,
     ) -> Option<Result<Resumed, Refused>> {
         let pid = auth.pid.as_ref()?;
-        let missed =
-            self.position(auth, pid)
-                .and_then(|after| match self.log.missed(rooms, after, now) {
-                    Err(Gap::AfterLog) if self.mutant == Some(Mutant::LetsInAheadOfItsReader) => {
-                        Ok(Vec::new())
-                    }
-                    missed => missed.map_err(|_| Refused),
-                });
-        Some(missed.map(|missed| {
+        let found = self.position(auth, pid).and_then(|after| {
+            match self.log.missed(rooms, after, now) {
+                Ok(missed) => Ok((missed, None)),
+                Err(Gap::AfterLog) if self.mutant == Some(Mutant::LetsInAheadOfItsReader) => {
+                    Ok((Vec::new(), None))
+                }
+                // A log that loses any of that is another one.
+                Err(Gap::AfterLog) => Ok((Vec::new(), Some(after))),
+                Err(_) => Err(Refused),
+            }
+        });
+        Some(found.map(|(missed, ahead)| {
+            let missed = missed.into_iter();
             Resumed {
                 pid: pid.clone(),
                 place: self.log_place().expect("a node that serves has begun"),
                 missed: missed
-                    .into_iter()
                     .map(|(offset, &publication)| Frame::Event {
                         publication,
                         offset,
                     })
                     .collect(),
+                ahead,
             }
         }))
     }

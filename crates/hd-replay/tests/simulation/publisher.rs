@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use hd_replay::Place;
 use hd_rooms::RoomName;
 
 use super::node::Life;
@@ -87,7 +88,10 @@ impl World {
             .stream
             .append(id.as_deref(), publication, audience, now, self.mutant);
         self.note(|_| format!("appended by node {node}: {entry:?}"));
-        let offset = entry.as_ref().map(|entry| entry.offset);
+        let place = entry.as_ref().map(|entry| Place {
+            log: entry.link.log,
+            offset: entry.offset,
+        });
         if let Some(entry) = entry {
             self.counts.published += 1;
             self.all.push(entry);
@@ -98,8 +102,8 @@ impl World {
         let is_lost = !self.is_calm && self.random.has_chance(self.lost_answers());
         if !is_lost {
             self.publications[publication].state = State::Acknowledged;
-            if let Some(offset) = offset {
-                self.nodes[node].acknowledged.insert(offset);
+            if let Some(place) = place {
+                self.nodes[node].acknowledged.insert(place);
             }
         }
     }

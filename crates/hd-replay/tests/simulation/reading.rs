@@ -46,7 +46,8 @@ impl World {
             reader.connect(stream.last());
         }
         if let Some(log) = reader.forked() {
-            stream.fork(log, now);
+            let current = stream.fork(log, now);
+            reader.handle_fork(current);
         }
         let after = reader.place().map(|(_, last)| last).unwrap_or_default();
         let batch = stream.read(after, self.plan.read_most);

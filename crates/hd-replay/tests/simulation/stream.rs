@@ -127,12 +127,14 @@ impl Stream {
         self.has_lost = Some(self.log);
     }
 
-    /// Begins another log, where something of this one is lost.
-    pub(crate) fn fork(&mut self, log: LogId, (now, leap): (u64, u64)) {
+    /// Begins another log, where something of this one is lost. Returns the one
+    /// that is appended to.
+    pub(crate) fn fork(&mut self, log: LogId, (now, leap): (u64, u64)) -> LogId {
         if self.log == log {
             let offset = self.next(now, leap);
             self.begin(LogId(log.0 + 1), offset, Some(self.last));
         }
+        self.log
     }
 
     /// While the clock is behind, offsets leap: what is lost meanwhile, and what

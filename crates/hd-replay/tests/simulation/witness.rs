@@ -111,7 +111,7 @@ impl Witness {
         let later = &all[self.next.min(all.len())..];
         let place = later.iter().position(is_it);
         let Some(place) = place.map(|place| self.next + place) else {
-            return Err(Violation::TwiceOrLate { publication });
+            return self.late(publication, all.iter().position(is_it), all);
         };
         if !self.is_for_it(&all[place]) {
             return Err(Violation::Misdirected { publication });
@@ -123,6 +123,24 @@ impl Witness {
             Ok(())
         } else {
             Err(Violation::TwiceOrLate { publication })
+        }
+    }
+
+    /// What is in doubt may be late, since the device is to be told once more;
+    /// not what it has had.
+    fn late(
+        &mut self,
+        publication: usize,
+        place: Option<usize>,
+        all: &[Rc<Entry>],
+    ) -> Result<(), Violation> {
+        let is_in_doubt = |place: &usize| all[*place].is_in_doubt.get();
+        match place.filter(is_in_doubt) {
+            Some(place) if self.had.insert(place) && self.got.insert(publication) => {
+                self.owed.get_or_insert(publication);
+                Ok(())
+            }
+            _ => Err(Violation::TwiceOrLate { publication }),
         }
     }
 

@@ -134,3 +134,31 @@ fn members(rooms: &Rooms<char>, room: &str) -> String {
 fn names(rooms: &Rooms<char>, key: MemberKey) -> Vec<&str> {
     rooms.rooms_of(key).map(|name| name.as_str()).collect()
 }
+
+#[test]
+fn rooms_that_come_and_go_are_noted_once_it_is_asked_for() {
+    let mut rooms = Rooms::new(RoomsConfig::default());
+    let a = rooms.insert('a').unwrap();
+    let b = rooms.insert('b').unwrap();
+    rooms.join(a, &room("before")).unwrap();
+    assert!(!rooms.has_changed());
+    assert_eq!(rooms.take_changed(), []);
+
+    rooms.record_changes();
+    assert!(rooms.has_changed());
+    assert_eq!(rooms.take_changed(), [room("before")]);
+    rooms.join(a, &room("r")).unwrap();
+    rooms.join(b, &room("r")).unwrap();
+    rooms.leave(b, "r");
+    assert_eq!(rooms.take_changed(), [room("r")]);
+    assert!(!rooms.has_changed());
+
+    rooms.remove(a);
+    rooms.join(b, &room("r")).unwrap();
+    let mut changed = rooms.take_changed();
+    changed.sort();
+    assert_eq!(changed, [room("before"), room("r"), room("r")]);
+    let present: Vec<_> = rooms.rooms().collect();
+    assert_eq!(present, [&room("r")]);
+    rooms.assert_invariants();
+}

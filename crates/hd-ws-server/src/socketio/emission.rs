@@ -83,11 +83,9 @@ impl<'a> Emission<'a> {
 }
 
 /// The arguments of an event that is not in the log, for clients that may come
-/// back: one more where they would take the last for an offset.
-pub(super) fn without_offset<'a>(
-    namespace: &Namespace,
-    args: OutgoingArgs<'a>,
-) -> OutgoingArgs<'a> {
+/// back: one more where they would take the last for an offset. Not so of an
+/// event that asks for an ack, where the last one is the function that answers.
+fn without_offset<'a>(namespace: &Namespace, args: OutgoingArgs<'a>) -> OutgoingArgs<'a> {
     if namespace.order().can_recover() && args.ends_in_string() {
         args.with_last(RawValue::NULL)
     } else {

@@ -1,6 +1,7 @@
 //! A namespace: its sockets, its rooms, and its application.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use engineio_proto::Sid;
 use hd_rooms::{Audience, AudienceScratch, Rooms, RoomsConfig};
 use socketio_proto::{EventName, OutgoingArgs};
+use tokio::sync::Notify;
 
 use super::acks::{Answers, PendingAck};
 use super::emission::Emission;
@@ -27,8 +29,18 @@ struct Inner {
     rooms: RwLock<Rooms<Socket>>,
     /// Counts the changes of the rooms.
     version: AtomicU64,
+    /// Told when rooms have come or gone, and somebody wants to know.
+    rooms_changed: Notify,
+    has_own_rooms: bool,
     fanout: Fanout,
     order: Order,
+}
+
+/// The registry, to be changed.
+pub(super) struct RoomsMut<'a> {
+    /// Always there, but while it is dropped.
+    guard: Option<RwLockWriteGuard<'a, Rooms<Socket>>>,
+    changed: &'a Notify,
 }
 
 impl Namespace {
@@ -42,6 +54,8 @@ impl Namespace {
             handler: Arc::new(handler),
             rooms: RwLock::new(Rooms::new(RoomsConfig::default())),
             version: AtomicU64::new(0),
+            rooms_changed: Notify::new(),
+            has_own_rooms: config.own_rooms,
             fanout: Fanout::default(),
             order: Order::new(config),
         }))
@@ -232,7 +246,7 @@ impl Namespace {
     }
 
     /// The sockets of an audience. The registry's lock is released by then.
-    fn resolve(&self, audience: &Audience) -> Vec<Socket> {
+    pub(super) fn resolve(&self, audience: &Audience) -> Vec<Socket> {
         self.resolve_at_version(audience).0
     }
 
@@ -254,13 +268,51 @@ impl Namespace {
         self.0.rooms.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn rooms_mut(&self) -> RwLockWriteGuard<'_, Rooms<Socket>> {
+    pub(super) fn rooms_mut(&self) -> RoomsMut<'_> {
         let rooms = self.0.rooms.write().unwrap_or_else(PoisonError::into_inner);
         // Behind the lock, so that who sees the change sees the count.
         self.0.version.fetch_add(1, Ordering::Relaxed);
-        rooms
+        RoomsMut {
+            guard: Some(rooms),
+            changed: &self.0.rooms_changed,
+        }
+    }
+
+    pub(super) fn rooms_changed(&self) -> &Notify {
+        &self.0.rooms_changed
+    }
+
+    pub(super) fn has_own_rooms(&self) -> bool {
+        self.0.has_own_rooms
     }
 }
+
+impl Deref for RoomsMut<'_> {
+    type Target = Rooms<Socket>;
+
+    fn deref(&self) -> &Rooms<Socket> {
+        self.guard.as_deref().expect(IS_LOCKED)
+    }
+}
+
+impl DerefMut for RoomsMut<'_> {
+    fn deref_mut(&mut self) -> &mut Rooms<Socket> {
+        self.guard.as_deref_mut().expect(IS_LOCKED)
+    }
+}
+
+/// Wakes whoever wants to know, when the lock is released.
+impl Drop for RoomsMut<'_> {
+    fn drop(&mut self) {
+        let has_changed = self.has_changed();
+        self.guard = None;
+        if has_changed {
+            self.changed.notify_one();
+        }
+    }
+}
+
+const IS_LOCKED: &str = "invariant: the lock is held until this is dropped";
 
 impl fmt::Debug for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

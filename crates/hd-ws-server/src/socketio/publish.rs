@@ -24,6 +24,9 @@ pub struct NamespaceConfig {
     pub recovery: Option<RecoveryConfig>,
     /// Ids of publications that are remembered.
     pub seen: SeenConfig,
+    /// Whether each socket is in a room of its own, whose name is its id, as on
+    /// Node's servers: other servers send to it so. Off by default.
+    pub own_rooms: bool,
 }
 
 /// An event that everyone it is for is to get, once, now or when they come
@@ -170,12 +173,16 @@ impl Namespace {
 
 impl Order {
     pub(super) fn new(config: NamespaceConfig) -> Self {
-        let NamespaceConfig { recovery, seen } = config;
+        let NamespaceConfig {
+            recovery,
+            seen,
+            own_rooms,
+        } = config;
         let log = recovery.as_ref().map(|recovery| recovery.log);
         let is_shared = recovery.as_ref().is_some_and(|recovery| recovery.is_shared);
         Self {
             advanced: is_shared.then(Notify::new),
-            recovery: recovery.map(|recovery| Recovery::new(recovery.macs)),
+            recovery: recovery.map(|recovery| Recovery::new(recovery.macs, own_rooms)),
             ordered: Mutex::new(Ordered {
                 log: log.map(|config| Log::new(config, unix_millis())),
                 log_id: random_log_id(),

@@ -14,6 +14,7 @@ use hd_rooms::RoomName;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::membership::own_room;
 use super::publish::Ordered;
 use crate::engine::new_sid;
 
@@ -133,6 +134,8 @@ pub(super) struct Resumed {
 /// What opens and seals.
 pub(super) struct Recovery {
     macs: Vec<CursorMac>,
+    /// Whether a client that keeps its id is sent what was for that id.
+    own_rooms: bool,
 }
 
 impl CameBack {
@@ -163,8 +166,8 @@ impl CameBack {
 }
 
 impl Recovery {
-    pub(super) fn new(macs: Vec<CursorMac>) -> Self {
-        Self { macs }
+    pub(super) fn new(macs: Vec<CursorMac>, own_rooms: bool) -> Self {
+        Self { macs, own_rooms }
     }
 
     /// Gives a client its place in the log: where it was, or at the end.
@@ -188,14 +191,18 @@ impl Recovery {
         let shown = came_back.shown();
         let found = self
             .position(identity, ordered.log_id, &cursor, shown)
-            .and_then(|(sid, after)| match log.missed(rooms, after, now_millis) {
-                Ok(missed) => Ok((sid, missed, None)),
-                // Another process has sent it what this one will read yet: a
-                // log that loses any of that is another one.
-                Err(Gap::AfterLog) if is_shared && is_of_now(after, now_millis) => {
-                    Ok((sid, Vec::new(), Some(after)))
+            .and_then(|(sid, after)| {
+                let own = self.own_rooms.then(|| own_room(&sid));
+                let rooms: Vec<RoomName> = rooms.iter().cloned().chain(own).collect();
+                match log.missed(&rooms, after, now_millis) {
+                    Ok(missed) => Ok((sid, missed, None)),
+                    // Another process has sent it what this one will read yet: a
+                    // log that loses any of that is another one.
+                    Err(Gap::AfterLog) if is_shared && is_of_now(after, now_millis) => {
+                        Ok((sid, Vec::new(), Some(after)))
+                    }
+                    Err(gap) => Err(gap.into()),
                 }
-                Err(gap) => Err(gap.into()),
             });
         match found {
             Ok((sid, missed, ahead)) => {

@@ -12,7 +12,8 @@ use socketio_proto::{EventName, OutgoingArgs, encode};
 
 use super::SocketIo;
 use super::acks::{AckError, MAX_ACK_TIMEOUT, PendingAck};
-use super::emission::{Emission, without_offset};
+use super::emission::Emission;
+use super::membership::own_room;
 use super::namespace::Namespace;
 use super::recovery::RecoveryOutcome;
 use crate::{Connection, Sent};
@@ -188,7 +189,6 @@ impl Socket {
             Ok(asked) => asked,
             Err(error) => return PendingAck::failed(error),
         };
-        let args = without_offset(self.namespace(), args);
         let event = encode::event(self.namespace().name(), Some(id), name, args);
         if self.send(event.packets()).is_none() {
             return PendingAck::failed(AckError::Disconnected);
@@ -312,6 +312,9 @@ impl Socket {
         let key = registry.insert(self.clone())?;
         let is_first = self.0.entry.set(Entry { key, after }).is_ok();
         debug_assert!(is_first, "a socket enters once");
+        if self.namespace().has_own_rooms() {
+            registry.join(key, &own_room(self.id()))?;
+        }
         for room in rooms {
             registry.join(key, room)?;
         }

@@ -12,6 +12,7 @@ mod floods;
 mod heartbeat;
 mod http_limits;
 mod max_connections;
+mod membership;
 mod memory;
 mod origin;
 mod packets;

@@ -42,6 +42,7 @@ pub(crate) fn start_as(log: LogConfig, macs: Vec<CursorMac>, is_shared: bool) ->
             macs,
         }),
         seen: SeenConfig::default(),
+        own_rooms: true,
     };
     SocketServer::start_with(ServerConfig::default(), ClientConfig::default(), config)
 }
@@ -209,6 +210,16 @@ fn a_client_that_was_sent_nothing_comes_back_by_its_pid_alone() {
     publish(&server, &to("ana"), 2);
     let back = client.back(&server, ANA);
     back.assert_recovered(&client, &[2]);
+}
+
+#[test]
+fn what_was_for_the_id_of_a_client_is_missed_by_it_alone() {
+    let server = start();
+    let [client, other] = [(), ()].map(|()| Peer::connect(&server, ANA));
+    client.drop_connection(&server);
+    publish(&server, &to(&client.sid), 1);
+    client.back(&server, ANA).assert_recovered(&client, &[1]);
+    other.back(&server, ANA).assert_recovered(&other, &[]);
 }
 
 #[test]
@@ -401,7 +412,7 @@ fn an_event_without_an_offset_does_not_end_in_a_string() {
     }
     let args = OutgoingArgs::new(&[]);
     drop(client.socket.emit_with_ack(name, args, PATIENCE));
-    assert_eq!(client.websocket.text(), r#"42/n,0["n",null]"#);
+    assert_eq!(client.websocket.text(), r#"42/n,0["n"]"#);
 }
 
 #[test]

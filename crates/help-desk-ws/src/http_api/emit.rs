@@ -23,8 +23,10 @@ use socketio_proto::OutgoingArgs;
 
 use super::{HttpApi, Refused, authenticate_back_end, json_of};
 use crate::cluster::{Cluster, ClusterEvent, EventArgs};
+use crate::expiry::unix_time;
 use crate::gateway::room_of;
-use crate::telemetry::events::{EmitAccepted, EmitRefused, EmitRepeated, IdForgotten};
+use crate::settings::EmitWithoutRedis;
+use crate::telemetry::events::{EmitAccepted, EmitLocal, EmitRefused, EmitRepeated, IdForgotten};
 
 /// An event that was taken from the back end, and is on its way.
 struct Taken {
@@ -41,6 +43,8 @@ enum Delivery {
     UnderWay(Emitted),
     /// In the log that several processes share.
     Shared(Arc<Cluster>, Offset),
+    /// To the sockets of this process only: the log cannot be reached.
+    Local(Emitted),
     /// Its id had come before.
     Repeated,
 }
@@ -56,6 +60,7 @@ struct Results {
 enum Outcome {
     Taken {
         success: bool,
+        /// Whether all whom it is for are to get it.
         accepted: bool,
         delivered: usize,
     },
@@ -105,7 +110,7 @@ impl HttpApi {
         let mut results = Vec::with_capacity(items.len());
         for item in items {
             results.push(match item {
-                Ok(taken) => success(self.delivered(taken).await),
+                Ok(taken) => self.outcome(taken).await,
                 Err(refused) => {
                     status = StatusCode::MULTI_STATUS;
                     Outcome::Refused {
@@ -125,10 +130,7 @@ impl HttpApi {
         parse: Parse,
     ) -> Response<Full<Bytes>> {
         match self.take_one(request, parse).await {
-            Ok(taken) => {
-                let delivered = self.delivered(taken).await;
-                json_of(StatusCode::CREATED, &success(delivered))
-            }
+            Ok(taken) => json_of(StatusCode::CREATED, &self.outcome(taken).await),
             Err(refused) => self.refuse(refused, peer).response(),
         }
     }
@@ -169,7 +171,9 @@ impl HttpApi {
             // Best effort: with Redis away it reaches who is here.
             cluster.is_following() || !command.volatile
         });
-        let delivery = if let Some(cluster) = cluster {
+        let delivery = if cluster.is_some_and(|cluster| self.is_to_stay_here(cluster)) {
+            Delivery::Local(self.notifications.emit(&audience, name, args))
+        } else if let Some(cluster) = cluster {
             let event = ClusterEvent {
                 audience: &audience,
                 name: event,
@@ -211,16 +215,36 @@ impl HttpApi {
         })
     }
 
-    /// How many sockets took the event, once that is known.
-    async fn delivered(&self, taken: Taken) -> usize {
+    /// Whether an event that is sent now is for the sockets here only. One that
+    /// Redis was asked to keep, and gave no answer, is not: it may be there.
+    fn is_to_stay_here(&self, cluster: &Cluster) -> bool {
+        match self.emit_without_redis {
+            EmitWithoutRedis::Refuse => false,
+            EmitWithoutRedis::AcceptLocal => cluster.is_cut_off(),
+        }
+    }
+
+    /// What became of an event, once that is known.
+    async fn outcome(&self, taken: Taken) -> Outcome {
         let (event, user_id) = (taken.event.as_str(), taken.user_id);
         let delivered = match taken.delivery {
             Delivery::Over { delivered } => delivered,
             Delivery::UnderWay(emitted) => emitted.await,
             Delivery::Shared(cluster, offset) => cluster.delivered(offset).await,
+            Delivery::Local(emitted) => {
+                let delivered = emitted.await;
+                EmitLocal {
+                    event,
+                    user_id,
+                    delivered,
+                    is_logged: self.local_emits.is_due(unix_time(), LOCAL_EMITS_LOGGED),
+                }
+                .emit(&self.counters);
+                return success(false, delivered);
+            }
             Delivery::Repeated => {
                 EmitRepeated { event, user_id }.emit(&self.counters);
-                return 0;
+                return success(true, 0);
             }
         };
         EmitAccepted {
@@ -229,7 +253,7 @@ impl HttpApi {
             delivered,
         }
         .emit(&self.counters);
-        delivered
+        success(true, delivered)
     }
 
     fn refuse(&self, refused: Refused, peer: SocketAddr) -> Refused {
@@ -306,10 +330,10 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, EmitEr
     Ok(Some(IdempotencyKey::new(key)?))
 }
 
-fn success(delivered: usize) -> Outcome {
+fn success(accepted: bool, delivered: usize) -> Outcome {
     Outcome::Taken {
         success: true,
-        accepted: true,
+        accepted,
         delivered,
     }
 }
@@ -341,6 +365,8 @@ impl From<EmitError> for Refused {
     }
 }
 
+/// From one line about events that stay here to the next.
+const LOCAL_EMITS_LOGGED: Duration = Duration::from_secs(5);
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// For the body of an emit; as long as for a body of Engine.IO.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);

@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use hd_cluster::ClusterConfig;
-use hd_replay::LogConfig;
+use hd_replay::{LogConfig, SeenConfig};
 use tracing::level_filters::LevelFilter;
 
 use crate::open_files;
@@ -54,10 +54,15 @@ pub(crate) struct Settings {
     /// Whether a request without `Origin` may connect.
     pub(crate) allow_no_origin: bool,
     pub(crate) emit_auth: EmitAuth,
+    /// Ids of emits that are remembered.
+    pub(crate) idempotency: SeenConfig,
     /// What is kept for clients that are away; `None` for nothing.
     pub(crate) replay: Option<LogConfig>,
     /// The log that several processes share.
     pub(crate) cluster: Option<ClusterConfig>,
+    pub(crate) emit_without_redis: EmitWithoutRedis,
+    /// Servers of Node that share it.
+    pub(crate) node_peers: Option<NodePeersSettings>,
     /// The name of this process; `None` for one that is made up.
     pub(crate) node_name: Option<String>,
     pub(crate) ping_interval: Duration,
@@ -112,8 +117,19 @@ impl Settings {
         let emit_auth = reader.value(&var::EMIT_AUTH, values::word);
         let emit_auth = secrets::emit_auth(&mut reader, node_env, emit_auth);
 
+        let idempotency = SeenConfig {
+            ttl: reader.value(&var::IDEMPOTENCY_TTL, |text| {
+                duration(text, SECOND..=MOST_KEPT)
+            }),
+            max_ids: reader.value(&var::IDEMPOTENCY_MAX_IDS, |text| {
+                values::number(text, 1..=MOST_IDS)
+            }),
+        };
+
         let replay = replay(&mut reader);
-        let cluster = cluster(&mut reader, replay.as_ref());
+        let cluster = cluster(&mut reader, replay.as_ref(), idempotency.ttl);
+        let emit_without_redis = reader.value(&var::EMIT_WITHOUT_REDIS, values::word);
+        let node_peers = node_peers(&mut reader);
         let node_name = reader.optional(&var::NODE_NAME, values::name);
 
         let heartbeat = |text: &str| duration(text, TEN_MS..=HOUR);
@@ -185,8 +201,11 @@ impl Settings {
             cors_origin,
             allow_no_origin,
             emit_auth,
+            idempotency,
             replay,
             cluster,
+            emit_without_redis,
+            node_peers,
             node_name,
             ping_interval,
             ping_timeout,
@@ -240,6 +259,22 @@ impl Words for AuthFailure {
     ];
 }
 
+/// What becomes of an emit while Redis does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EmitWithoutRedis {
+    /// It is answered with 503.
+    Refuse,
+    /// It goes to the clients of this process, and is not kept.
+    AcceptLocal,
+}
+
+impl Words for EmitWithoutRedis {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("refuse", Self::Refuse),
+        ("accept-local", Self::AcceptLocal),
+    ];
+}
+
 /// Whether what a client missed is sent to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Replay {
@@ -249,6 +284,33 @@ enum Replay {
 
 impl Words for Replay {
     const WORDS: &'static [(&'static str, Self)] = &[("on", Self::On), ("off", Self::Off)];
+}
+
+/// How servers of Node speak to each other, and to this one.
+#[derive(Clone, Debug)]
+pub(crate) struct NodePeersSettings {
+    /// The adapters that are listened to and spoken.
+    pub(crate) adapters: Adapters,
+    /// What the names of all channels begin with.
+    pub(crate) prefix: String,
+}
+
+/// Which of Node's adapters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Adapters {
+    Classic,
+    Sharded,
+    /// Both, as far as Redis can.
+    Auto,
+}
+
+impl Words for Option<Adapters> {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("off", None),
+        ("classic", Some(Adapters::Classic)),
+        ("sharded", Some(Adapters::Sharded)),
+        ("auto", Some(Adapters::Auto)),
+    ];
 }
 
 /// How to log.
@@ -286,9 +348,7 @@ fn replay(reader: &mut Reader<'_>) -> Option<LogConfig> {
         }),
         max_bytes: reader.value(&var::REPLAY_MAX_BYTES, bytes),
         max_total_bytes: reader.value(&var::REPLAY_MAX_TOTAL_BYTES, bytes),
-        ttl: reader.value(&var::REPLAY_TTL, |text| {
-            duration(text, SECOND..=MOST_REPLAY_TTL)
-        }),
+        ttl: reader.value(&var::REPLAY_TTL, |text| duration(text, SECOND..=MOST_KEPT)),
         ..LogConfig::default()
     };
     match replay {
@@ -297,7 +357,11 @@ fn replay(reader: &mut Reader<'_>) -> Option<LogConfig> {
     }
 }
 
-fn cluster(reader: &mut Reader<'_>, replay: Option<&LogConfig>) -> Option<ClusterConfig> {
+fn cluster(
+    reader: &mut Reader<'_>,
+    replay: Option<&LogConfig>,
+    id_ttl: Duration,
+) -> Option<ClusterConfig> {
     let url = reader.secret(&var::REDIS_URL);
     let prefix = reader.value(&var::REDIS_PREFIX, values::name);
     let url = url?;
@@ -322,8 +386,23 @@ fn cluster(reader: &mut Reader<'_>, replay: Option<&LogConfig>) -> Option<Cluste
     };
     Some(ClusterConfig {
         prefix,
+        id_ttl,
         ..ClusterConfig::new(url)
     })
+}
+
+fn node_peers(reader: &mut Reader<'_>) -> Option<NodePeersSettings> {
+    let adapters: Option<Adapters> = reader.value(&var::REDIS_PUBSUB, values::word);
+    let prefix = reader.value(&var::REDIS_PUBSUB_PREFIX, values::name);
+    let adapters = adapters?;
+    if !reader.is_explicit(&var::REDIS_URL) {
+        reader.problem(
+            &var::REDIS_PUBSUB,
+            "is set, and REDIS_URL is not",
+            "set REDIS_URL to the Redis of the other servers, or take REDIS_PUBSUB out",
+        );
+    }
+    Some(NodePeersSettings { adapters, prefix })
 }
 
 fn expires_in(reader: &mut Reader<'_>) -> Duration {
@@ -414,4 +493,6 @@ const MOST_REPLAY_EVENTS: usize = 10_000;
 const LEAST_REPLAY_BYTES: usize = 4 * 1024;
 /// 64 GiB, the most memory but one size that Fargate has.
 const MOST_REPLAY_BYTES: usize = 64 * 1024 * 1024 * 1024;
-const MOST_REPLAY_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Some 2 GB.
+const MOST_IDS: usize = 10_000_000;
+const MOST_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);

@@ -166,6 +166,23 @@ variables! {
         heading: BACK_END,
         help: "The token before the last change, still accepted",
     }
+    IDEMPOTENCY_TTL {
+        flag: "idempotency-ttl",
+        value_name: "TIME",
+        // As long as an event is kept: who tries again tries sooner.
+        default: Some("24h"),
+        heading: BACK_END,
+        help: "How long the id of an emit is remembered, so that it is carried out once",
+    }
+    IDEMPOTENCY_MAX_IDS {
+        flag: "idempotency-max-ids",
+        value_name: "N",
+        // More than one a second for a day, some 20 MB.
+        default: Some("100000"),
+        heading: BACK_END,
+        help: "Ids that are remembered; beyond, the oldest goes. With REDIS_URL they are in Redis, \
+               and IDEMPOTENCY_TTL is their only bound",
+    }
     REPLAY {
         flag: "replay",
         value_name: "HOW",
@@ -220,6 +237,29 @@ variables! {
         default: Some("help-desk-ws"),
         heading: CLUSTER,
         help: "What the names of all keys in it begin with",
+    }
+    EMIT_WITHOUT_REDIS {
+        flag: "emit-without-redis",
+        value_name: "HOW",
+        default: Some("refuse"),
+        heading: CLUSTER,
+        help: "What becomes of an emit while Redis does not answer: refuse, or accept-local, which \
+               sends it to the clients of this process only, and does not keep it",
+    }
+    REDIS_PUBSUB {
+        flag: "redis-pubsub",
+        value_name: "HOW",
+        default: Some("off"),
+        heading: CLUSTER,
+        help: "Beside Socket.IO servers of Node on the same Redis, the adapter that those have: \
+               classic, sharded, auto for both, or off when there are none",
+    }
+    REDIS_PUBSUB_PREFIX {
+        flag: "redis-pubsub-prefix",
+        value_name: "NAME",
+        default: Some("socket.io"),
+        heading: CLUSTER,
+        help: "The adapters' option `key`, or `channelPrefix`",
     }
     NODE_NAME {
         flag: "node-name",

@@ -38,7 +38,10 @@ pub(crate) struct Counters {
     pub(crate) query_tokens: Counter,
     /// Emit and broadcast commands that were carried out.
     pub(crate) emits_accepted: Counter,
-    /// Sockets that those went to.
+    /// Commands that were carried out for the clients of this process only,
+    /// since Redis was away.
+    pub(crate) emits_local: Counter,
+    /// Sockets that all of these went to.
     pub(crate) notifications_delivered: Counter,
     /// Emit and broadcast commands that were refused.
     pub(crate) emits_refused: Counter,
@@ -52,6 +55,18 @@ pub(crate) struct Counters {
     pub(crate) emits_repeated: Counter,
     /// Ids that were forgotten before their time.
     pub(crate) ids_forgotten: Counter,
+    /// Events of Node's servers that were taken into the log, or sent on.
+    pub(crate) peer_events: Counter,
+    /// What Node's servers asked besides.
+    pub(crate) peer_requests: Counter,
+    /// Messages on their channels that are none, or too much.
+    pub(crate) peer_messages_refused: Counter,
+    /// Events of theirs that could not be kept, and messages that came too fast.
+    pub(crate) peer_messages_lost: Counter,
+    /// Events that were published for them.
+    pub(crate) peer_publishes: Counter,
+    /// Events that could not be.
+    pub(crate) peer_publishes_failed: Counter,
     recoveries_refused: [Counter; RecoveryRefusal::ALL.len()],
     authentication_failures: [Counter; VerifyError::ALL.len()],
 }

@@ -15,10 +15,15 @@ use super::Counters;
 
 mod cluster;
 mod emits;
+mod peers;
 mod process;
 
 pub(crate) use cluster::{LogBack, LogCutOff, LogGap, LogOpened, PresenceRefused, WaitingForLog};
-pub(crate) use emits::{EmitAccepted, EmitRefused, EmitRepeated, IdForgotten};
+pub(crate) use emits::{EmitAccepted, EmitLocal, EmitRefused, EmitRepeated, IdForgotten};
+pub(crate) use peers::{
+    PeerEventLost, PeerEventTaken, PeerMessageRefused, PeerMessagesDropped, PeerRequestTaken,
+    PeersCutOff, PeersHeard, PublishedToPeers, ShardsMissing,
+};
 pub(crate) use process::{DrainProgress, Drained, Draining, Hurried, Started, Stopped, Stopping};
 
 /// A client has joined its private room.
@@ -375,6 +380,28 @@ mod tests {
             "WARN  [NotificationsController] Emit refused status=401 code=unauthorized peer=10.0.0.9:5000"
         );
         assert_eq!(counters.emits_refused.get(), 1);
+    }
+
+    #[test]
+    fn events_that_stay_here_are_counted_and_seldom_logged() {
+        let (text, counters) = line(LogFormat::Text, |counters| {
+            for is_logged in [true, false] {
+                EmitLocal {
+                    event: "ticket_closed",
+                    user_id: UserId::new(42).ok(),
+                    delivered: 2,
+                    is_logged,
+                }
+                .emit(counters);
+            }
+        });
+        assert_eq!(
+            text,
+            "WARN  [NotificationsController] Emitted to the clients of this process only: Redis does \
+             not answer event=ticket_closed user_id=42 delivered=2"
+        );
+        assert_eq!(counters.emits_local.get(), 2);
+        assert_eq!(counters.notifications_delivered.get(), 4);
     }
 
     #[test]

@@ -171,9 +171,10 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges) -> String {
     );
     page.counter(
         "emits_total",
-        "Emit and broadcast commands, by what became of them.",
+        "Emit and broadcast commands, by what became of them; local is to this process only.",
         [
             (ACCEPTED, counters.emits_accepted.get()),
+            (LOCAL, counters.emits_local.get()),
             (REFUSED, counters.emits_refused.get()),
         ],
     );
@@ -189,7 +190,7 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges) -> String {
     );
     page.counter(
         "idempotency_ids_forgotten_total",
-        "Ids of emits that were forgotten before their 24 hours, since there were too many.",
+        "Ids of emits that were forgotten before their time, since there were too many.",
         [("", counters.ids_forgotten.get())],
     );
     page.counter(
@@ -209,6 +210,24 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges) -> String {
             let label = format!(r#"{{reason="{}"}}"#, reason.code());
             (label, counters.recoveries_refused(reason).get())
         }),
+    );
+    page.counter(
+        "peer_messages_total",
+        "What came from Node's servers over pub/sub, by what became of it.",
+        [
+            (r#"{result="event"}"#, counters.peer_events.get()),
+            (r#"{result="request"}"#, counters.peer_requests.get()),
+            (REFUSED, counters.peer_messages_refused.get()),
+            (r#"{result="lost"}"#, counters.peer_messages_lost.get()),
+        ],
+    );
+    page.counter(
+        "peer_publishes_total",
+        "Events for clients of Node's servers, by what became of them.",
+        [
+            (r#"{result="published"}"#, counters.peer_publishes.get()),
+            (r#"{result="failed"}"#, counters.peer_publishes_failed.get()),
+        ],
     );
     page.counter(
         "slow_consumers_total",
@@ -264,4 +283,5 @@ fn seconds(time: Duration) -> impl Display {
 }
 
 const ACCEPTED: &str = r#"{result="accepted"}"#;
+const LOCAL: &str = r#"{result="local"}"#;
 const REFUSED: &str = r#"{result="refused"}"#;

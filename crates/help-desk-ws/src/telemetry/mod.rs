@@ -13,8 +13,10 @@ mod counters;
 pub(crate) mod events;
 mod log_layer;
 pub(crate) mod metrics;
+mod pace;
 
 pub(crate) use counters::Counters;
+pub(crate) use pace::Pace;
 
 use log_layer::LogLayer;
 

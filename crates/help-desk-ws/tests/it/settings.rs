@@ -17,6 +17,9 @@ fn every_variable_has_its_default() {
         ("ALLOW_NO_ORIGIN", "true"),
         ("EMIT_AUTH", "token"),
         ("EMIT_TOKEN_PREVIOUS", "not set"),
+        ("IDEMPOTENCY_TTL", "24h"),
+        ("IDEMPOTENCY_MAX_IDS", "100000"),
+        ("EMIT_WITHOUT_REDIS", "refuse"),
         ("NODE_NAME", "not set"),
         ("PING_INTERVAL", "25s"),
         ("PING_TIMEOUT", "20s"),
@@ -47,8 +50,35 @@ fn every_variable_has_its_default() {
     }
 }
 
+#[test]
+fn nodes_servers_are_met_on_a_redis_only() {
+    let url = ("REDIS_URL", "redis://127.0.0.1:1");
+    let run = check_settings(&[url]);
+    let off = ("off".to_owned(), "default".to_owned());
+    assert_eq!(run.setting("REDIS_PUBSUB"), off);
+    let prefix = ("socket.io".to_owned(), "default".to_owned());
+    assert_eq!(run.setting("REDIS_PUBSUB_PREFIX"), prefix);
+    for how in ["classic", "sharded", "auto", "off"] {
+        let run = check_settings(&[url, ("REDIS_PUBSUB", how)]);
+        let expected = (how.to_owned(), "environment".to_owned());
+        assert_eq!(run.setting("REDIS_PUBSUB"), expected);
+    }
+    for (settings, name) in [
+        (&[("REDIS_PUBSUB", "auto")][..], "REDIS_PUBSUB"),
+        (&[url, ("REDIS_PUBSUB", "on")], "REDIS_PUBSUB"),
+        (
+            &[url, ("REDIS_PUBSUB_PREFIX", "a#b")],
+            "REDIS_PUBSUB_PREFIX",
+        ),
+    ] {
+        let run = check_settings(settings);
+        run.check_code(64);
+        assert!(run.stderr.contains(name), "{}", run.stderr);
+    }
+}
+
 /// A value other than the default for each variable that is not a secret.
-const OTHERS: [(&str, &str); 26] = [
+const OTHERS: [(&str, &str); 29] = [
     ("NODE_ENV", "production"),
     ("HOST", "::1"),
     ("PORT", "0"),
@@ -59,6 +89,9 @@ const OTHERS: [(&str, &str); 26] = [
     ("CORS_ORIGIN", "https://a.example,http://b.example:8080"),
     ("ALLOW_NO_ORIGIN", "false"),
     ("EMIT_AUTH", "open"),
+    ("IDEMPOTENCY_TTL", "10m"),
+    ("IDEMPOTENCY_MAX_IDS", "1000"),
+    ("EMIT_WITHOUT_REDIS", "accept-local"),
     ("NODE_NAME", "ws.1"),
     ("PING_INTERVAL", "300ms"),
     ("PING_TIMEOUT", "200ms"),
@@ -177,6 +210,17 @@ fn every_bad_value_names_itself_and_the_fix() {
         ("CORS_ORIGIN", "null", "leave it out"),
         ("ALLOW_NO_ORIGIN", "1", "use one of: true, false"),
         ("EMIT_AUTH", "none", "use one of: token, open"),
+        ("IDEMPOTENCY_TTL", "0s", "use a time from 1s to 30d"),
+        (
+            "IDEMPOTENCY_MAX_IDS",
+            "0",
+            "use a whole number from 1 to 10000000",
+        ),
+        (
+            "EMIT_WITHOUT_REDIS",
+            "accept",
+            "use one of: refuse, accept-local",
+        ),
         ("NODE_NAME", "two words", "use 1 to 64 letters, digits"),
         (
             "NODE_NAME",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use engineio_proto::Message;
 use serde_json::value::RawValue;
-use socketio_proto::{DecodeError, Decoder, Limits, PacketData};
+use socketio_proto::{Args, DecodeError, Decoder, Limits, PacketData};
 
 use crate::support::{decode, start};
 
@@ -198,4 +198,18 @@ fn logs_do_not_show_what_was_sent() {
     assert!(!shown.contains("secret"), "{shown}");
     let shown = format!("{:?}", decode(r#"0{"token":"secret"}"#, &[]).unwrap());
     assert!(!shown.contains("secret"), "{shown}");
+}
+
+#[test]
+fn arguments_that_are_put_together_have_placeholders_for_their_attachments_only() {
+    let values = [RawValue::from_string(PLACEHOLDER.to_owned()).unwrap()];
+    let values = [&*values[0]];
+    let args = Args::with_attachments(&values, vec!["x".into()]).unwrap();
+    assert_eq!(args.json(), format!("[{PLACEHOLDER}]"));
+    assert_eq!(args.attachments(), [&b"x"[..]]);
+    let other = RawValue::from_string(PLACEHOLDER.replace('0', "1")).unwrap();
+    let refused = Args::with_attachments(&[&other], vec!["x".into()]);
+    assert_eq!(refused, Err(DecodeError::IllegalAttachments));
+    // Nothing is sent as an attachment, so nothing is looked for.
+    assert!(Args::with_attachments(&[&other], Vec::new()).is_ok());
 }

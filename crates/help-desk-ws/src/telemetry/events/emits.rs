@@ -37,6 +37,41 @@ impl EmitAccepted<'_> {
     }
 }
 
+/// A command of the back end was carried out for the clients of this process
+/// only, and is not kept: Redis is away.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EmitLocal<'a> {
+    pub(crate) event: &'a str,
+    /// As for [`EmitAccepted`].
+    pub(crate) user_id: Option<UserId>,
+    /// Sockets that it went to.
+    pub(crate) delivered: usize,
+    /// False for the most of many.
+    pub(crate) is_logged: bool,
+}
+
+impl EmitLocal<'_> {
+    pub(crate) fn emit(self, counters: &Counters) {
+        let Self {
+            event,
+            user_id,
+            delivered,
+            is_logged,
+        } = self;
+        counters.emits_local.add(1);
+        counters.notifications_delivered.add(delivered as u64);
+        if is_logged {
+            warn!(
+                context = CONTROLLER,
+                event,
+                user_id = user_id.map(UserId::get),
+                delivered,
+                "Emitted to the clients of this process only: Redis does not answer"
+            );
+        }
+    }
+}
+
 /// A command of the back end came again, and was not sent again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EmitRepeated<'a> {

@@ -13,9 +13,9 @@ const options = { concurrency: 3, skip: withoutBinary.skip || withoutReference.s
 const io4 = CLIENTS["socket.io-client 4.8"];
 
 /** Instances that share a Redis of their own. */
-async function cluster(t, count) {
+async function cluster(t, count, env = {}) {
   const redis = await Redis.start(t);
-  const start = () => startService(t, { REDIS_URL: redis.url });
+  const start = () => startService(t, { REDIS_URL: redis.url, ...env });
   return { redis, start, services: await Promise.all(Array.from({ length: count }, start)) };
 }
 
@@ -214,5 +214,69 @@ describe("several instances", options, () => {
     const answer = await post(`${services[0].url}/emit`, { ...ROUTES["/emit"](user, "number", 1), volatile: true });
     assert.deepEqual([answer.status, answer.json.delivered], [201, 1]);
     await have(client, 1);
+  });
+
+  test("accept emits for their own clients while Redis is away, where that is wanted", async (t) => {
+    const { redis, services: [first, second] } = await cluster(t, 2, { EMIT_WITHOUT_REDIS: "accept-local" });
+    const user = newUser();
+    const [here, there] = [await numbered(t, first, user), await numbered(t, second, user)];
+    const taken = await number(first, user, 1, `id-of-${user}`);
+    assert.deepEqual([taken.status, taken.json.accepted], [201, true]);
+    await Promise.all([have(here, 1), have(there, 1)]);
+
+    await redis.kill();
+    await first.logged(/\[Cluster\] Redis does not answer/);
+    const { status, json } = await number(first, user, 2, `other-id-of-${user}`);
+    assert.deepEqual([status, json], [201, { success: true, accepted: false, delivered: 1 }]);
+    const item = ROUTES["/emit"](user, "number", 3);
+    const batch = await post(`${first.url}/emit/batch`, { items: [item, item] });
+    assert.deepEqual([batch.status, batch.json.results], [201, [json, json]]);
+    await have(here, 4);
+    const metrics = await (await fetch(`${first.url}/metrics`)).text();
+    assert.match(metrics, /^helpdesk_ws_emits_total\{result="local"\} 3$/m);
+    assert.match(metrics, /^helpdesk_ws_emits_total\{result="accepted"\} 1$/m);
+
+    await redis.startAgain();
+    let back = await number(first, user, 4);
+    while (!back.json.accepted) {
+      back = await number(first, user, 4);
+    }
+    await have(there, 2);
+    // Nothing of it was kept.
+    assert.deepEqual(there.numbers, [1, 4]);
+    assert.deepEqual(here.numbers.slice(0, 4), [1, 2, 3, 3]);
+    assert.equal(first.output.match(/Emitted to the clients of this process only/g).length, 1);
+  });
+
+  test("refuse an emit that Redis was asked to keep and gave no answer to, also where others are accepted", async (t) => {
+    const { redis, services: [service] } = await cluster(t, 1, { EMIT_WITHOUT_REDIS: "accept-local" });
+    const user = newUser();
+    const client = await numbered(t, service, user);
+    // Redis knows the script from now on: what it is asked meanwhile it carries out.
+    await number(service, user, 0);
+    redis.pause();
+    const asked = await number(service, user, 1);
+    assert.deepEqual([asked.status, asked.json.error.code], [503, "log_unavailable"]);
+    await service.logged(/\[Cluster\] Redis does not answer/);
+    const { json } = await number(service, user, 2);
+    assert.deepEqual([json.accepted, json.delivered], [false, 1]);
+    // It had been kept, and comes now, once.
+    redis.resume();
+    await have(client, 3);
+    let back = await number(service, user, 3);
+    while (!back.json.accepted) {
+      back = await number(service, user, 3);
+    }
+    while (client.numbers.at(-1) !== 3) {
+      await received(client.socket, "number");
+    }
+    assert.deepEqual(client.numbers.filter((value) => value < 3), [0, 2, 1]);
+  });
+
+  test("remember an id for IDEMPOTENCY_TTL", async (t) => {
+    const { redis, services: [service] } = await cluster(t, 1, { IDEMPOTENCY_TTL: "10m" });
+    await number(service, newUser(), 1, "kept-for-ten-minutes");
+    const left = Number(redis.command("PTTL", "{help-desk-ws}:id:kept-for-ten-minutes"));
+    assert.ok(left > 590_000 && left <= 600_000, `${left} ms`);
   });
 });

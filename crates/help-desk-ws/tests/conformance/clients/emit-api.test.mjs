@@ -7,7 +7,7 @@ import { WebSocket } from "ws";
 import { emit, post } from "../support/back-end.mjs";
 import { CLIENTS, COMBINATIONS, openSocket, settled, withoutOffset } from "../support/clients.mjs";
 import { test } from "../../../../hd-ws-server/tests/conformance/support/limited-test.mjs";
-import { withoutReference } from "../support/service.mjs";
+import { startService, withoutBinary, withoutReference } from "../support/service.mjs";
 import { newUser, tokenFor } from "../support/tokens.mjs";
 
 const { WS_URL } = process.env;
@@ -182,6 +182,26 @@ describe("targets of an emit", { concurrency: 4, ...withoutReference }, () => {
     const userIds = Array.from({ length: 1000 }, (_, n) => Number.MAX_SAFE_INTEGER - n);
     const { status } = await post(`${WS_URL}/emit`, { userIds, event: "x", data: "x".repeat(256 * 1024 - 2) });
     assert.equal(status, 201);
+  });
+});
+
+describe("ids of emits", { skip: withoutBinary.skip || withoutReference.skip }, () => {
+  test("are forgotten when there are more than IDEMPOTENCY_MAX_IDS", async (t) => {
+    const service = await startService(t, { IDEMPOTENCY_MAX_IDS: "1" });
+    const user = newUser();
+    await settled(openSocket(t, io4, service.url, { transports: ["websocket"], auth: { token: tokenFor(user) } }), ["websocket"]);
+    const delivered = async (id) => (await post(`${service.url}/emit`, { userId: user, event: "x", id })).json.delivered;
+    assert.deepEqual([await delivered("a"), await delivered("a")], [1, 0]);
+    assert.deepEqual([await delivered("b"), await delivered("a")], [1, 1]);
+  });
+
+  test("are forgotten after IDEMPOTENCY_TTL", async (t) => {
+    const service = await startService(t, { IDEMPOTENCY_TTL: "1s" });
+    const user = newUser();
+    await settled(openSocket(t, io4, service.url, { transports: ["websocket"], auth: { token: tokenFor(user) } }), ["websocket"]);
+    const delivered = async () => (await post(`${service.url}/emit`, { userId: user, event: "x", id: "a" })).json.delivered;
+    assert.equal(await delivered(), 1);
+    while ((await delivered()) === 0) {}
   });
 });
 

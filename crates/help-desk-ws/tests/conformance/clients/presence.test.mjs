@@ -114,6 +114,8 @@ describe("one instance", { concurrency: 3, skip }, () => {
 /** Instances called a and b that share a Redis of their own. */
 async function pair(t) {
   const redis = await Redis.start(t);
+  // As if it had been in use for long. What an empty one knows is partial for 7 s.
+  redis.command("HSET", "{help-desk-ws}:nodes", ".", "0");
   const start = (name) => startService(t, { REDIS_URL: redis.url, NODE_NAME: name });
   const [a, b] = await Promise.all([start("a"), start("b")]);
   return { redis, start, a, b };
@@ -208,7 +210,7 @@ describe("several instances", { concurrency: 4, skip: skip || withoutRedis.skip 
     await until(() => totals(a), ({ sockets }) => sockets === 3);
   });
 
-  test("tell a Redis that has lost everything all that they have", async (t) => {
+  test("tell a Redis that has lost everything all that they have, and until then that it is new", PATIENCE, async (t) => {
     const { redis, a, b } = await pair(t);
     const user = newUser();
     // All clients are closed then, and told when they come back.
@@ -217,8 +219,12 @@ describe("several instances", { concurrency: 4, skip: skip || withoutRedis.skip 
     await until(() => socketsOf(a, user), ({ count }) => count === 2);
     await redis.kill();
     await redis.startEmpty();
-    await until(() => socketsOf(a, user), ({ partial, count }) => partial && count < 2);
+    // Not before everyone must have noticed.
+    const started = performance.now();
+    const fresh = await until(() => socketsOf(a, user), ({ redis }) => redis === "new");
+    assert.ok(fresh.partial);
     const back = await until(() => socketsOf(a, user), ({ partial, count }) => !partial && count === 2);
+    assert.ok(performance.now() - started > 6_000);
     assert.deepEqual(back.sockets.map(({ node }) => node).sort(), ["a", "b"]);
   });
 

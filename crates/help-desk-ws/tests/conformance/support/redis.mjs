@@ -46,9 +46,13 @@ export class Redis {
     return spawnSync("redis-cli", ["-p", String(this.port), ...args], { encoding: "utf8" }).stdout;
   }
 
-  /** Has it stand still, until it is killed. */
+  /** Has it stand still, until it is killed or resumed. */
   pause() {
     this.#child.kill("SIGSTOP");
+  }
+
+  resume() {
+    this.#child.kill("SIGCONT");
   }
 
   async kill() {

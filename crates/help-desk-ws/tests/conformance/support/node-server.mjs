@@ -1,0 +1,46 @@
+// A Socket.IO server of Node with one of its Redis adapters, as a help desk has it before it moves.
+
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { createAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
+import { Emitter } from "@socket.io/redis-emitter";
+import jwt from "jsonwebtoken";
+import { createClient } from "redis";
+import { Server } from "socket.io";
+import { JWT_SECRET } from "./service.mjs";
+
+export const ADAPTERS = {
+  classic: (publisher, subscriber) => createAdapter(publisher, subscriber),
+  "sharded, dynamic": (publisher, subscriber) => createShardedAdapter(publisher, subscriber, { subscriptionMode: "dynamic" }),
+  "sharded, static": (publisher, subscriber) => createShardedAdapter(publisher, subscriber, { subscriptionMode: "static" }),
+};
+
+/** A connected client of Redis, which ends with the test. */
+export async function redisClient(t, redis) {
+  const client = createClient({ url: redis.url, socket: { reconnectStrategy: 20 } });
+  client.on("error", () => {}); // it connects again
+  await client.connect();
+  t.after(() => client.disconnect());
+  return client;
+}
+
+/** The namespace of a server that lets in whoever has a token, into the user's room: `{ url, namespace }`. */
+export async function startNodeServer(t, redis, adapter) {
+  const [publisher, subscriber] = await Promise.all([redisClient(t, redis), redisClient(t, redis)]);
+  const httpServer = createServer();
+  const io = new Server(httpServer, { adapter: ADAPTERS[adapter](publisher, subscriber), serveClient: false });
+  const namespace = io.of("/notifications");
+  namespace.use((socket, next) => {
+    const { usu_id: user } = jwt.verify(socket.handshake.auth.token, JWT_SECRET);
+    socket.join(`user_${user}`);
+    next();
+  });
+  httpServer.listen(0, "127.0.0.1");
+  await once(httpServer, "listening");
+  t.after(() => new Promise((resolve) => io.close(resolve)));
+  return { url: `http://127.0.0.1:${httpServer.address().port}`, namespace };
+}
+
+export async function startEmitter(t, redis) {
+  return new Emitter(await redisClient(t, redis), {}, "/notifications");
+}

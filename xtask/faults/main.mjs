@@ -8,8 +8,8 @@ import { Population } from "./population.mjs";
 import { Publisher } from "./publisher.mjs";
 import { randomFrom } from "./random.mjs";
 import { RawClient } from "./raw-client.mjs";
-import { StaleNetwork } from "./stale-network.mjs";
 import { tokenFor } from "./tokens.mjs";
+import { TcpProxy } from "../../crates/help-desk-ws/tests/conformance/support/tcp-proxy.mjs";
 
 /** How long what is acknowledged may take to arrive, after the last acknowledgement. */
 const SETTLE_MS = 15_000;
@@ -24,7 +24,7 @@ const { JWT_SECRET, EMIT_TOKEN } = process.env;
 const ledger = new Ledger();
 const random = randomFrom(seed);
 const publisher = new Publisher({ ledger, url, token: EMIT_TOKEN, clients, rate, random, run: `faults-${seed}` });
-const network = stale ? await StaleNetwork.start(url) : undefined;
+const network = stale ? await TcpProxy.listen(url) : undefined;
 /** The last clients come by addresses to which the network is poor, one each. */
 const firstPoor = clients - poor.length + 1;
 let population;

@@ -2,58 +2,17 @@ use std::time::Duration;
 
 use hd_cluster::{AppendError, ClusterConfig, Heard, PubSub, Publish, Topic};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
+use crate::listener::Listener;
 use crate::redis_server::{PATIENCE, RedisServer};
 
-/// Who listens.
-struct Listener {
-    channels: PubSub,
-    heard: mpsc::UnboundedReceiver<Heard>,
-    task: JoinHandle<()>,
-}
-
-impl Listener {
-    async fn start(redis: &RedisServer, topics: impl IntoIterator<Item = Topic>) -> Self {
-        let channels = PubSub::new(redis.config());
-        channels.subscribe(topics);
-        let (sender, heard) = mpsc::unbounded_channel();
-        let listening = channels.clone();
-        let task = tokio::spawn(async move {
-            let take = |heard| {
-                let _unheard = sender.send(heard);
-                std::future::ready(())
-            };
-            listening.listen(take).await;
-        });
-        let mut listener = Self {
-            channels,
-            heard,
-            task,
-        };
-        assert!(matches!(listener.next().await, Heard::Listening { .. }));
-        listener
-    }
-
-    async fn next(&mut self) -> Heard {
-        let next = tokio::time::timeout(PATIENCE, self.heard.recv());
-        next.await.expect("something comes").expect("it listens")
-    }
-
-    /// Publishes until it is heard: a subscription takes a moment.
-    async fn publish_until_heard(&mut self, publish: Publish, channel: &str) -> Heard {
-        say_until(&self.channels, publish, channel, b"again", |heard| {
-            heard > 0
-        })
-        .await;
-        self.next().await
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+/// It listens to these, once this returns.
+async fn listen(redis: &RedisServer, topics: impl IntoIterator<Item = Topic>) -> Listener {
+    let channels = PubSub::new(redis.config());
+    channels.subscribe(topics);
+    let mut listener = Listener::start(channels);
+    listener.listening().await;
+    listener
 }
 
 async fn say(channels: &PubSub, publish: Publish, channel: &str, payload: &[u8]) -> u64 {
@@ -93,7 +52,7 @@ fn shard(name: &str) -> Topic {
 #[tokio::test]
 async fn what_is_published_is_heard_in_order_as_it_was_published() {
     let redis = RedisServer::start();
-    let mut listener = Listener::start(&redis, [pattern("a#*"), shard("s")]).await;
+    let mut listener = listen(&redis, [pattern("a#*"), shard("s")]).await;
     let other = PubSub::new(redis.config());
     assert_eq!(
         say(&other, Publish::Classic, "a#1", b"\xff\x00one").await,
@@ -115,7 +74,7 @@ async fn what_is_published_is_heard_in_order_as_it_was_published() {
 async fn a_channel_counts_its_listeners_and_a_pattern_does_not() {
     let redis = RedisServer::start();
     let channel = Topic::Channel("requests".to_owned());
-    let mut listener = Listener::start(&redis, [channel.clone(), pattern("a#*")]).await;
+    let mut listener = listen(&redis, [channel.clone(), pattern("a#*")]).await;
     let count = |channel| redis.command(&["PUBSUB", "NUMSUB", channel]);
     assert_eq!(count("requests"), "requests\n1\n");
     assert_eq!(count("a#1"), "a#1\n0\n");
@@ -136,16 +95,25 @@ async fn a_channel_counts_its_listeners_and_a_pattern_does_not() {
 #[tokio::test]
 async fn topics_come_and_go() {
     let redis = RedisServer::start();
-    let mut listener = Listener::start(&redis, []).await;
+    let mut listener = listen(&redis, []).await;
     // More than one batch.
     let rooms: Vec<Topic> = (0..2500)
         .map(|room| shard(&format!("room_{room}")))
         .collect();
     listener.channels.subscribe(rooms.clone());
-    let heard = listener
-        .publish_until_heard(Publish::Sharded, "room_2499")
-        .await;
-    assert_eq!(heard, message(Publish::Sharded, "room_2499", b"again"));
+    // A subscription takes a moment.
+    say_until(
+        &listener.channels,
+        Publish::Sharded,
+        "room_2499",
+        b"again",
+        |heard| heard > 0,
+    )
+    .await;
+    assert_eq!(
+        listener.next().await,
+        message(Publish::Sharded, "room_2499", b"again")
+    );
     listener.channels.unsubscribe(&rooms[1..]);
     say_until(
         &listener.channels,
@@ -164,11 +132,11 @@ async fn topics_come_and_go() {
 #[tokio::test]
 async fn after_a_cut_everything_is_listened_to_again() {
     let mut redis = RedisServer::start();
-    let mut listener = Listener::start(&redis, [pattern("a"), shard("s")]).await;
+    let mut listener = listen(&redis, [pattern("a"), shard("s")]).await;
     redis.kill();
     assert_eq!(listener.next().await, Heard::CutOff);
     redis.start_again();
-    assert!(matches!(listener.next().await, Heard::Listening { .. }));
+    listener.listening().await;
     say(&listener.channels, Publish::Classic, "a", b"1").await;
     say(&listener.channels, Publish::Sharded, "s", b"2").await;
     assert_eq!(listener.next().await, message(Publish::Classic, "a", b"1"));
@@ -180,23 +148,11 @@ async fn a_redis_without_shards_is_listened_to_all_the_same() {
     let redis = RedisServer::start_with(&["--rename-command", "SSUBSCRIBE", ""]);
     let channels = PubSub::new(redis.config());
     channels.subscribe([shard("s"), pattern("a")]);
-    let (sender, mut heard) = mpsc::unbounded_channel();
-    let listening = channels.clone();
-    let task = tokio::spawn(async move {
-        let take = |heard| {
-            let _unheard = sender.send(heard);
-            std::future::ready(())
-        };
-        listening.listen(take).await;
-    });
-    assert_eq!(heard.recv().await, Some(Heard::NoShards));
-    assert!(matches!(heard.recv().await, Some(Heard::Listening { .. })));
-    say(&channels, Publish::Classic, "a", b"1").await;
-    assert_eq!(
-        heard.recv().await,
-        Some(message(Publish::Classic, "a", b"1"))
-    );
-    task.abort();
+    let mut listener = Listener::start(channels);
+    assert_eq!(listener.next().await, Heard::NoShards);
+    listener.listening().await;
+    say(&listener.channels, Publish::Classic, "a", b"1").await;
+    assert_eq!(listener.next().await, message(Publish::Classic, "a", b"1"));
 }
 
 #[tokio::test]
@@ -260,22 +216,22 @@ async fn an_acl_user_needs_what_the_guide_says() {
         Topic::Shard(name("socket.io#/notifications#")),
         Topic::Shard(name("socket.io#/notifications#user_1#")),
     ]);
-    let (sender, mut heard) = mpsc::unbounded_channel();
-    let listening = channels.clone();
-    let task = tokio::spawn(async move {
-        let take = |heard| {
-            let _unheard = sender.send(heard);
-            std::future::ready(())
-        };
-        listening.listen(take).await;
-    });
-    assert!(matches!(heard.recv().await, Some(Heard::Listening { .. })));
+    let mut listener = Listener::start(channels);
+    listener.listening().await;
     let main = "socket.io#/notifications#";
-    assert_eq!(say(&channels, Publish::Classic, main, b"x").await, 1);
-    assert_eq!(say(&channels, Publish::Sharded, main, b"x").await, 1);
+    assert_eq!(
+        say(&listener.channels, Publish::Classic, main, b"x").await,
+        1
+    );
+    assert_eq!(
+        say(&listener.channels, Publish::Sharded, main, b"x").await,
+        1
+    );
     let response = "socket.io-response#/notifications#";
-    assert_eq!(say(&channels, Publish::Classic, response, b"x").await, 0);
-    task.abort();
+    assert_eq!(
+        say(&listener.channels, Publish::Classic, response, b"x").await,
+        0
+    );
 }
 
 /// It does not try again without a pause, either.
@@ -285,15 +241,8 @@ async fn what_redis_refuses_is_told_once_and_listened_to_when_it_does_not_any_mo
     redis.command(&["ACL", "SETUSER", "default", "resetchannels"]);
     let channels = PubSub::new(redis.config());
     channels.subscribe([pattern("a")]);
-    let (sender, mut heard) = mpsc::unbounded_channel();
-    let task = tokio::spawn(async move {
-        let take = |heard| {
-            let _unheard = sender.send(heard);
-            std::future::ready(())
-        };
-        channels.listen(take).await;
-    });
-    assert_eq!(heard.recv().await, Some(Heard::CutOff));
+    let mut listener = Listener::start(channels);
+    assert_eq!(listener.next().await, Heard::CutOff);
     let refusals = || {
         let log = redis.command(&["ACL", "LOG"]);
         let mut lines = log.lines().skip_while(|line| *line != "count");
@@ -304,10 +253,9 @@ async fn what_redis_refuses_is_told_once_and_listened_to_when_it_does_not_any_mo
     while refusals() < 4 {
         tokio::task::yield_now().await;
     }
-    assert!(heard.try_recv().is_err());
+    assert!(listener.has_heard_nothing_more());
     redis.command(&["ACL", "SETUSER", "default", "allchannels"]);
-    assert!(matches!(heard.recv().await, Some(Heard::Listening { .. })));
-    task.abort();
+    listener.listening().await;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod appending;
 mod channels;
 mod following;
+mod listener;
 mod places;
 mod presence;
 mod redis_cluster;

@@ -9,6 +9,7 @@ use hd_cluster::{
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::listener::Listener;
 use crate::redis_server::{PATIENCE, RedisServer, wait_until};
 
 /// Two masters, each with half of the slots.
@@ -339,24 +340,15 @@ async fn channels_are_listened_to_but_for_those_of_shards() {
     let channels = PubSub::new(cluster.config(&[&cluster.other]));
     let shards = (0..20).map(|shard| Topic::Shard(format!("shard {shard}")));
     channels.subscribe(shards.chain([Topic::Pattern("a#*".to_owned())]));
-    let (sender, mut heard) = mpsc::unbounded_channel();
-    let listening = channels.clone();
-    let task = tokio::spawn(async move {
-        let take = |heard| {
-            let _unheard = sender.send(heard);
-            std::future::ready(())
-        };
-        listening.listen(take).await;
-    });
-    assert_eq!(heard.recv().await, Some(Heard::NoShards));
-    assert!(matches!(heard.recv().await, Some(Heard::Listening { .. })));
-    let publishing = channels.publish(Publish::Classic, "a#1", b"x");
+    let mut listener = Listener::start(channels);
+    assert_eq!(listener.next().await, Heard::NoShards);
+    listener.listening().await;
+    let publishing = listener.channels.publish(Publish::Classic, "a#1", b"x");
     publishing.await.expect("the cluster is there");
     let message = Heard::Message {
         channel: "a#1".to_owned(),
         publish: Publish::Classic,
         payload: b"x".to_vec(),
     };
-    assert_eq!(heard.recv().await, Some(message));
-    task.abort();
+    assert_eq!(listener.next().await, message);
 }

@@ -11,6 +11,13 @@ export class TcpProxy {
 
   /** Listens in front of the service at `target`; it ends with the test. */
   static async start(t, target) {
+    const proxy = await TcpProxy.listen(target);
+    t.after(() => proxy.#stop());
+    return proxy;
+  }
+
+  /** Listens in front of the service at `target` for as long as this process runs. */
+  static async listen(target) {
     const proxy = new TcpProxy();
     const { hostname, port } = new URL(target);
     proxy.#server = createServer((client) => {
@@ -23,7 +30,6 @@ export class TcpProxy {
     proxy.#server.listen(0, "127.0.0.1");
     await once(proxy.#server, "listening");
     proxy.url = `http://127.0.0.1:${proxy.#server.address().port}`;
-    t.after(() => proxy.#stop());
     return proxy;
   }
 
@@ -40,12 +46,13 @@ export class TcpProxy {
     this.#broken = false;
   }
 
-  /** Lets nothing through any more: no byte, and no end of one side to the other. */
+  /** Lets nothing through any more on the connections that there are: no byte, and no end of one side to the other. */
   freeze() {
     for (const pair of this.#pairs) {
       for (const socket of pair) {
         socket.removeAllListeners("data");
         socket.removeAllListeners("close");
+        // What comes is taken and dropped, or its sender would notice.
         socket.resume();
       }
     }

@@ -14,6 +14,28 @@ const stricterThanNode = { skip: process.env.REFERENCE === "1" && "Node is more 
 const PING_INTERVAL = 300;
 const PING_TIMEOUT = 200;
 
+/**
+ * What a waiting GET is answered when a POST of `packets` ends its session, and what the POST was.
+ *
+ * The two requests are on two connections, so the POST may arrive first: then there was no waiting GET, and the
+ * same is tried with a new session.
+ */
+async function waitingPoll(t, packets) {
+  for (let attempt = 0; attempt < 50; attempt += 1) {
+    const session = await endpoint.openPolling(t);
+    const waiting = session.poll();
+    const posted = await session.post(packets);
+    const { status, body } = await waiting;
+    await endpoint.sessionGone(session.handshake.sid);
+    if (status === 400 && JSON.parse(body).code === 1) {
+      continue;
+    }
+    assert.equal(status, 200);
+    return { posted, body };
+  }
+  return assert.fail("the GET never arrived before the POST");
+}
+
 describe("handshake over polling", { concurrency: true }, () => {
   test("answers an open packet with every field, keys in Node's order", async () => {
     const { status, headers, body } = await endpoint.request({ EIO: 4, transport: "polling" });
@@ -178,13 +200,8 @@ describe("messages over polling", { concurrency: 4 }, () => {
   });
 
   test("packets before an unknown type are processed", async (t) => {
-    const session = await endpoint.openPolling(t);
-    const waiting = session.poll();
-    await session.post("4first\x1eabc");
-    const { status, body } = await waiting;
-    assert.equal(status, 200);
+    const { body } = await waitingPoll(t, "4first\x1eabc");
     assert.equal(body.split("\x1e").find((packet) => packet.startsWith("4")), "4first");
-    await endpoint.sessionGone(session.handshake.sid);
   });
 
   test("a body over maxPayload is answered 413 and the session lives", async (t) => {
@@ -385,24 +402,10 @@ describe("heartbeat", { concurrency: true }, () => {
 
 describe("close", { concurrency: true }, () => {
   test("over polling a close packet releases the waiting poll with noop", async (t) => {
-    // The two requests are on two connections, so the POST may arrive first: then there was no waiting poll
-    // to release, and the same is tried with a new session.
-    for (let attempt = 0; attempt < 50; attempt += 1) {
-      const session = await endpoint.openPolling(t);
-      const waiting = session.poll();
-      const posted = await session.post("1");
-      assert.equal(posted.status, 200);
-      assert.equal(posted.body, "ok");
-      const { status, body } = await waiting;
-      await endpoint.sessionGone(session.handshake.sid);
-      if (status === 400 && JSON.parse(body).code === 1) {
-        continue;
-      }
-      assert.equal(status, 200);
-      assert.equal(body, "6");
-      return;
-    }
-    assert.fail("the poll never arrived before the POST");
+    const { posted, body } = await waitingPoll(t, "1");
+    assert.equal(posted.status, 200);
+    assert.equal(posted.body, "ok");
+    assert.equal(body, "6");
   });
 
   test("over WebSocket the closing handshake ends the session", async (t) => {

@@ -20,8 +20,7 @@ pub struct Log<E> {
     /// Every event, the oldest first. Rooms drop events for themselves; one
     /// that none holds any more is a shell here until its time comes.
     all: VecDeque<(Offset, Weak<Entry<E>>)>,
-    bytes: usize,
-    events: usize,
+    held: Held,
     /// Where the log began.
     began: Offset,
     last: Offset,
@@ -30,6 +29,13 @@ pub struct Log<E> {
     /// The latest event whose time was over. Clocks are set back, and differ
     /// between who appends and who asks: the time alone does not tell.
     expired: Option<Offset>,
+}
+
+/// What the rooms hold, each event once.
+#[derive(Debug, Default)]
+struct Held {
+    events: usize,
+    bytes: usize,
 }
 
 /// An event to append.
@@ -96,8 +102,7 @@ impl<E> Log<E> {
             everyone: RoomLog::new(),
             rooms: HashMap::new(),
             all: VecDeque::new(),
-            bytes: 0,
-            events: 0,
+            held: Held::default(),
             began,
             last: began,
             dropped: None,
@@ -126,19 +131,19 @@ impl<E> Log<E> {
     /// Events that are kept.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.events
+        self.held.events
     }
 
     /// Whether nothing is kept.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.events == 0
+        self.held.events == 0
     }
 
     /// Bytes that they count for.
     #[must_use]
     pub const fn bytes(&self) -> usize {
-        self.bytes
+        self.held.bytes
     }
 
     /// Rooms of which something is kept.
@@ -167,24 +172,24 @@ impl<E> Log<E> {
             bytes: new.bytes,
             event: new.event,
         });
-        self.events += 1;
-        self.bytes += entry.total_bytes();
+        self.held.add(&entry);
         self.all.push_back((offset, Arc::downgrade(&entry)));
         if entry.rooms.is_empty() {
             self.everyone.push(Arc::clone(&entry));
-            self.trim(None);
+            self.held.trim(&mut self.everyone, &self.config);
         }
         for room in &entry.rooms {
-            self.rooms
-                .entry(room.clone())
-                .or_insert_with(RoomLog::new)
-                .push(Arc::clone(&entry));
-            self.trim(Some(room));
+            let log = match self.rooms.get_mut(room) {
+                Some(log) => log,
+                None => self.rooms.entry(room.clone()).or_insert(RoomLog::new()),
+            };
+            log.push(Arc::clone(&entry));
+            self.held.trim(log, &self.config);
         }
         // The rooms hold it from here on, and the last of them counts it off.
         drop(entry);
         self.expire(now_millis);
-        while self.bytes > self.config.max_total_bytes {
+        while self.held.bytes > self.config.max_total_bytes {
             let Some(offset) = self.drop_oldest() else {
                 break;
             };
@@ -250,26 +255,6 @@ impl<E> Log<E> {
             .collect())
     }
 
-    /// Brings a room, or everyone's, within its bounds.
-    fn trim(&mut self, room: Option<&RoomName>) {
-        let LogConfig {
-            max_events,
-            max_bytes,
-            ..
-        } = self.config;
-        loop {
-            let log = match room {
-                Some(room) => self.rooms.get_mut(room),
-                None => Some(&mut self.everyone),
-            };
-            let excess = log.and_then(|log| log.pop_excess(max_events, max_bytes));
-            let Some(entry) = excess else {
-                return;
-            };
-            self.release(entry);
-        }
-    }
-
     /// Drops the oldest event from wherever it still is. Returns its offset, or
     /// `None` when there is no event.
     fn drop_oldest(&mut self) -> Option<Offset> {
@@ -290,15 +275,29 @@ impl<E> Log<E> {
                 self.rooms.remove(room);
             }
         }
-        self.release(entry);
+        self.held.release(entry);
         Some(offset)
+    }
+}
+
+impl Held {
+    fn add<E>(&mut self, entry: &Entry<E>) {
+        self.events += 1;
+        self.bytes += entry.total_bytes();
     }
 
     /// Gives up a hold on an event, and counts it off with the last one.
-    fn release(&mut self, entry: Arc<Entry<E>>) {
+    fn release<E>(&mut self, entry: Arc<Entry<E>>) {
         if let Some(entry) = Arc::into_inner(entry) {
             self.events -= 1;
             self.bytes -= entry.total_bytes();
+        }
+    }
+
+    /// Brings a room, or everyone's, within its bounds.
+    fn trim<E>(&mut self, log: &mut RoomLog<E>, config: &LogConfig) {
+        while let Some(entry) = log.pop_excess(config.max_events, config.max_bytes) {
+            self.release(entry);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hd_rooms::RoomName;
+use smallvec::SmallVec;
 
 use crate::Offset;
 
@@ -13,8 +14,8 @@ pub(crate) struct Entry<E> {
     pub(crate) offset: Offset,
     /// From when on it is not worth replaying, in milliseconds since 1970.
     pub(crate) stale_at: u64,
-    /// Empty for everyone.
-    pub(crate) rooms: Box<[RoomName]>,
+    /// Empty for everyone. Most events are for one user.
+    pub(crate) rooms: SmallVec<[RoomName; 1]>,
     pub(crate) except: Box<[RoomName]>,
     pub(crate) bytes: usize,
     pub(crate) event: E,

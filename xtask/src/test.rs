@@ -37,5 +37,13 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
             "\nNOT RUN, since there is no redis-server in PATH: the tests of hd-cluster, and of several processes"
         );
     }
+    let browsers = ["chromium", "google-chrome"];
+    if std::env::var_os("CHROMIUM").is_none()
+        && !browsers
+            .iter()
+            .any(|browser| succeeds(Command::new(browser).arg("--version")))
+    {
+        println!("\nNOT RUN, since there is no chromium in PATH: the tests of pages in a browser");
+    }
     Ok(())
 }

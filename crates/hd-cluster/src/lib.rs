@@ -17,6 +17,7 @@
 //! | `connection` | connections, made again when they break |
 //! | `shared_log` | appending, once for each id |
 //! | `reader` | filling up, and following |
+//! | `eviction` | whether Redis may drop what it has |
 //! | `presence` | what each process says of its users, besides the log |
 //! | `pubsub` | channels, for those who speak by them |
 //! | `roster` | which users it has to write; no I/O, no clock |
@@ -25,6 +26,7 @@
 mod config;
 mod connection;
 mod error;
+mod eviction;
 mod presence;
 mod pubsub;
 mod reader;

@@ -26,7 +26,7 @@ use socketio_proto::{Args, EventName, OutgoingArgs};
 use tokio::sync::Notify;
 
 use crate::node_peers::NodePeers;
-use crate::telemetry::events::{LogBack, LogCutOff, LogGap, LogOpened, WaitingForLog};
+use crate::telemetry::events::{LogBack, LogCutOff, LogGap, LogOpened, RedisEvicts, WaitingForLog};
 
 /// This process in its cluster.
 #[derive(Debug)]
@@ -216,6 +216,9 @@ impl Cluster {
         };
         let events = snapshot.records.len();
         LogOpened { events }.emit();
+        if let Some(policy) = self.log.eviction_policy().await {
+            RedisEvicts { policy: &policy }.emit();
+        }
         self.begin_at(snapshot.began);
         for record in snapshot.records {
             // Nobody is here yet.

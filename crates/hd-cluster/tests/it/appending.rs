@@ -238,3 +238,43 @@ async fn observe(log: &SharedLog, observer: &Observer) -> bool {
     let appended = log.append_observed(observer, b"same").await;
     matches!(appended.expect("Redis is there"), Appended::New(_))
 }
+
+#[tokio::test]
+async fn a_redis_whose_memory_is_full_refuses_and_has_what_it_had() {
+    let redis = RedisServer::start();
+    let log = redis.log();
+    log.append(Some("a"), b"one").await.unwrap();
+    redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    let refused = log.append(Some("b"), b"two").await;
+    assert!(
+        matches!(refused, Err(AppendError::Refused(_))),
+        "{refused:?}"
+    );
+    redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    let appended = log.append(Some("b"), b"two").await;
+    assert!(matches!(appended, Ok(Appended::New(_))), "{appended:?}");
+    let repeated = log.append(Some("a"), b"one").await;
+    assert!(
+        matches!(repeated, Ok(Appended::Repeated(_))),
+        "{repeated:?}"
+    );
+    assert_eq!(redis.log().open().await.unwrap().records.len(), 2);
+}
+
+#[tokio::test]
+async fn a_redis_that_evicts_says_so_when_its_memory_has_a_bound() {
+    let redis = RedisServer::start();
+    let log = redis.log();
+    assert_eq!(log.eviction_policy().await, None);
+    redis.command(&["CONFIG", "SET", "maxmemory-policy", "volatile-lru"]);
+    assert_eq!(log.eviction_policy().await, None);
+    redis.command(&["CONFIG", "SET", "maxmemory", "100mb"]);
+    assert_eq!(log.eviction_policy().await.as_deref(), Some("volatile-lru"));
+    redis.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    assert_eq!(log.eviction_policy().await, None);
+    redis.command(&["ACL", "SETUSER", "default", "-info"]);
+    redis.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    assert_eq!(log.eviction_policy().await, None);
+    drop(redis);
+    assert_eq!(log.eviction_policy().await, None);
+}

@@ -39,6 +39,24 @@ impl LogOpened {
     }
 }
 
+/// Redis may drop events that it has acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RedisEvicts<'a> {
+    /// Its `maxmemory-policy`.
+    pub(crate) policy: &'a str,
+}
+
+impl RedisEvicts<'_> {
+    pub(crate) fn emit(self) {
+        let Self { policy } = self;
+        warn!(
+            context = CLUSTER,
+            policy,
+            "Redis drops events and ids of its own accord when its memory is full: set its maxmemory-policy to noeviction"
+        );
+    }
+}
+
 /// Redis does not answer any more.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogCutOff;

@@ -145,6 +145,27 @@ describe("several instances", options, () => {
     await services[1].logged(/\[Cluster\] Redis answers again/);
   });
 
+  test("refuse emits while the memory of Redis is full, and warn of one that would make room", async (t) => {
+    const { redis, services: [service], start } = await cluster(t, 1);
+    const user = newUser();
+    const client = await numbered(t, service, user);
+    await number(service, user, 1);
+    await have(client, 1);
+
+    redis.command("CONFIG", "SET", "maxmemory", "1");
+    const refused = await number(service, user, 2, `retry-of-${user}`);
+    assert.deepEqual([refused.status, refused.json.error.code], [503, "log_unavailable"]);
+    redis.command("CONFIG", "SET", "maxmemory", "100mb");
+    assert.equal((await number(service, user, 2, `retry-of-${user}`)).status, 201);
+    await have(client, 2);
+    assert.deepEqual([client.numbers, client.socket.connected], [[1, 2], true]);
+
+    assert.doesNotMatch(service.output, /of its own accord/);
+    redis.command("CONFIG", "SET", "maxmemory-policy", "volatile-lru");
+    const second = await start();
+    await second.logged(/Redis drops events and ids of its own accord .*policy=volatile-lru/);
+  });
+
   test("tell a client from before when the one that it comes to knows nothing of then", async (t) => {
     const { redis, services: [first], start } = await cluster(t, 1);
     const user = newUser();

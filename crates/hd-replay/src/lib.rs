@@ -41,6 +41,7 @@ mod config;
 mod cursor;
 mod log;
 mod offset;
+mod order;
 mod room_log;
 mod seen;
 

@@ -1,10 +1,11 @@
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Weak};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hd_rooms::RoomName;
 
 use crate::config::millis;
+use crate::order::Order;
 use crate::room_log::{Entry, RoomLog};
 use crate::{LogConfig, Offset};
 
@@ -17,9 +18,7 @@ pub struct Log<E> {
     config: LogConfig,
     everyone: RoomLog<E>,
     rooms: HashMap<RoomName, RoomLog<E>>,
-    /// Every event, the oldest first. Rooms drop events for themselves; one
-    /// that none holds any more is a shell here until its time comes.
-    all: VecDeque<(Offset, Weak<Entry<E>>)>,
+    all: Order<E>,
     held: Held,
     /// Where the log began.
     began: Offset,
@@ -101,7 +100,7 @@ impl<E> Log<E> {
             config,
             everyone: RoomLog::new(),
             rooms: HashMap::new(),
-            all: VecDeque::new(),
+            all: Order::new(),
             held: Held::default(),
             began,
             last: began,
@@ -173,7 +172,7 @@ impl<E> Log<E> {
             event: new.event,
         });
         self.held.add(&entry);
-        self.all.push_back((offset, Arc::downgrade(&entry)));
+        self.all.push(&entry);
         if entry.rooms.is_empty() {
             self.everyone.push(Arc::clone(&entry));
             self.held.trim(&mut self.everyone, &self.config);
@@ -188,6 +187,7 @@ impl<E> Log<E> {
         }
         // The rooms hold it from here on, and the last of them counts it off.
         drop(entry);
+        self.all.sweep(self.held.events);
         self.expire(now_millis);
         while self.held.bytes > self.config.max_total_bytes {
             let Some(offset) = self.drop_oldest() else {
@@ -201,7 +201,7 @@ impl<E> Log<E> {
     /// to which nothing is appended needs it now and then.
     pub fn expire(&mut self, now_millis: u64) {
         let ttl = self.config.ttl_millis();
-        while let Some((offset, _)) = self.all.front()
+        while let Some(offset) = self.all.oldest()
             && offset.millis().saturating_add(ttl) < now_millis
         {
             self.expired = self.drop_oldest();
@@ -258,7 +258,7 @@ impl<E> Log<E> {
     /// Drops the oldest event from wherever it still is. Returns its offset, or
     /// `None` when there is no event.
     fn drop_oldest(&mut self) -> Option<Offset> {
-        let (offset, entry) = self.all.pop_front()?;
+        let (offset, entry) = self.all.pop_oldest()?;
         let Some(entry) = entry.upgrade() else {
             return Some(offset);
         };

@@ -51,3 +51,22 @@ fn an_event_for_many_rooms_costs_no_more_than_it_counts_for() {
         assert!(used >= counted / 4, "{used} bytes, {counted} counted");
     }
 }
+
+#[test]
+fn events_that_their_rooms_have_dropped_cost_nothing() {
+    let config = LogConfig {
+        max_events: 16,
+        ..LogConfig::default()
+    };
+    let user = [room("user_1")];
+    let mut log = Log::new(config, NOON);
+    let mut append = |count: usize| {
+        for _ in 0..count {
+            let offset = log.next_offset(NOON);
+            log.append(offset, NewEntry::to(&user, 1, ()), NOON);
+        }
+    };
+    append(1000);
+    let used = allocation_counter::measure(|| append(100_000));
+    assert!(used.bytes_current < 20_000, "{used:?}");
+}

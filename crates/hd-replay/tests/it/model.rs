@@ -72,7 +72,7 @@ fn expected(sent: &[Sent], rooms: &[RoomName], after: Offset, now: u64) -> Vec<O
 
 proptest! {
     #[test]
-    fn a_replay_is_whole_or_refused(calls in prop::collection::vec(call(), 1..80)) {
+    fn a_replay_is_whole_or_refused(calls in prop::collection::vec(call(), 1..200)) {
         let mut log = Log::new(CONFIG, NOON);
         let began = log.last_offset();
         let mut sent: Vec<Sent> = Vec::new();

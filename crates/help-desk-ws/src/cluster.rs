@@ -26,7 +26,7 @@ use socketio_proto::{Args, EventName, OutgoingArgs};
 use tokio::sync::Notify;
 
 use crate::node_peers::NodePeers;
-use crate::telemetry::events::{LogBack, LogCutOff, LogGap, LogOpened, WaitingForLog};
+use crate::telemetry::events::{LogBack, LogCutOff, LogGap, LogMoved, LogOpened, WaitingForLog};
 
 /// This process in its cluster.
 #[derive(Debug)]
@@ -258,6 +258,7 @@ impl Cluster {
                 self.is_cut_off.store(false, Ordering::Relaxed);
                 LogBack.emit();
             }
+            Followed::Moved => LogMoved.emit(),
         }
     }
 

@@ -18,7 +18,9 @@ mod emits;
 mod peers;
 mod process;
 
-pub(crate) use cluster::{LogBack, LogCutOff, LogGap, LogOpened, PresenceRefused, WaitingForLog};
+pub(crate) use cluster::{
+    LogBack, LogCutOff, LogGap, LogMoved, LogOpened, PresenceRefused, WaitingForLog,
+};
 pub(crate) use emits::{EmitAccepted, EmitLocal, EmitRefused, EmitRepeated, IdForgotten};
 pub(crate) use peers::{
     PeerEventLost, PeerEventTaken, PeerMessageRefused, PeerMessagesDropped, PeerRequestTaken,

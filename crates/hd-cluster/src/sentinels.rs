@@ -203,8 +203,8 @@ impl Watcher {
             *attempt = 0;
             let now = Instant::now();
             self.tell(|said| said.handle_answer(self.number, configuration, now));
-            // An event is a reason to ask, whatever is in it: it is known whom
-            // this Sentinel names, and not only that it does.
+            // An event is a reason to ask, whatever is in it: the answer has the
+            // epoch too.
             let _either = tokio::time::timeout(self.interval, events.notified()).await;
         }
     }

@@ -42,12 +42,12 @@ export class Ledger {
     this.#emptiedAt.push(at);
   }
 
-  /** Redis remembers the emits with these keys. Returns how many acknowledged ones it does not. */
-  remembered(keys, keyOf) {
+  /** Redis remembered the emits with these keys. Returns how many that were acknowledged before it did not. */
+  remembered(keys, keyOf, at) {
     this.#forgotten = new Set();
     for (const [to, messages] of this.#streams) {
       messages.forEach(({ acknowledgedAt }, index) => {
-        if (acknowledgedAt !== undefined && !keys.has(keyOf(to, index + 1))) {
+        if (acknowledgedAt < at && !keys.has(keyOf(to, index + 1))) {
           this.#forgotten.add(`${to}-${index + 1}`);
         }
       });

@@ -67,9 +67,9 @@ const commands = {
     return {};
   },
 
-  /** After a failover, `keys` are those of the emits that Redis remembers. Says how many acknowledged ones it has not. */
-  async remembered({ keys }) {
-    return { forgotten: ledger.remembered(new Set(keys), (to, number) => publisher.keyOf(to, number)) };
+  /** After a failover, `keys` are those of the emits that Redis remembered `at` some time. Says how many it has lost. */
+  async remembered({ keys, at }) {
+    return { forgotten: ledger.remembered(new Set(keys), (to, number) => publisher.keyOf(to, number), at) };
   },
 
   /** More for clients of a poor network than it carries, for a while: `bytesPerSecond` to each. */

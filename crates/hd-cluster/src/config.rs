@@ -24,6 +24,15 @@ pub struct ClusterConfig {
     /// The longest pause between two attempts to connect. 1 s: clients of ours
     /// give up after 13 s.
     pub max_backoff: Duration,
+    /// How long each Sentinel is left alone, unless it says that something has
+    /// happened. 1 s: what it said while it could not be heard is known after
+    /// this, and that it is gone after this and the command's time.
+    pub sentinel_interval: Duration,
+    /// How long appending waits while Sentinel makes a replica the master: what
+    /// the former one accepts then would be lost. 1.5 s: Sentinel looks every
+    /// second whether it is done, and who appends waits no longer than the
+    /// command's time.
+    pub promotion_wait: Duration,
 }
 
 impl ClusterConfig {
@@ -39,6 +48,8 @@ impl ClusterConfig {
             read_wait: Duration::from_secs(1),
             read_records: 512,
             max_backoff: Duration::from_secs(1),
+            sentinel_interval: Duration::from_secs(1),
+            promotion_wait: Duration::from_millis(1500),
         }
     }
 }

@@ -3,6 +3,7 @@
 use redis::InfoDict;
 
 use crate::SharedLog;
+use crate::shared_log::Inner;
 
 impl SharedLog {
     /// The `maxmemory-policy` by which Redis drops keys when its memory is full:
@@ -13,13 +14,16 @@ impl SharedLog {
     ///
     /// Nothing is lost.
     pub async fn eviction_policy(&self) -> Option<String> {
-        let config = &self.0.config;
+        let Inner {
+            config, commands, ..
+        } = &*self.0;
         let asking = async {
-            let (mut connection, _) = self.0.commands.get(config).await.ok()?;
-            let mut info = redis::cmd("INFO");
-            let info: InfoDict = info
-                .arg("memory")
-                .query_async(&mut connection)
+            let lease = commands.get(config).await.ok()?;
+            let asking = commands.run(lease, async |mut connection| {
+                let mut info = redis::cmd("INFO");
+                info.arg("memory").query_async(&mut connection).await
+            });
+            let info: InfoDict = asking
                 .await
                 .inspect_err(|error| tracing::debug!(%error, "Redis does not say how it evicts"))
                 .ok()?;

@@ -14,6 +14,8 @@
 //! |---|---|
 //! | `config` | names of keys, bounds |
 //! | `redis_url` | where Redis is: a server, what Sentinels name, or who has our slot in a cluster |
+//! | `sentinels` | listening to Sentinels, and for how long a master is one |
+//! | `configuration` | who is the master, by what they say; no I/O, no clock |
 //! | `connection` | connections, made again when they break |
 //! | `shared_log` | appending, once for each id |
 //! | `reader` | filling up, and following |
@@ -24,6 +26,7 @@
 //! | `scripts` | what Redis does in one step |
 
 mod config;
+mod configuration;
 mod connection;
 mod error;
 mod eviction;
@@ -33,6 +36,7 @@ mod reader;
 mod redis_url;
 mod roster;
 mod scripts;
+mod sentinels;
 mod shared_log;
 
 pub use config::ClusterConfig;

@@ -3,7 +3,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisError, Script};
 
-use crate::connection::Commands;
+use crate::connection::{Commands, Leaving};
 use crate::error::is_of_connection;
 use crate::roster::{Write, Written};
 use crate::{ClusterConfig, RosterConfig};
@@ -111,7 +111,7 @@ impl Presence {
             cluster,
             config,
             node,
-            commands: Commands::default(),
+            commands: Commands::new(Leaving::WhenReplaced),
             write: Script::new(WRITE),
             read: Script::new(READ),
             leave: Script::new(LEAVE),
@@ -266,17 +266,16 @@ impl Presence {
         command: impl AsyncFnOnce(MultiplexedConnection) -> Result<T, RedisError>,
     ) -> Result<T, PresenceError> {
         let running = async {
-            let got = self.commands.get(&self.cluster).await;
-            let (connection, generation) =
-                got.map_err(|error| PresenceError::Unavailable(Some(error)))?;
-            match command(connection).await {
-                Ok(answer) => Ok(answer),
-                Err(error) if is_of_connection(&error) => {
-                    self.commands.discard(generation).await;
-                    Err(PresenceError::Unavailable(Some(error)))
+            let unavailable = |error| PresenceError::Unavailable(Some(error));
+            let lease = self.commands.get(&self.cluster).await;
+            let result = self.commands.run(lease.map_err(unavailable)?, command);
+            result.await.map_err(|error| {
+                if is_of_connection(&error) {
+                    unavailable(error)
+                } else {
+                    PresenceError::Refused(error)
                 }
-                Err(error) => Err(PresenceError::Refused(error)),
-            }
+            })
         };
         // Some 2 kB, which every caller would have to have room for.
         tokio::time::timeout(timeout, Box::pin(running))

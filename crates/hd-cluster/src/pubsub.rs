@@ -10,7 +10,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{PushInfo, PushKind, RedisError, Value, from_redis_value};
 use tokio::sync::{Notify, mpsc};
 
-use crate::connection::{Commands, backoff, connect_for_pushes};
+use crate::connection::{Commands, Leaving, backoff, connect_for_pushes};
 use crate::error::{is_of_connection, is_without_shard};
 use crate::{AppendError, ClusterConfig};
 
@@ -104,7 +104,9 @@ impl PubSub {
     pub fn new(config: ClusterConfig) -> Self {
         Self(Arc::new(Inner {
             config,
-            commands: Commands::default(),
+            // Others who speak by channels do not leave it either, and what is
+            // published elsewhere does not reach them.
+            commands: Commands::new(Leaving::WhenBroken),
             wanted: Mutex::default(),
             changed: Notify::new(),
         }))
@@ -152,19 +154,18 @@ impl PubSub {
         let Inner {
             config, commands, ..
         } = &*self.0;
+        let command = match publish {
+            Publish::Classic => "PUBLISH",
+            Publish::Sharded => "SPUBLISH",
+        };
+        let mut command = redis::cmd(command);
+        command.arg(channel).arg(payload);
         let publishing = async {
-            let (mut connection, generation) = commands.get(config).await?;
-            let command = match publish {
-                Publish::Classic => "PUBLISH",
-                Publish::Sharded => "SPUBLISH",
-            };
-            let mut command = redis::cmd(command);
-            let command = command.arg(channel).arg(payload);
-            let result = command.query_async(&mut connection).await;
-            if result.as_ref().is_err_and(is_of_connection) {
-                commands.discard(generation).await;
-            }
-            result
+            let lease = commands.get(config).await?;
+            let run = commands.run(lease, async |mut connection| {
+                command.query_async(&mut connection).await
+            });
+            run.await
         };
         match tokio::time::timeout(config.command_timeout, Box::pin(publishing)).await {
             Ok(Ok(heard)) => Ok(heard),

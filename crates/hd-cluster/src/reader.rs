@@ -9,6 +9,7 @@ use redis::{AsyncCommands as _, ErrorKind, RedisError, Value, from_redis_value_r
 
 use crate::connection::{backoff, connect};
 use crate::error::is_of_connection;
+use crate::sentinels::{Tenure, another_is_named};
 use crate::shared_log::{fresh_log_id, leap};
 use crate::{OpenError, SharedLog};
 
@@ -54,6 +55,8 @@ pub enum Followed {
     CutOff,
     /// Redis answers again.
     Back,
+    /// Sentinel has named another master, where the log goes on.
+    Moved,
 }
 
 impl SharedLog {
@@ -66,7 +69,7 @@ impl SharedLog {
         let unavailable = |error| OpenError::Unavailable(Some(error));
         let config = &self.0.config;
         let connecting = connect(config, config.command_timeout);
-        let mut connection = connecting.await.map_err(unavailable)?;
+        let (mut connection, _) = connecting.await.map_err(unavailable)?;
         self.read_all(&mut connection).await.map_err(|error| {
             if is_of_connection(&error) {
                 OpenError::Unavailable(Some(error))
@@ -127,15 +130,24 @@ impl SharedLog {
         let mut attempts: Option<u32> = None;
         loop {
             let error = match connect(config, config.read_wait + config.command_timeout).await {
-                Ok(connection) => {
-                    let Err(error) = self
-                        .follow_on(connection, &mut chain, &mut attempts, &mut take)
-                        .await;
+                Ok((connection, mut tenure)) => {
+                    let following = self.follow_on(
+                        connection,
+                        &mut tenure,
+                        &mut chain,
+                        &mut attempts,
+                        &mut take,
+                    );
+                    let Err(error) = following.await;
+                    self.0.is_followed.store(false, Ordering::Relaxed);
+                    if tenure.has_ended() && attempts.is_none() {
+                        take(Followed::Moved).await;
+                        continue;
+                    }
                     error
                 }
                 Err(error) => error,
             };
-            self.0.is_followed.store(false, Ordering::Relaxed);
             tracing::debug!(%error, "the log cannot be read; trying again");
             if attempts.is_none() {
                 take(Followed::CutOff).await;
@@ -146,10 +158,11 @@ impl SharedLog {
         }
     }
 
-    /// Follows until the connection breaks.
+    /// Follows until the connection breaks, or is not to the master.
     async fn follow_on<F>(
         &self,
         mut connection: MultiplexedConnection,
+        tenure: &mut Tenure,
         chain: &mut Chain,
         attempts: &mut Option<u32>,
         take: &mut impl FnMut(Followed) -> F,
@@ -176,7 +189,11 @@ impl SharedLog {
             let acknowledged = self.acknowledged().latest(chain.place().log);
             let after = [chain.place().offset.to_string()];
             let reading = connection.xread_options(&key, &after, &options);
-            let reply: Option<StreamReadReply> = reading.await?;
+            let reply: Option<StreamReadReply> = tokio::select! {
+                biased;
+                () = tenure.ended() => return Err(another_is_named()),
+                reply = reading => reply?,
+            };
             if attempts.take().is_some() {
                 take(Followed::Back).await;
             }

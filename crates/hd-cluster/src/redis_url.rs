@@ -1,12 +1,15 @@
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo as _, RedisError,
     Value, from_redis_value_ref,
 };
 use tokio::task::JoinSet;
+
+use crate::ClusterConfig;
+use crate::sentinels::{Sentinels, Tenure};
 
 /// Where a Redis is. It may hold a password, and does not show.
 ///
@@ -15,7 +18,7 @@ use tokio::task::JoinSet;
 /// | `redis://[user[:password]@]host[:port][/db]` | a server |
 /// | `rediss://…` | the same, by TLS; its certificate is judged by the system's authorities, or those in the file that `SSL_CERT_FILE` names |
 /// | `redis+unix:///path` | a server at a socket |
-/// | `redis+sentinel://[user[:password]@]host:port[,host:port…]/master[/db]` | the master that Sentinels name; user and password are the master's |
+/// | `redis+sentinel://[user[:password]@]host:port[,host:port…]/master[/db]` | the master that Sentinels name, as long as they do; user and password are the master's |
 /// | `rediss+sentinel://…` | the same, by TLS to both |
 /// | `redis+cluster://[user[:password]@]host:port[,host:port…]` | a Redis Cluster, by some of its nodes: the master of the one slot that all our keys are in |
 /// | `rediss+cluster://…` | the same, by TLS to all nodes |
@@ -26,9 +29,7 @@ pub struct RedisUrl(Place);
 enum Place {
     Server(Client),
     Sentinels {
-        sentinels: Vec<Client>,
-        /// The name that they know the master by.
-        master: String,
+        sentinels: Arc<Sentinels>,
         /// What is before and after the master's address in its URL.
         around: (String, String),
     },
@@ -46,30 +47,24 @@ enum Place {
 pub struct InvalidUrl;
 
 impl RedisUrl {
-    /// The server to connect to now, for a key.
-    pub(crate) async fn client(
+    /// The server to connect to now, and for how long it is the one.
+    pub(crate) async fn master(
         &self,
-        key: &str,
+        config: &ClusterConfig,
         timeouts: &AsyncConnectionConfig,
-    ) -> Result<Client, RedisError> {
+    ) -> Result<(Client, Tenure), RedisError> {
         match &self.0 {
-            Place::Server(client) => Ok(client.clone()),
+            Place::Server(client) => Ok((client.clone(), Tenure::Unlimited)),
             Place::Sentinels {
                 sentinels,
-                master,
                 around: (before, after),
             } => {
-                let asking = sentinels.iter().map(|sentinel| {
-                    let (sentinel, master) = (sentinel.clone(), master.clone());
-                    let timeouts = timeouts.clone();
-                    async move { ask_sentinel(&sentinel, &master, &timeouts).await }
-                });
-                let (host, port) = first(asking, "no Sentinel knows the master").await?;
-                Client::open(url(before, &host, port) + after)
+                let (address, tenure) = sentinels.master(config).await?;
+                Ok((Client::open(format!("{before}{address}{after}"))?, tenure))
             }
             Place::Cluster { seeds, before } => {
                 let asking = seeds.iter().map(|(host, seed)| {
-                    let (host, seed, key) = (host.clone(), seed.clone(), key.to_owned());
+                    let (host, seed, key) = (host.clone(), seed.clone(), config.log_key());
                     let timeouts = timeouts.clone();
                     async move {
                         let master = ask_node(&seed, &key, &timeouts).await?;
@@ -78,8 +73,17 @@ impl RedisUrl {
                 });
                 let what = "no node of the cluster knows who has the slot";
                 let (host, port) = first(asking, what).await?;
-                Client::open(url(before, &host, port))
+                let client = Client::open(url(before, &host, port))?;
+                Ok((client, Tenure::Unlimited))
             }
+        }
+    }
+
+    /// Returns when it is not known that another master is about to be named.
+    pub(crate) async fn promoted(&self) {
+        match &self.0 {
+            Place::Sentinels { sentinels, .. } => sentinels.promoted().await,
+            Place::Server(_) | Place::Cluster { .. } => {}
         }
     }
 }
@@ -102,20 +106,6 @@ async fn first<T: Send + 'static>(
         }
     }
     result
-}
-
-async fn ask_sentinel(
-    sentinel: &Client,
-    master: &str,
-    timeouts: &AsyncConnectionConfig,
-) -> Result<Option<(String, u16)>, RedisError> {
-    let connecting = sentinel.get_multiplexed_async_connection_with_config(timeouts);
-    let mut connection = Box::pin(connecting).await?;
-    redis::cmd("SENTINEL")
-        .arg("GET-MASTER-ADDR-BY-NAME")
-        .arg(master)
-        .query_async(&mut connection)
-        .await
 }
 
 /// The master of a key's slot: its port, and its host unless that is the one of
@@ -201,9 +191,9 @@ fn sentinels(scheme: &str, rest: &str) -> Result<Place, InvalidUrl> {
     let sentinels = hosts
         .split(',')
         .map(|host| client(&format!("{scheme}://{host}")));
+    let sentinels = sentinels.collect::<Result<_, _>>()?;
     Ok(Place::Sentinels {
-        sentinels: sentinels.collect::<Result<_, _>>()?,
-        master: master.to_owned(),
+        sentinels: Arc::new(Sentinels::new(sentinels, master.to_owned())),
         around,
     })
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use hd_replay::{Acknowledged, LogId, Offset, Place};
 use redis::{ErrorKind, RedisError, ScriptInvocation};
 
-use crate::connection::{Commands, backoff};
+use crate::connection::{Commands, Leaving, backoff};
 use crate::error::is_of_connection;
 use crate::scripts::Scripts;
 use crate::{AppendError, ClusterConfig};
@@ -57,7 +57,7 @@ impl SharedLog {
     pub fn new(config: ClusterConfig) -> Self {
         Self(Arc::new(Inner {
             config,
-            commands: Commands::default(),
+            commands: Commands::new(Leaving::WhenReplaced),
             scripts: Scripts::new(),
             is_followed: AtomicBool::new(false),
             acknowledged: Mutex::default(),
@@ -181,14 +181,16 @@ impl SharedLog {
         } = &*self.0;
         let mut attempt = 0;
         loop {
+            // What is accepted now may be lost.
+            config.url.promoted().await;
             let error = match commands.get(config).await {
-                Ok((mut connection, generation)) => {
-                    match command.invoke_async(&mut connection).await {
+                Ok(lease) => {
+                    let invoking = commands.run(lease, async |mut connection| {
+                        command.invoke_async(&mut connection).await
+                    });
+                    match invoking.await {
                         Ok(answer) => return self.appended(answer),
-                        Err(error) if is_of_connection(&error) => {
-                            commands.discard(generation).await;
-                            error
-                        }
+                        Err(error) if is_of_connection(&error) => error,
                         Err(error) => return Err(AppendError::Refused(error)),
                     }
                 }

@@ -26,7 +26,9 @@ use socketio_proto::{Args, EventName, OutgoingArgs};
 use tokio::sync::Notify;
 
 use crate::node_peers::NodePeers;
-use crate::telemetry::events::{LogBack, LogCutOff, LogGap, LogOpened, RedisEvicts, WaitingForLog};
+use crate::telemetry::events::{
+    LogBack, LogCutOff, LogGap, LogMoved, LogOpened, RedisEvicts, WaitingForLog,
+};
 
 /// This process in its cluster.
 #[derive(Debug)]
@@ -261,6 +263,7 @@ impl Cluster {
                 self.is_cut_off.store(false, Ordering::Relaxed);
                 LogBack.emit();
             }
+            Followed::Moved => LogMoved.emit(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Sentinel puts a replica of Redis in the place of its master.
 
-use std::thread;
+use std::{thread, time::SystemTime};
 
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -24,7 +24,7 @@ pub(crate) fn fail_over(victim: usize, rig: &mut Rig, findings: &mut Findings) -
 
     rig.load.emptied()?;
     let asked_for = rig.sentinels()?.fail_over()?;
-    // The nodes do not leave a master that runs on, nor do they know of another.
+    // The former master runs on and takes writes, and the nodes have left it.
     move_clients(rig, victim, findings)?;
     let demoted = rig.sentinels()?.wait_for_replica()?;
     rig.load.emptied()?;
@@ -45,10 +45,13 @@ pub(crate) fn fail_over(victim: usize, rig: &mut Rig, findings: &mut Findings) -
 
 /// Acknowledged emits so far that the master does not know.
 fn lost_by_redis(rig: &mut Rig) -> Result<u64> {
+    // By the clock of the load, which is on this machine.
+    let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    let at = u64::try_from(at.as_millis())?;
     let keys = rig.sentinels()?.master()?.ids()?;
     let answer = rig
         .load
-        .ask(&json!({"command": "remembered", "keys": keys}))?;
+        .ask(&json!({"command": "remembered", "keys": keys, "at": at}))?;
     answer["forgotten"].as_u64().context("no `forgotten`")
 }
 

@@ -113,13 +113,14 @@ impl Sentinels {
                 .servers
                 .iter()
                 .find(|server| self.master_port().is_ok_and(|port| server.port() != port));
+            // Sentinel closes its connections when it demotes it, this one too.
             let replication = replica
                 .context("there is one server")?
-                .ask(&["INFO", "replication"])?;
-            if replication.contains("role:slave")
-                && replication.contains("master_link_status:up")
-                && self.is_ready()?
-            {
+                .ask(&["INFO", "replication"]);
+            let follows = replication.is_ok_and(|replication| {
+                replication.contains("role:slave") && replication.contains("master_link_status:up")
+            });
+            if follows && self.is_ready()? {
                 return Ok(started.elapsed());
             }
             wait(started + CHANGE_TIMEOUT, "the other server is no replica")?;

@@ -56,7 +56,8 @@ impl Follower {
         while texts.len() < count {
             match self.next().await {
                 Followed::Records(records) => texts.extend(records.into_iter().map(text)),
-                other @ (Followed::Gap(_) | Followed::CutOff | Followed::Back) => {
+                other
+                @ (Followed::Gap(_) | Followed::CutOff | Followed::Back | Followed::Moved) => {
                     panic!("{other:?}")
                 }
             }
@@ -68,7 +69,8 @@ impl Follower {
     async fn gap(&mut self) -> Place {
         match self.next().await {
             Followed::Gap(place) => place,
-            other @ (Followed::Records(_) | Followed::CutOff | Followed::Back) => {
+            other
+            @ (Followed::Records(_) | Followed::CutOff | Followed::Back | Followed::Moved) => {
                 panic!("{other:?}")
             }
         }

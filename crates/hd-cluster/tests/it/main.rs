@@ -2,6 +2,8 @@
 
 mod appending;
 mod channels;
+mod failover;
+mod fake_sentinel;
 mod following;
 mod listener;
 mod places;

@@ -2,7 +2,7 @@ use std::str::FromStr as _;
 
 use hd_cluster::{AppendError, Appended, ClusterConfig, Followed, Observer, RedisUrl, SharedLog};
 
-use crate::redis_server::{RedisServer, Sentinel};
+use crate::redis_server::RedisServer;
 
 #[test]
 fn what_is_no_url_is_refused_without_showing_it() {
@@ -59,36 +59,6 @@ async fn a_password_is_given() {
 }
 
 #[tokio::test]
-async fn sentinels_name_the_master_also_another_one() {
-    let [first, second] = [RedisServer::start(), RedisServer::start()];
-    second.follow(&first);
-    let sentinel = Sentinel::start(&first);
-    // The first one in the list is not there.
-    let url = format!("redis+sentinel://127.0.0.1:1,{}/main", sentinel.address());
-    let log = SharedLog::new(ClusterConfig::new(url.parse().unwrap()));
-    assert!(matches!(
-        log.append(Some("a"), b"one").await,
-        Ok(Appended::New(_))
-    ));
-    // And the beginning of the log.
-    assert_eq!(first.command(&["XLEN", "{help-desk-ws}:log"]), "2\n");
-    first.wait_for_replica();
-
-    sentinel.fail_over();
-    // Until then it takes what nobody will have.
-    first.wait_until_it_is_a_replica();
-    // The former master refuses, as a replica, until the log asks again.
-    let appended = append_until_answered(&log, "b", b"two").await;
-    assert!(matches!(appended, Ok(Appended::New(_))), "{appended:?}");
-    let repeated = append_until_answered(&log, "a", b"one").await;
-    assert!(
-        matches!(repeated, Ok(Appended::Repeated(_))),
-        "{repeated:?}"
-    );
-    assert_eq!(second.command(&["XLEN", "{help-desk-ws}:log"]), "3\n");
-}
-
-#[tokio::test]
 async fn an_acl_user_needs_what_the_guide_says() {
     let guide = include_str!("../../../../docs/operator.md");
     let (_, rights) = guide
@@ -123,20 +93,6 @@ async fn an_acl_user_needs_what_the_guide_says() {
         () = following => {}
         followed = records.recv() => {
             assert!(matches!(followed, Some(Followed::Records(_))), "{followed:?}");
-        }
-    }
-}
-
-/// Tries again under the same id, as who emits does.
-async fn append_until_answered(
-    log: &SharedLog,
-    id: &str,
-    record: &[u8],
-) -> Result<Appended, AppendError> {
-    loop {
-        let appended = log.append(Some(id), record).await;
-        if !matches!(appended, Err(AppendError::Unavailable(_))) {
-            return appended;
         }
     }
 }

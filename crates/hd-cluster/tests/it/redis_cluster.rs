@@ -127,7 +127,7 @@ fn meet(node: &RedisServer, new: &RedisServer) {
 }
 
 /// Appends numbers, each until it is answered, and gives them out.
-fn append_for_ever(log: &SharedLog) -> (JoinHandle<()>, mpsc::UnboundedReceiver<u32>) {
+pub(crate) fn append_for_ever(log: &SharedLog) -> (JoinHandle<()>, mpsc::UnboundedReceiver<u32>) {
     let (sender, accepted) = mpsc::unbounded_channel();
     let log = log.clone();
     let task = tokio::spawn(async move {
@@ -166,7 +166,7 @@ fn follow(log: &SharedLog, began: Place) -> mpsc::UnboundedReceiver<u32> {
                         let _unheard = sender.send(text.parse().expect("a number"));
                     }
                 }
-                Followed::CutOff | Followed::Back => {}
+                Followed::CutOff | Followed::Back | Followed::Moved => {}
                 other => panic!("{other:?}"),
             }
             std::future::ready(())

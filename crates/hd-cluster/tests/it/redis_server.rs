@@ -89,28 +89,6 @@ impl RedisServer {
         });
     }
 
-    pub(crate) fn wait_until_it_is_a_replica(&self) {
-        wait_until("it is a replica", || {
-            self.command(&["INFO", "replication"])
-                .contains("role:slave")
-        });
-    }
-
-    /// Waits until its replica has everything. WAIT would not: it asks for what
-    /// its own connection wrote.
-    pub(crate) fn wait_for_replica(&self) {
-        wait_until("a replica has it", || {
-            let info = self.command(&["INFO", "replication"]);
-            let number_after = |name: &str| -> Option<u64> {
-                let (_, rest) = info.split_once(name)?;
-                let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
-                digits.parse().ok()
-            };
-            let written = number_after("master_repl_offset:");
-            written.is_some() && number_after("state=online,offset=") == written
-        });
-    }
-
     /// Ends it as a machine that dies does.
     pub(crate) fn kill(&mut self) {
         self.process.kill().expect("it runs");

@@ -19,7 +19,7 @@ mod peers;
 mod process;
 
 pub(crate) use cluster::{
-    LogBack, LogCutOff, LogGap, LogOpened, PresenceRefused, RedisEvicts, WaitingForLog,
+    LogBack, LogCutOff, LogGap, LogMoved, LogOpened, PresenceRefused, RedisEvicts, WaitingForLog,
 };
 pub(crate) use emits::{EmitAccepted, EmitLocal, EmitRefused, EmitRepeated, IdForgotten};
 pub(crate) use peers::{

@@ -80,6 +80,19 @@ impl LogBack {
     }
 }
 
+/// Sentinel has named another master of Redis.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogMoved;
+
+impl LogMoved {
+    pub(crate) fn emit(self) {
+        info!(
+            context = CLUSTER,
+            "Sentinel names another master of Redis: the log goes on there"
+        );
+    }
+}
+
 /// Redis does not take what this process has to say of its users.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PresenceRefused<'a> {

@@ -4,7 +4,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { io } from "socket.io-client";
 import { randomFrom } from "./random.mjs";
-import { expiryOf, tokenFor } from "./tokens.mjs";
+import { expiryOf, tokenFor, userOf } from "./tokens.mjs";
 
 /** Handshakes under way at a time while the clients come for the first time. */
 const AT_ONCE = 50;
@@ -13,10 +13,11 @@ const BATCH_MS = 50;
 const CLOSED_MS = 2000;
 
 /**
- * `tokenLifeS`: every second user has a token of that life and keeps it, the others get a new one for each handshake.
+ * `tokenLifeS`: every second client has a token of that life and keeps it, the others get a new one for each handshake.
  * `urlOf`: by which address a client comes that is not to come by `url`.
+ * `users`: how many there are, when some have several clients.
  */
-const { url, from, to, seed, tokenLifeS, urlOf } = JSON.parse(process.argv[2]);
+const { url, from, to, seed, tokenLifeS, urlOf, users } = JSON.parse(process.argv[2]);
 
 let batch = [];
 setInterval(() => {
@@ -31,44 +32,45 @@ const note = (...what) => batch.push(what);
 const sockets = new Map();
 
 /** What a page hands in: a fixed token as the front end does, or one that is fetched for each handshake. */
-function authOf(user) {
+function authOf(client) {
+  const user = userOf(client, users);
   const fetched = () => {
     const token = tokenFor(user, process.env.JWT_SECRET, tokenLifeS);
-    note("gotToken", user, expiryOf(token));
+    note("gotToken", client, expiryOf(token));
     return { token };
   };
-  if (tokenLifeS !== undefined && user % 2 === 0) {
+  if (tokenLifeS !== undefined && client % 2 === 0) {
     return (callback) => callback(fetched());
   }
   return tokenLifeS === undefined ? { token: tokenFor(user, process.env.JWT_SECRET) } : fetched();
 }
 
 /** Resolves when the client is connected for the first time. */
-function open(user) {
+function open(client) {
   return new Promise((resolve, reject) => {
-    const socket = io(`${urlOf?.[user] ?? url}/notifications`, {
-      auth: authOf(user),
+    const socket = io(`${urlOf?.[client] ?? url}/notifications`, {
+      auth: authOf(client),
       transports: ["websocket"],
       reconnectionDelay: 1000,
       reconnectionAttempts: 5,
       forceNew: true,
     });
-    sockets.set(user, socket);
+    sockets.set(client, socket);
     socket.on("connect", () => {
-      note("connected", user, Date.now(), socket.recovered === true);
+      note("connected", client, Date.now(), socket.recovered === true);
       resolve();
     });
-    socket.on("numbered", ({ to, number }, offset) => note("received", user, to, number, Date.now(), offset));
-    socket.on("disconnect", (reason) => note("disconnected", user, Date.now(), reason));
+    socket.on("numbered", ({ to, number }, offset) => note("received", client, to, number, Date.now(), offset));
+    socket.on("disconnect", (reason) => note("disconnected", client, Date.now(), reason));
     socket.on("connect_error", (error) => {
       // Refused by the service: the client does not try again. Any other is a fault of the network.
       if (!socket.active) {
-        note("refused", user, Date.now(), error.message);
+        note("refused", client, Date.now(), error.message);
         reject(error);
       }
     });
     socket.io.on("reconnect_failed", () => {
-      note("gaveUp", user);
+      note("gaveUp", client);
       reject(new Error("the first attempts to connect failed"));
     });
   });
@@ -79,15 +81,15 @@ async function churn(perMinute) {
   const random = randomFrom(seed + from);
   for (;;) {
     await pause((2 * random() * 60_000) / perMinute);
-    const user = from + Math.floor(random() * (to - from + 1));
-    const socket = sockets.get(user);
+    const client = from + Math.floor(random() * (to - from + 1));
+    const socket = sockets.get(client);
     if (socket.connected) {
       socket.off();
       socket.io.off();
       socket.disconnect();
-      note("left", user, Date.now());
+      note("left", client, Date.now());
       // Whether it gets in is in the ledger.
-      pause(random() * CLOSED_MS).then(() => open(user)).catch(() => {});
+      pause(random() * CLOSED_MS).then(() => open(client)).catch(() => {});
     }
   }
 }

@@ -1,10 +1,13 @@
 // What was sent, what was acknowledged, and what came to whom: the verdict on a run.
 //
-// A stream is what goes to one user, or to everyone (0). Its messages are numbered, and the next is sent when the
-// one before was acknowledged or given up, so that their order is defined.
+// A stream is what goes to one user, or to everyone (0), from one who publishes. Its messages are numbered, and the next
+// is sent when the one before was acknowledged or given up, so that their order is defined.
 
 /** The stream of what goes to everyone; users are numbered from 1. */
 export const EVERYONE = 0;
+
+/** A client for each user, and all is published by the back end. */
+const ONE_CLIENT_EACH = (client) => [EVERYONE, client];
 
 /** How many examples of each kind of fault a report has. */
 const EXAMPLES = 5;
@@ -31,6 +34,12 @@ export class Ledger {
   #emptiedAt = [];
   /** Acknowledged emits of which Redis is known to have none; undefined where that is not known. */
   #forgotten;
+  #streamsOf;
+
+  /** `streamsOf`: the streams of which a client is promised everything. */
+  constructor(streamsOf = ONE_CLIENT_EACH) {
+    this.#streamsOf = streamsOf;
+  }
 
   /** A fault is injected now: what comes back, comes back from it. */
   mark(at) {
@@ -80,10 +89,7 @@ export class Ledger {
         user,
         joinedAt: at,
         state: "connected",
-        received: new Map([
-          [EVERYONE, []],
-          [user, []],
-        ]),
+        received: new Map(this.#streamsOf(user).map((stream) => [stream, []])),
         toldAt: undefined,
         told: 0,
         recovered: 0,

@@ -4,6 +4,8 @@
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { Ledger } from "./ledger.mjs";
+import { Mix } from "./mix.mjs";
+import { NodePeers } from "./node-peers.mjs";
 import { Population } from "./population.mjs";
 import { Publisher } from "./publisher.mjs";
 import { randomFrom } from "./random.mjs";
@@ -21,9 +23,16 @@ const { url, clients, rate, seed, stale, poor, ...rest } = JSON.parse(process.ar
 const tokenLifeS = rest.tokenLifeS ?? undefined;
 const { JWT_SECRET, EMIT_TOKEN } = process.env;
 
-const ledger = new Ledger();
+/** Where a server of Node stands beside ours: `{ redisUrl, adapter }`. */
+const nodePeers = rest.nodePeers ?? undefined;
+const mix = nodePeers && new Mix(clients, nodePeers.adapter);
+const users = mix?.users ?? clients;
+/** The rate is that of all who publish. */
+const rateOfEach = mix ? rate / 3 : rate;
+const ledger = new Ledger(mix && ((client) => mix.streamsOf(client)));
 const random = randomFrom(seed);
-const publisher = new Publisher({ ledger, url, token: EMIT_TOKEN, clients, rate, random, run: `faults-${seed}` });
+const publisher = new Publisher({ ledger, url, token: EMIT_TOKEN, users, rate: rateOfEach, random, run: `faults-${seed}` });
+const peers = mix && (await NodePeers.start({ ledger, mix, ...nodePeers, rate: rateOfEach, anyone: () => publisher.anyone() }));
 const network = stale ? await TcpProxy.listen(url) : undefined;
 /** The last clients come by addresses to which the network is poor, one each. */
 const firstPoor = clients - poor.length + 1;
@@ -44,14 +53,17 @@ async function holdsWithin(condition, ms) {
 const commands = {
   /** Connects the clients. */
   async populate() {
-    const urlOf = Object.fromEntries(poor.map((url, index) => [firstPoor + index, url]));
-    population = await Population.start(ledger, clients, { url: network?.url ?? url, seed, tokenLifeS, urlOf });
+    const poorOnes = poor.map((url, index) => [firstPoor + index, url]);
+    const urlOf = Object.fromEntries([...poorOnes, ...(mix?.clientsOfNode ?? []).map((client) => [client, peers.url])]);
+    population = await Population.start(ledger, clients, { url: network?.url ?? url, seed, tokenLifeS, urlOf, users: mix?.users });
+    await peers?.heard();
     return {};
   },
 
   /** Begins to emit. */
   async emit() {
     publisher.start();
+    peers?.begin();
     return {};
   },
 
@@ -88,6 +100,11 @@ const commands = {
   /** Forgets the delays so far, and says what they were, of clients that are not on a poor network. */
   async delays() {
     return { delayMs: ledger.takeDelays((user) => user < firstPoor) };
+  },
+
+  /** What there is of Node's world, and how much has come from it so far. */
+  async nodePeers() {
+    return { clients: mix.clientsOfNode.length, published: peers.counts };
   },
 
   async mark() {
@@ -160,7 +177,7 @@ const commands = {
 
   /** Stops emitting, lets everything arrive, and says what became of it. */
   async report() {
-    await publisher.stop();
+    await Promise.all([publisher.stop(), peers?.stop()]);
     await holdsWithin(() => ledger.away === 0 && ledger.outstanding === 0, SETTLE_MS);
     return { ...ledger.report(), ...publisher.counts };
   },

@@ -5,6 +5,7 @@ import { Agent, request } from "node:http";
 import { connect } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { EVERYONE } from "./ledger.mjs";
+import { paced } from "./pace.mjs";
 
 /** As docs/back-end.md shows it. */
 const ATTEMPT_MS = 5000;
@@ -13,8 +14,6 @@ const REPEAT_MS = 30_000;
 const PAUSE_MS = { first: 100, most: 1000 };
 /** A pool as a back end has one: beyond it nothing is sent, and the tick is counted as skipped. */
 const MOST_UNDER_WAY = 256;
-const TICK_MS = 10;
-const EVERYONE_EVERY_MS = 2000;
 
 export class Publisher {
   counts = { repeated: 0, abandoned: 0, skipped: 0, rejected: 0, statuses: {} };
@@ -22,36 +21,27 @@ export class Publisher {
   /** The last emit of each stream: the next waits for it. */
   #last = new Map();
   #underWay = 0;
-  #timers = [];
+  #stopTicking = () => {};
   #options;
 
-  /** `options`: ledger, url, token, clients, rate (emits a second), random, run (a prefix of every key). */
+  /** `options`: ledger, url, token, users (how many), rate (emits a second), random, run (a prefix of every key). */
   constructor(options) {
     this.#options = options;
   }
 
   start() {
-    const { rate } = this.#options;
-    const started = Date.now();
-    let ticks = 0;
-    const tick = () => {
-      const due = Math.floor(((Date.now() - started) * rate) / 1000);
-      for (; ticks < due; ticks += 1) {
-        this.#tick(this.anyone());
-      }
-    };
-    this.#timers = [setInterval(tick, TICK_MS), setInterval(() => this.#tick(EVERYONE), EVERYONE_EVERY_MS)];
+    this.#stopTicking = paced(this.#options.rate, () => this.anyone(), (to) => this.#tick(to));
   }
 
   /** Resolves when nothing is under way any more. */
   async stop() {
-    this.#timers.forEach(clearInterval);
+    this.#stopTicking();
     await Promise.all(this.#last.values());
   }
 
   anyone() {
-    const { random, clients } = this.#options;
-    return 1 + Math.floor(random() * clients);
+    const { random, users } = this.#options;
+    return 1 + Math.floor(random() * users);
   }
 
   /** The id of a message. */

@@ -4,6 +4,11 @@ import { createHmac } from "node:crypto";
 
 const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
 
+/** Whose a client is: a user has one, and the first ones have more where there are fewer `users`. */
+export function userOf(client, users = Infinity) {
+  return 1 + ((client - 1) % users);
+}
+
 /** A token of `lifeS` seconds. */
 export function tokenFor(user, secret, lifeS = 24 * 3600) {
   const now = Math.floor(Date.now() / 1000);

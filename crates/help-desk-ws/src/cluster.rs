@@ -27,7 +27,7 @@ use tokio::sync::Notify;
 
 use crate::node_peers::NodePeers;
 use crate::telemetry::events::{
-    LogBack, LogCutOff, LogGap, LogMoved, LogOpened, RedisEvicts, WaitingForLog,
+    LogBack, LogCutOff, LogGap, LogMoved, LogOpened, RedisEvicts, RoomsNotHandedOver, WaitingForLog,
 };
 
 /// This process in its cluster.
@@ -223,10 +223,43 @@ impl Cluster {
         }
         self.begin_at(snapshot.began);
         for record in snapshot.records {
-            // Nobody is here yet.
-            drop(self.publish_record(&record));
+            // Nobody is here yet, whom a change could move.
+            if !change::is_change(&record.bytes) {
+                drop(self.publish_record(&record));
+            }
         }
         Ok(snapshot.end)
+    }
+
+    /// Leaves it to the others to hear what Node's servers publish for clients
+    /// that were here: those are on their way, and nobody else may listen for
+    /// them yet. Returns when the others do, as far as one can tell.
+    pub(crate) async fn leave(&self) {
+        let rooms = self.peers.as_ref().map(|peers| peers.followed_rooms());
+        let rooms = rooms.unwrap_or_default();
+        if rooms.is_empty() {
+            return;
+        }
+        let handing_over = async {
+            for rooms in rooms.chunks(ROOMS_OF_A_RECORD) {
+                let change = Change {
+                    kind: ChangeKind::Follow,
+                    audience: &Audience::everyone(),
+                    rooms,
+                };
+                self.log.append(None, &change.to_record()).await?;
+            }
+            Ok(())
+        };
+        let result: Result<(), AppendError> =
+            tokio::time::timeout(HAND_OVER_PATIENCE, Box::pin(handing_over))
+                .await
+                .unwrap_or(Err(AppendError::Unavailable(None)));
+        match result {
+            // This process listens on meanwhile.
+            Ok(()) => tokio::time::sleep(HAND_OVER).await,
+            Err(error) => RoomsNotHandedOver { error: &error }.emit(),
+        }
     }
 
     /// Brings to this process' clients what is appended, for ever.
@@ -293,7 +326,9 @@ impl Cluster {
 
     fn parse_and_publish(&self, record: &Record) -> Option<Delivery> {
         if change::is_change(&record.bytes) {
-            return change::carry_out(&record.bytes, &self.notifications).map(Delivery::Over);
+            let peers = self.peers.as_deref();
+            return change::carry_out(&record.bytes, &self.notifications, peers)
+                .map(Delivery::Over);
         }
         let event: SharedEvent<'_> = serde_json::from_slice(&record.bytes).ok()?;
         let mut audience = Audience::everyone();
@@ -415,6 +450,12 @@ impl Delivered {
 const OPEN_PAUSE: Duration = Duration::from_millis(200);
 /// From one line about it to the next.
 const REMIND: Duration = Duration::from_secs(10);
+/// Rooms that are handed over in one record: some 20 kB.
+const ROOMS_OF_A_RECORD: usize = 1000;
+/// How long an end waits for Redis to take them.
+const HAND_OVER_PATIENCE: Duration = Duration::from_secs(1);
+/// In which the others read them and subscribe: some milliseconds, unless they are busy.
+const HAND_OVER: Duration = Duration::from_millis(300);
 /// How long an answer waits for a count.
 const DELIVERY_PATIENCE: Duration = Duration::from_secs(1);
 /// Counts that are kept: of what is appended and read in a second.

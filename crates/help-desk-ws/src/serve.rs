@@ -112,7 +112,7 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
 
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be awaited")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be awaited")?;
-    if let Some(cluster) = cluster {
+    if let Some(cluster) = cluster.clone() {
         tokio::select! {
             after = cluster.open() => drop(tokio::spawn(Arc::clone(&cluster).follow(after?))),
             _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
@@ -165,6 +165,9 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
     // It has ended, or was cut short.
     let _aborted = telling.await;
     presence.leave().await;
+    if let Some(cluster) = cluster {
+        cluster.leave().await;
+    }
     drainer.stopped();
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{
     daemon::Signal,
-    expiry, failover, partition, poor_network,
+    expiry, failover, mixed, partition, poor_network,
     rig::Rig,
     row::{PING_INTERVAL, PING_TIMEOUT, Row},
     skew, soak, storm,
@@ -141,6 +141,7 @@ pub(crate) fn inject(
         Row::TokenExpiry => expiry::expire(rig, &mut findings)?,
         Row::VersionSkew => skew::mix(seed, builds, rig, &mut findings)?,
         Row::Soak => soak::soak(seed, version, rig, &mut findings)?,
+        Row::Mixed => mixed::stand_beside(seed, victim, rig, &mut findings)?,
         Row::DyingPublisher => {
             let command = json!({"command": "die", "events": DYING_EVENTS});
             rig.load.ask(&command).map(drop)?;
@@ -182,7 +183,8 @@ pub(crate) fn move_clients(rig: &mut Rig, node: usize, findings: &mut Findings) 
     Ok(())
 }
 
-fn terminate(rig: &mut Rig, node: usize, findings: &mut Findings) -> Result<()> {
+/// SIGTERM to a node, which is to end in its time and with 0.
+pub(crate) fn terminate(rig: &mut Rig, node: usize, findings: &mut Findings) -> Result<()> {
     let (status, took) = rig.nodes.terminate(node, END_TIMEOUT)?;
     let took = took.as_secs_f64();
     match status {

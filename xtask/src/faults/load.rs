@@ -41,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) stale_network: bool,
     /// Life of the clients' tokens, when it is not longer than any run.
     pub(crate) token_life: Option<Duration>,
+    /// The adapter of a server of Node that stands beside the nodes.
+    pub(crate) node_adapter: Option<&'static str>,
 }
 
 /// What became of the messages and of the clients. `ledger.mjs` says how it is judged.
@@ -123,8 +125,15 @@ pub(crate) struct Spread {
 }
 
 impl Load {
-    /// Starts the program, without clients. As many of these as `poor` has come by those URLs.
-    pub(crate) fn start(url: &str, poor: &[String], plan: Plan, folder: &Path) -> Result<Self> {
+    /// Starts the program, without clients. As many of these as `poor` has come by those URLs. A server of Node that
+    /// stands beside the nodes, and is of the load, has its Redis at `redis_url`.
+    pub(crate) fn start(
+        url: &str,
+        poor: &[String],
+        redis_url: Option<&str>,
+        plan: Plan,
+        folder: &Path,
+    ) -> Result<Self> {
         let arguments = json!({
             "url": url,
             "clients": plan.clients,
@@ -133,6 +142,7 @@ impl Load {
             "stale": plan.stale_network,
             "tokenLifeS": plan.token_life.map(|life| life.as_secs()),
             "poor": poor,
+            "nodePeers": plan.node_adapter.map(|adapter| json!({"adapter": adapter, "redisUrl": redis_url})),
         });
         let mut command = Command::new("node");
         command

@@ -10,6 +10,7 @@ mod failover;
 mod haproxy;
 mod inject;
 mod load;
+mod mixed;
 mod network;
 mod nodes;
 mod outcome;
@@ -49,7 +50,7 @@ use crate::{bench, executables::Executables, metadata, node_modules, process, st
 /// What to break.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// Numbers of rows in docs/reliability.md; all when left out but 5, 9, 11, 33 and 34.
+    /// Numbers of rows in docs/reliability.md; all when left out but 5, 9, 11, 33, 34 and 35.
     #[arg(value_parser = parse_row)]
     rows: Vec<Row>,
     /// For continuous integration: the debug build, rows 1, 2, 3, 6 and 12 once. Implies --dry.
@@ -202,6 +203,7 @@ fn one_run(row: Row, seed: u32, args: &Args, builds: &Builds) -> Result<Outcome>
             seed,
             stale_network: row.has_stale_network(),
             token_life: (row == Row::TokenExpiry).then_some(row::TOKEN_LIFE),
+            node_adapter: (row == Row::Mixed).then(|| mixed::adapter(seed)),
         },
     })?;
     let findings = inject::inject(row, version, seed, builds, &mut rig)?;

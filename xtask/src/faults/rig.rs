@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use super::{
     haproxy::{Checks, Haproxy},
     load::{Load, Plan},
+    mixed,
     nodes::Nodes,
     ports::free_ports,
     redis::Redis,
@@ -106,7 +107,14 @@ impl Rig {
             &folder,
         )?;
         let mut nodes = Nodes::new(executable, &folder, row.settings(), redis_urls, places);
-        for index in 0..if alone { 1 } else { NODES } {
+        let count = if alone {
+            1
+        } else if row == Row::Mixed {
+            mixed::NODES
+        } else {
+            NODES
+        };
+        for index in 0..count {
             match other {
                 // Two of one version and one of the other, by the seed of which.
                 Some(other) if (index < 2) == (plan.seed % 2 == 1) => {
@@ -120,7 +128,10 @@ impl Rig {
             .iter()
             .map(|address| format!("http://{address}:{port}"))
             .collect();
-        let mut load = Load::start(&haproxy.url(), &poor, plan, &folder)?;
+        let redis_url = redis
+            .as_ref()
+            .map(|one| format!("redis://127.0.0.1:{}", one.port()));
+        let mut load = Load::start(&haproxy.url(), &poor, redis_url.as_deref(), plan, &folder)?;
         load.populate()?;
         load.emit()?;
         Ok(Self {

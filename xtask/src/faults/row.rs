@@ -24,6 +24,7 @@ pub(crate) enum Row {
     DyingPublisher,
     VersionSkew,
     Soak,
+    Mixed,
 }
 
 /// Life of the tokens where they expire under way.
@@ -36,7 +37,7 @@ pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(2);
 pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Row {
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Kill,
         Self::Terminate,
         Self::RollingUpdate,
@@ -56,6 +57,7 @@ impl Row {
         Self::DyingPublisher,
         Self::VersionSkew,
         Self::Soak,
+        Self::Mixed,
     ];
 
     /// Those that continuous integration runs.
@@ -88,6 +90,7 @@ impl Row {
             Self::DyingPublisher => 32,
             Self::VersionSkew => 33,
             Self::Soak => 34,
+            Self::Mixed => 35,
         }
     }
 
@@ -117,6 +120,7 @@ impl Row {
             Self::DyingPublisher => "publisher dies before the answer, asks again",
             Self::VersionSkew => "nodes of two versions, and from one to the other",
             Self::Soak => "pages come and go, and rows 1, 6, 13 and 30 again and again",
+            Self::Mixed => "one Node server and two nodes of ours, which are updated",
         }
     }
 
@@ -141,15 +145,16 @@ impl Row {
             | Self::Flapping
             | Self::Storm
             | Self::VersionSkew
-            | Self::Soak => false,
+            | Self::Soak
+            | Self::Mixed => false,
         }
     }
 
-    /// Run only when it is named: it takes long, most of a machine, rights, or a history of versions.
+    /// Run only when it is named: it takes long, most of a machine, rights, a history of versions, or another's server.
     pub(crate) fn is_on_request(self) -> bool {
         matches!(
             self,
-            Self::Storm | Self::PoorNetwork | Self::VersionSkew | Self::Soak
+            Self::Storm | Self::PoorNetwork | Self::VersionSkew | Self::Soak | Self::Mixed
         ) || self.wants_own_network()
     }
 
@@ -174,6 +179,10 @@ impl Row {
         if self == Self::Soak {
             // Full within minutes, so that what still grows is not the log.
             settings.push(("REPLAY_MAX_EVENTS".to_owned(), "16".to_owned()));
+        }
+        if self == Self::Mixed {
+            // The emitter is classic also beside a sharded adapter.
+            settings.push(("REDIS_PUBSUB".to_owned(), "auto".to_owned()));
         }
         settings
     }

@@ -1,5 +1,6 @@
 //! What another server asks of clients, wherever they are: it has its place
-//! among the events, so that who was put into a room gets what follows.
+//! among the events, so that who was put into a room gets what follows. And what
+//! a process leaves to the others when it ends.
 
 use std::borrow::Cow;
 
@@ -7,12 +8,14 @@ use hd_rooms::{Audience, RoomName};
 use hd_ws_server::Namespace;
 use serde::{Deserialize, Serialize};
 
+use crate::node_peers::NodePeers;
+
 /// A change of who is where.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Change<'a> {
     pub(crate) kind: ChangeKind,
     pub(crate) audience: &'a Audience,
-    /// To join, or to leave.
+    /// To join, to leave, or to listen to.
     pub(crate) rooms: &'a [RoomName],
 }
 
@@ -25,6 +28,9 @@ pub(crate) enum ChangeKind {
     Disconnect,
     /// As well, and their connections end.
     Close,
+    /// Nobody is moved: who listened to what Node's servers publish for these
+    /// rooms has ended.
+    Follow,
 }
 
 /// A change in the log.
@@ -56,7 +62,7 @@ impl Change<'_> {
     }
 
     /// Carries it out. Returns how many sockets there were.
-    fn carry_out(self, notifications: &Namespace) -> usize {
+    fn carry_out(self, notifications: &Namespace, peers: Option<&NodePeers>) -> usize {
         let Self {
             kind,
             audience,
@@ -82,6 +88,12 @@ impl Change<'_> {
                 }
                 sockets.len()
             }
+            ChangeKind::Follow => {
+                if let Some(peers) = peers {
+                    peers.take_over(rooms);
+                }
+                0
+            }
         }
     }
 }
@@ -92,7 +104,11 @@ pub(super) fn is_change(record: &[u8]) -> bool {
 }
 
 /// Carries out a change of the log. `None` when it is not understood.
-pub(super) fn carry_out(record: &[u8], notifications: &Namespace) -> Option<usize> {
+pub(super) fn carry_out(
+    record: &[u8],
+    notifications: &Namespace,
+    peers: Option<&NodePeers>,
+) -> Option<usize> {
     let shared: SharedChange<'_> = serde_json::from_slice(record).ok()?;
     let names = |names: &[Cow<'_, str>]| -> Option<Vec<RoomName>> {
         names.iter().map(|name| RoomName::new(name).ok()).collect()
@@ -108,7 +124,7 @@ pub(super) fn carry_out(record: &[u8], notifications: &Namespace) -> Option<usiz
         audience: &audience,
         rooms: &names(&shared.rooms)?,
     };
-    Some(change.carry_out(notifications))
+    Some(change.carry_out(notifications, peers))
 }
 
 #[cfg(test)]

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use hd_cluster::{Heard, Observer, Offset, Publish, Topic};
+use hd_cluster::{Heard, Observer, Offset, Publish};
 use hd_ws_server::Namespace;
 use socketio_adapter_proto::{Event, Limits, Message, Options, ParseError, Request};
 use socketio_adapter_proto::{classic, sharded};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
-use super::room_channels::RoomChannels;
 use super::{NodePeers, Requester, audience};
 use crate::cluster::{Cluster, ClusterEvent, EventArgs};
 use crate::telemetry::events::{
@@ -66,7 +65,7 @@ impl Listener {
         let has_begun = Arc::clone(&self.has_begun);
         if self.peers.sharded.is_some() {
             let (peers, notifications) = (Arc::clone(&self.peers), self.notifications.clone());
-            tokio::spawn(follow_rooms(peers, notifications));
+            tokio::spawn(async move { peers.follow_rooms(&notifications).await });
         }
         let (sender, heard) = mpsc::channel(MAX_WAITING);
         let pubsub = self.peers.pubsub.clone();
@@ -222,49 +221,6 @@ impl Listener {
     }
 }
 
-/// Subscribes to the channels of the rooms that have members here.
-async fn follow_rooms(peers: Arc<NodePeers>, notifications: Namespace) {
-    let Some(channels) = &peers.sharded else {
-        return;
-    };
-    let topic = |room: &str| channels.room(room).map(Topic::Shard);
-    let mut rooms = RoomChannels::default();
-    let mut changes = notifications.room_changes();
-    loop {
-        let end = rooms.poll_timeout();
-        let end = async {
-            match end {
-                Some(end) => tokio::time::sleep_until(end.into()).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            changed = changes.next() => {
-                let now = Instant::now();
-                let more: Vec<Topic> = changed
-                    .iter()
-                    .filter(|change| rooms.changed(&change.room, change.is_there, now))
-                    .filter_map(|change| topic(change.room.as_str()))
-                    .collect();
-                if !more.is_empty() {
-                    peers.pubsub.subscribe(more);
-                }
-                // Of many that come at once, the others go together.
-                tokio::time::sleep(ROOMS_PAUSE).await;
-            }
-            () = end => {}
-        }
-        let expired = rooms.expired(Instant::now());
-        let fewer: Vec<Topic> = expired
-            .iter()
-            .filter_map(|room| topic(room.as_str()))
-            .collect();
-        if !fewer.is_empty() {
-            peers.pubsub.unsubscribe(&fewer);
-        }
-    }
-}
-
 /// Messages that wait here. As many again, and more, wait at the connection.
 const MAX_WAITING: usize = 256;
 /// Events with acks that are under way at the same time.
@@ -273,7 +229,5 @@ const MAX_ASKING: usize = 64;
 const ROOM_IN_QUEUE: usize = 4 * 1024;
 /// From one line about refused messages to the next.
 const REFUSAL_LOG_PAUSE: Duration = Duration::from_secs(10);
-/// From one set of subscriptions to the next.
-const ROOMS_PAUSE: Duration = Duration::from_millis(10);
 /// How long a start waits for the channels.
 const START_PATIENCE: Duration = Duration::from_secs(5);

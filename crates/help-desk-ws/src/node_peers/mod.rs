@@ -7,8 +7,10 @@
 //! | this one | who this process is to them, and what it publishes |
 //! | `listener` | what they publish |
 //! | `requests` | what they ask besides |
-//! | `room_channels` | whose channels are listened to, and for how long |
+//! | `followed_rooms` | listening to the channels of rooms |
+//! | `room_channels` | which those are, and for how long |
 
+mod followed_rooms;
 mod listener;
 mod requests;
 mod room_channels;
@@ -24,6 +26,8 @@ use socketio_adapter_proto::{Flags, Options, Response, TooDeep, classic, sharded
 use socketio_proto::{EventName, Namespace, OutgoingArgs};
 
 pub(crate) use listener::Listener;
+
+use followed_rooms::FollowedRooms;
 
 use crate::cluster::{ClusterEvent, EventArgs};
 use crate::settings::{Adapters, NodePeersSettings};
@@ -42,6 +46,7 @@ pub(crate) struct NodePeers {
     sharded: Option<sharded::Channels>,
     /// Whether this Redis has channels for the sharded adapter.
     has_shards: AtomicBool,
+    rooms: FollowedRooms,
     pubsub: PubSub,
     counters: Arc<Counters>,
 }
@@ -86,6 +91,7 @@ impl NodePeers {
             classic,
             sharded,
             has_shards: AtomicBool::new(true),
+            rooms: FollowedRooms::default(),
             pubsub,
             counters,
         }

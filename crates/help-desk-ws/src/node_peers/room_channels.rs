@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use hd_rooms::RoomName;
 
 /// Rooms whose channels are listened to: those with members here, and for a
-/// while those that had some. A client that comes back finds in the log what was
-/// published meanwhile.
+/// while those that had some, here or at a process that has ended. A client that
+/// comes back finds in the log what was published meanwhile.
 ///
 /// ```text
 ///        the first member comes                    the last one goes
 /// (none) ──────────────────────► members (None) ◄─────────────────────► lingering (Some)
-///    ▲                                             one comes back            │
-///    └───────────────────────────────────────────────────────────────────────┘ LINGER is over
+///   │ ▲                                            one comes back           ▲ │
+///   │ └─────────────────────────────────────────────────────────────────────┼─┘ LINGER is over
+///   └───────────────────────────────────────────────────────────────────────┘ taken over
 /// ```
 #[derive(Debug, Default)]
 pub(super) struct RoomChannels {
@@ -34,6 +35,20 @@ impl RoomChannels {
             self.ends.push_back((until, room.clone()));
         }
         self.rooms.insert(room.clone(), until).is_none()
+    }
+
+    /// A process that listened to it has ended. Returns whether its channel is to
+    /// be subscribed to.
+    #[must_use]
+    pub(super) fn take_over(&mut self, room: &RoomName, now: Instant) -> bool {
+        let has_members = self.rooms.get(room) == Some(&None);
+        !has_members && self.changed(room, false, now)
+    }
+
+    /// All of them.
+    #[must_use]
+    pub(super) fn names(&self) -> Vec<RoomName> {
+        self.rooms.keys().cloned().collect()
     }
 
     /// When [`expired`](Self::expired) has something.
@@ -116,6 +131,25 @@ mod tests {
         let start = Instant::now();
         assert!(channels.changed(&room("a"), false, start));
         assert_eq!(channels.expired(start + LINGER), [room("a")]);
+    }
+
+    #[test]
+    fn what_is_taken_over_lingers_and_members_stay() {
+        let mut channels = RoomChannels::default();
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        assert!(channels.changed(&room("members"), true, start));
+        assert!(channels.changed(&room("lingering"), false, start));
+        assert!(!channels.take_over(&room("members"), start + second));
+        assert!(!channels.take_over(&room("lingering"), start + second));
+        assert!(channels.take_over(&room("new"), start + second));
+        let mut names = channels.names();
+        names.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+        assert_eq!(names, ["lingering", "members", "new"].map(room));
+        assert!(channels.expired(start + LINGER).is_empty());
+        let expired = channels.expired(start + LINGER + second);
+        assert_eq!(expired, [room("lingering"), room("new")]);
+        assert_eq!(channels.names(), [room("members")]);
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(crate) use cluster::{
 pub(crate) use emits::{EmitAccepted, EmitLocal, EmitRefused, EmitRepeated, IdForgotten};
 pub(crate) use peers::{
     PeerEventLost, PeerEventTaken, PeerMessageRefused, PeerMessagesDropped, PeerRequestTaken,
-    PeersCutOff, PeersHeard, PublishedToPeers, ShardsMissing,
+    PeersCutOff, PeersHeard, PublishedToPeers, RoomsNotHandedOver, ShardsMissing,
 };
 pub(crate) use process::{DrainProgress, Drained, Draining, Hurried, Started, Stopped, Stopping};
 

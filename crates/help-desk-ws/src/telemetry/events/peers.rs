@@ -155,4 +155,22 @@ impl PublishedToPeers<'_> {
     }
 }
 
+/// This process ends, and the others may not listen to what Node's servers
+/// publish for its clients until those are back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RoomsNotHandedOver<'a> {
+    /// Why.
+    pub(crate) error: &'a (dyn Error + 'static),
+}
+
+impl RoomsNotHandedOver<'_> {
+    pub(crate) fn emit(self) {
+        let Self { error } = self;
+        warn!(
+            context = PEERS,
+            error, "The rooms of clients that were here could not be handed over"
+        );
+    }
+}
+
 const PEERS: &str = "NodePeers";

@@ -358,6 +358,29 @@ for (const [adapter, setting] of WORLDS) {
       await world.got([[client, ["n", 1], ["n", 2], ["n", 3]]]);
     });
 
+    test("a client of one that has ended gets what was emitted there meanwhile, once", async (t) => {
+      const world = await World.start(t, adapter, setting);
+      const user = newUser();
+      const client = await world.ours(0, user, { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 100 });
+      world.node.namespace.to(`user_${user}`).emit("n", 1);
+      await client.has("n");
+      const [gone, back] = [received(client.socket, "disconnect"), received(client.socket, "connect")];
+      client.socket.io.uri = "http://127.0.0.1:1";
+      const { id } = client.socket;
+      client.socket.io.engine.close();
+      await gone;
+      await world.services[0].logged(new RegExp(`Client disconnected: ${id}`));
+      assert.equal((await world.services[0].terminate()).code, 0);
+      for (const n of [2, 3]) {
+        world.node.namespace.to(`user_${user}`).emit("n", n);
+      }
+      client.socket.io.uri = world.services[1].url;
+      await back;
+      assert.equal(client.socket.recovered, true);
+      await client.has("n", 3);
+      await world.got([[client, ["n", 1], ["n", 2], ["n", 3]]]);
+    });
+
     test("a client of one that is killed misses nothing of what is emitted there", async (t) => {
       const world = await World.start(t, adapter, setting);
       const user = newUser();

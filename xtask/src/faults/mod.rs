@@ -15,7 +15,6 @@ mod nodes;
 mod outcome;
 mod partition;
 mod poor_network;
-mod ports;
 mod redis;
 mod report;
 mod rig;

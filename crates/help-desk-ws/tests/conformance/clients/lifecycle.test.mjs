@@ -6,6 +6,7 @@ import { WebSocket } from "ws";
 import { ROUTES, emit, post } from "../support/back-end.mjs";
 import { CLIENTS, COMBINATIONS, connected, openSocket, received, settled, upgraded } from "../support/clients.mjs";
 import { test } from "../../../../hd-ws-server/tests/conformance/support/limited-test.mjs";
+import { freePort } from "../support/ports.mjs";
 import { COMMANDS, EMIT_TOKEN, JWT_SECRET, runCommand, startService, withoutBinary, withoutReference } from "../support/service.mjs";
 import { TcpProxy } from "../support/tcp-proxy.mjs";
 import { newUser, refusedTokens, tokenFor } from "../support/tokens.mjs";
@@ -17,7 +18,7 @@ describe("the end", options, () => {
   for (const [combination, io, transports] of COMBINATIONS) {
     test(`is followed by a new beginning for ${combination}`, async (t) => {
       const user = newUser();
-      const first = await startService(t, { SHUTDOWN_TIMEOUT: "4s" });
+      const first = await startService(t, { PORT: String(await freePort()), SHUTDOWN_TIMEOUT: "4s" });
       const socket = openSocket(t, io, first.url, {
         transports,
         reconnection: true,

@@ -23,7 +23,7 @@ export class Endpoint {
 
   /** A bare request; the query is written as given. */
   async request(query, init = {}) {
-    const response = await fetch(this.url(query), { signal: AbortSignal.timeout(10_000), ...init });
+    const response = await fetch(this.url(query), { signal: AbortSignal.timeout(30_000), ...init });
     return { status: response.status, headers: response.headers, body: await response.text() };
   }
 
@@ -63,7 +63,7 @@ export class Endpoint {
 
   /** Resolves once the server does not know the session any more. */
   async sessionGone(sid) {
-    const deadline = performance.now() + 10_000;
+    const deadline = performance.now() + 30_000;
     while (performance.now() < deadline) {
       // A POST, because a GET would wait for data, and an empty pong leaves a live session as it is.
       const { status, body } = await this.request({ EIO: 4, transport: "polling", sid }, { method: "POST", body: "3" });
@@ -89,7 +89,7 @@ export class Endpoint {
       });
       socket.on("error", () => resolve({ closed: true, packets }));
       socket.on("close", () => resolve({ closed: true, packets }));
-      setTimeout(() => resolve({ closed: false, packets }), 3000).unref();
+      setTimeout(() => resolve({ closed: false, packets }), 10_000).unref();
     });
     socket.on("error", () => {});
     socket.terminate();
@@ -150,7 +150,7 @@ export class PollingSession {
   }
 
   #signal() {
-    return AbortSignal.any([this.#abandoned.signal, AbortSignal.timeout(10_000)]);
+    return AbortSignal.any([this.#abandoned.signal, AbortSignal.timeout(30_000)]);
   }
 }
 

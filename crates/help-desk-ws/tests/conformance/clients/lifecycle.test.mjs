@@ -34,7 +34,7 @@ describe("the end", options, () => {
 
       const { code, signal, elapsed } = await first.terminate();
       assert.deepEqual({ code, signal }, { code: 0, signal: null });
-      assert.ok(elapsed < 5000, `ended after ${elapsed} ms`);
+      assert.ok(elapsed < 8000, `ended after ${elapsed} ms`);
       const [reason] = await gone;
       assert.ok(["transport close", "transport error"].includes(reason), reason);
       assert.deepEqual(packets.filter((packet) => packet.startsWith("message 1")), []);
@@ -65,7 +65,7 @@ describe("the end", options, () => {
     proxy.freeze();
     const { code, elapsed } = await service.terminate();
     assert.equal(code, 0);
-    assert.ok(elapsed < 3000, `ended after ${elapsed} ms`);
+    assert.ok(elapsed < 6000, `ended after ${elapsed} ms`);
   });
 
   test("what was emitted just before is still delivered", async (t) => {
@@ -256,7 +256,7 @@ describe("the log", options, () => {
   });
 
   test("has one line for the client that stops answering", async (t) => {
-    const service = await startService(t, { PING_INTERVAL: "300ms", PING_TIMEOUT: "200ms" });
+    const service = await startService(t, { PING_INTERVAL: "300ms", PING_TIMEOUT: "2s" });
     const proxy = await TcpProxy.start(t, service.url);
     const socket = openSocket(t, io4, proxy.url, { transports: ["websocket"], auth: { token: tokenFor(newUser()) } });
     await connected(socket);

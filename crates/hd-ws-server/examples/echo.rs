@@ -67,7 +67,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..ServerConfig::default()
     };
     let mut io = SocketIo::new(ClientConfig {
-        connect_timeout: Duration::from_millis(2000),
+        connect_timeout: Duration::from_millis(3000),
         ..ClientConfig::default()
     });
     for name in ["/", "/custom"] {

@@ -12,7 +12,7 @@ const io = new Server(httpServer, {
   pingInterval: 300,
   pingTimeout: 2000,
   maxHttpBufferSize: 1e6,
-  connectTimeout: 2000,
+  connectTimeout: 3000,
   cors: { origin: "*" },
   serveClient: false,
 });

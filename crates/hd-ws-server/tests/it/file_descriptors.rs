@@ -91,7 +91,9 @@ fn busy(process: &str) -> Duration {
     let tasks = std::fs::read_dir(format!("{process}/task")).expect("a process");
     let nanos = |stat: String| -> u64 {
         let fields = stat.split_whitespace().take(2);
-        fields.map(|field| field.parse::<u64>().unwrap()).sum()
+        fields
+            .map(|field| field.parse::<u64>().expect("a number"))
+            .sum()
     };
     let stats = tasks.filter_map(|task| {
         // A thread may have ended since.

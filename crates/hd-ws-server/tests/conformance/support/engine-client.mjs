@@ -99,6 +99,7 @@ export class Endpoint {
 
 export class PollingSession {
   #abandoned = new AbortController();
+  #posted = Promise.resolve();
 
   constructor(endpoint, handshake) {
     this.endpoint = endpoint;
@@ -106,9 +107,11 @@ export class PollingSession {
     this.query = { EIO: 4, transport: "polling", sid: handshake.sid };
   }
 
-  /** One POST; `body` goes out as it is. */
+  /** One POST, after those before it, be it a pong: two at a time end the session. `body` goes out as it is. */
   post(body, init = {}) {
-    return this.endpoint.request(this.query, { method: "POST", body, signal: this.#signal(), ...init });
+    const posted = this.#posted.then(() => this.endpoint.request(this.query, { method: "POST", body, signal: this.#signal(), ...init }));
+    this.#posted = posted.catch(() => {});
+    return posted;
   }
 
   /** One GET, whatever it answers. */

@@ -30,6 +30,8 @@ enum Project {
     HelpDeskWs,
 }
 
+/// Settings of the server whose heartbeat is tested: the suites know them.
+const HEARTBEAT: [(&str, &str); 2] = [("PING_INTERVAL", "300"), ("PING_TIMEOUT", "2000")];
 /// Known to the service and to its suites, which sign tokens with it.
 const JWT_SECRET: &str = "conformance-secret-of-at-least-32-bytes";
 const EMIT_TOKEN: &str = "conformance-emit-token";
@@ -88,12 +90,14 @@ impl Project {
         let servers = match self {
             Self::HdWsServer => {
                 let echo = Server::start("echo", executables.path("echo")?, &[], logs)?;
-                let engine_echo =
-                    Server::start("engine_echo", executables.path("engine_echo")?, &[], logs)?;
+                let executable = executables.path("engine_echo")?;
+                let engine_echo = Server::start("engine_echo", executable, &[], logs)?;
+                let beating = Server::start("heartbeat", executable, &HEARTBEAT, logs)?;
                 runner
                     .env("SERVER_URL", echo.url())
-                    .env("ENGINE_URL", engine_echo.url());
-                vec![echo, engine_echo]
+                    .env("ENGINE_URL", engine_echo.url())
+                    .env("HEARTBEAT_URL", beating.url());
+                vec![echo, engine_echo, beating]
             }
             Self::HelpDeskWs => {
                 let settings = [("JWT_SECRET", JWT_SECRET), ("EMIT_TOKEN", EMIT_TOKEN)];

@@ -19,6 +19,7 @@ mod image;
 mod links;
 mod metadata;
 mod node_modules;
+mod ports;
 mod process;
 mod server;
 mod steps;

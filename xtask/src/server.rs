@@ -3,7 +3,7 @@
 use std::{
     env,
     fs::{self, File},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -11,6 +11,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+
+use crate::ports::free_ports;
 
 /// How long a server may take to listen; a debug build on a busy machine needs a part of a second.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -59,7 +61,7 @@ impl Server {
         let log = folder.join(format!("{name}.log"));
         let output =
             File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let port = free_port()?;
+        let [port] = free_ports()?;
         let child = command
             .env_clear()
             .envs(env::var_os("PATH").map(|path| ("PATH", path)))
@@ -139,10 +141,4 @@ impl Drop for Server {
         self.child.kill().ok();
         self.child.wait().ok();
     }
-}
-
-/// A port that is free on every address of this machine, as the system chose it.
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).context("cannot bind a port")?;
-    Ok(listener.local_addr()?.port())
 }

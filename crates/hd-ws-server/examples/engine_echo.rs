@@ -1,7 +1,9 @@
 //! Plain Engine.IO: every message is echoed. Serves `/engine.io/` on `PORT`
-//! (3000), with the short intervals that conformance tests use.
+//! (3000), with pings every `PING_INTERVAL` (25000) that have to be answered
+//! within `PING_TIMEOUT` (20000), both in milliseconds.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::ParseIntError;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,8 +39,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         path: "/engine.io/".into(),
         origins: OriginPolicy::any(),
         engine: engineio_proto::Config {
-            ping_interval: Duration::from_millis(300),
-            ping_timeout: Duration::from_millis(200),
+            ping_interval: millis("PING_INTERVAL", 25_000)?,
+            ping_timeout: millis("PING_TIMEOUT", 20_000)?,
             max_payload: 1_000_000,
             ..engineio_proto::Config::default()
         },
@@ -57,4 +59,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let engine = Arc::new(Engine::new(config, Echo));
     server.serve(engine, Arc::new(NotFound)).await;
     Ok(())
+}
+
+fn millis(name: &str, default: u64) -> Result<Duration, ParseIntError> {
+    let millis = std::env::var(name).map_or(Ok(default), |millis| millis.parse())?;
+    Ok(Duration::from_millis(millis))
 }

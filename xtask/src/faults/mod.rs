@@ -16,7 +16,6 @@ mod nodes;
 mod outcome;
 mod partition;
 mod poor_network;
-mod ports;
 mod redis;
 mod report;
 mod rig;

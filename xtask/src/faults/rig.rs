@@ -13,13 +13,12 @@ use super::{
     load::{Load, Plan},
     mixed,
     nodes::Nodes,
-    ports::free_ports,
     redis::Redis,
     row::{POOR_CLIENTS, Row},
     sentinel::{self, Sentinels},
     storm,
 };
-use crate::process;
+use crate::{ports::free_ports, process};
 
 /// Nodes that serve at a time, and as many places for those that take over from them.
 const NODES: usize = 3;

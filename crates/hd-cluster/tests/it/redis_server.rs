@@ -1,6 +1,7 @@
 //! A Redis for one test.
 
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -206,9 +207,21 @@ fn place() -> (u16, PathBuf) {
     (free_port(), folder)
 }
 
+/// A port that is free, and is given to nobody until a server takes it: another
+/// one each time, below those of outgoing connections, which are from 32768 on
+/// (Linux). Two runs side by side begin at different ones.
 fn free_port() -> u16 {
-    let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    free.local_addr().expect("an address").port()
+    const RANGE: Range<u32> = 10_240..32_768;
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(97);
+    loop {
+        let step = first.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed));
+        let port = RANGE.start + step % (RANGE.end - RANGE.start);
+        let port = u16::try_from(port).expect("below 32768");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn spawn(port: u16, folder: &PathBuf, settings: &[&str]) -> Child {

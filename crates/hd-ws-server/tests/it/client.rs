@@ -29,14 +29,10 @@ pub(crate) fn exchange(address: SocketAddr, bytes: impl AsRef<[u8]>) -> String {
 /// What comes until the server closes the connection, or resets it.
 pub(crate) fn rest(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        match stream.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => answer.extend_from_slice(&buffer[..count]),
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
-            Err(error) => panic!("the server does not close: {error}"),
-        }
+    match stream.read_to_end(&mut answer) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+        Err(error) => panic!("the server does not close: {error}"),
     }
     String::from_utf8_lossy(&answer).into_owned()
 }

@@ -56,15 +56,13 @@ fn out_of_files_the_server_waits_and_then_serves_on() {
     }
     // Some wait to be accepted now. A server that tried without pause would never
     // come to rest; this one does once it has answered those that are in.
-    let mut before = ticks(&process);
     loop {
-        std::thread::sleep(Duration::from_millis(200));
-        let now = ticks(&process);
-        if now - before < 4 {
+        let (began, before) = (Instant::now(), busy(&process));
+        std::thread::sleep(Duration::from_secs(1));
+        if busy(&process).saturating_sub(before) < began.elapsed() / 5 {
             break;
         }
         assert!(Instant::now() < patience, "it tries without pause");
-        before = now;
     }
 
     drop(clients);
@@ -87,14 +85,19 @@ fn serve() {
         .expect("the end of the input");
 }
 
-/// Processor time that a process has used, in hundredths of a second (proc(5)).
-fn ticks(process: &str) -> u64 {
-    let stat = std::fs::read_to_string(format!("{process}/stat")).expect("a process");
-    // The second field is a name in parentheses.
-    let (_, fields) = stat.rsplit_once(')').expect("a name");
-    let number = |index| -> u64 {
-        let field = fields.split_whitespace().nth(index).expect("a field");
-        field.parse().expect("a number")
+/// How long the threads of a process have run, or waited for a processor that
+/// others had: the first two fields of `schedstat`, in nanoseconds (proc(5)).
+fn busy(process: &str) -> Duration {
+    let tasks = std::fs::read_dir(format!("{process}/task")).expect("a process");
+    let nanos = |stat: String| -> u64 {
+        let fields = stat.split_whitespace().take(2);
+        fields
+            .map(|field| field.parse::<u64>().expect("a number"))
+            .sum()
     };
-    number(11) + number(12)
+    let stats = tasks.filter_map(|task| {
+        // A thread may have ended since.
+        std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()
+    });
+    Duration::from_nanos(stats.map(nanos).sum())
 }

@@ -58,14 +58,16 @@ fn a_polling_session_that_nobody_polls_ends() {
 #[test]
 fn a_polling_session_that_answers_no_ping_ends_and_its_poll_is_answered() {
     let server = start();
-    let query = format!("&sid={}", server.open_polling());
     let mut answers = Vec::new();
-    // The ping, and the end: which poll gets which depends on the machine.
-    while !server.engine.is_empty() {
-        answers.push(rest(&mut server.send("GET", &query, "")));
+    // A slow machine may come too late for the first poll.
+    while answers.is_empty() {
+        let query = format!("&sid={}", server.open_polling());
+        // The ping, and the end: which poll gets which depends on the machine.
+        while !server.engine.is_empty() {
+            answers.push(rest(&mut server.send("GET", &query, "")));
+        }
+        assert_eq!(server.next_end(), CloseReason::PingTimeout);
     }
-    assert_eq!(server.next_end(), CloseReason::PingTimeout);
-    assert!(!answers.is_empty());
 }
 
 /// The next ping counts from the pong, and not from when that would have been

@@ -255,7 +255,7 @@ fn a_server_that_goes_away_is_told_from_a_refusal() {
         until_closed(client);
     });
     let silence = Server::new(|client| {
-        open(client, 20);
+        open(client, 500);
         receive(client);
         send(client, r#"40/notifications,{"sid":"x9"}"#);
         until_closed(client);
@@ -299,14 +299,14 @@ fn the_time_ends_it() {
     };
     let server = quiet();
     server
-        .listen(&["--token=t", "--timeout=100ms"])
+        .listen(&["--token=t", "--timeout=1s"])
         .run()
         .check_code(0);
     server.finish();
 
     let server = quiet();
     server
-        .listen(&["--token=t", "--timeout=100ms", "--count=3"])
+        .listen(&["--token=t", "--timeout=1s", "--count=3"])
         .run()
         .check_code(1)
         .check_stderr("time is up after 0 of 3 notifications");

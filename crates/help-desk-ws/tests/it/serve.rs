@@ -150,7 +150,7 @@ fn a_notification_reaches_its_user_and_nobody_else() {
         "--count",
         "1",
         "--timeout",
-        "20s",
+        "60s",
     ];
     let listener = program(&args).start();
     let connected = line_with(&mut server.lines, "Client connected");
@@ -364,7 +364,7 @@ fn production_has_no_drain_without_a_token() {
 
 #[test]
 fn an_old_connection_is_closed() {
-    let young = program(SERVE).env("MAX_CONNECTION_AGE", "200ms");
+    let young = program(SERVE).env("MAX_CONNECTION_AGE", "2s");
     let mut server = Server::start_program(young);
     let listener = server.listener();
     let gone = line_with(&mut server.lines, "Client disconnected");

@@ -8,7 +8,7 @@ import socketio
 
 SERVER_URL = os.environ["SERVER_URL"]
 REFERENCE = os.environ.get("REFERENCE") == "1"
-TIMEOUT = 10
+TIMEOUT = 30
 
 
 class EchoClient:
@@ -102,10 +102,10 @@ class EchoCases:
             self.assertEqual([client.received("message-back")[0] for _ in numbers], numbers)
 
     def test_outlives_several_heartbeats(self):
-        # One ping interval is 300 ms and the server gives up 200 ms after a ping.
+        # One ping interval is 300 ms and the server gives up 2 s after a ping.
         client = self.client()
         with self.assertRaises(queue.Empty):
-            client.events["disconnect"].get(timeout=1.2)
+            client.events["disconnect"].get(timeout=3)
         self.assertEqual(client.call("message-with-ack", "alive"), "alive")
 
     def test_disconnects(self):

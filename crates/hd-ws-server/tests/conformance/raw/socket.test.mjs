@@ -10,6 +10,8 @@ import { openSession } from "../support/socket-client.mjs";
 const endpoint = new Endpoint(process.env.SERVER_URL, "/socket.io/");
 const stricterThanNode = { skip: process.env.REFERENCE === "1" && "Node is more lenient" };
 
+const CONNECT_TIMEOUT = 3000;
+
 const BYTES_1 = Buffer.from([1, 2, 3]);
 const BYTES_2 = Buffer.from([0, 255, 128, 10]);
 
@@ -34,7 +36,7 @@ for (const transport of ["websocket", "polling"]) {
 
   /** At once, with nothing sent before: waiting longer would let connectTimeout end the session as well. */
   async function closedNow(session) {
-    const received = await session.next(700).catch((error) => error);
+    const received = await session.next(CONNECT_TIMEOUT / 2).catch((error) => error);
     assert.ok(received instanceof Error, `got ${received}`);
     assert.match(received.message, /nothing more will be received/);
   }
@@ -90,11 +92,11 @@ for (const transport of ["websocket", "polling"]) {
     });
 
     test("not at all within connectTimeout ends the session", async (t) => {
-      const session = await open(t);
       const started = performance.now();
+      const session = await open(t);
       await session.closed;
       const waited = performance.now() - started;
-      assert.ok(waited > 500 && waited < 4000, `closed after ${waited} ms`);
+      assert.ok(waited > CONNECT_TIMEOUT / 2 && waited < CONNECT_TIMEOUT * 4, `closed after ${waited} ms`);
     });
 
     test("only to an unknown namespace within connectTimeout ends the session", async (t) => {
@@ -108,7 +110,7 @@ for (const transport of ["websocket", "polling"]) {
       const session = await joined(t);
       const closed = await Promise.race([
         session.closed.then(() => true),
-        new Promise((resolve) => setTimeout(() => resolve(false), 1500)),
+        new Promise((resolve) => setTimeout(() => resolve(false), CONNECT_TIMEOUT * 1.5)),
       ]);
       assert.equal(closed, false);
       await session.send('2["message","still here"]');

@@ -10,9 +10,9 @@ const httpServer = createServer((_request, response) => {
 
 const io = new Server(httpServer, {
   pingInterval: 300,
-  pingTimeout: 200,
+  pingTimeout: 2000,
   maxHttpBufferSize: 1e6,
-  connectTimeout: 1000,
+  connectTimeout: 3000,
   cors: { origin: "*" },
   serveClient: false,
 });

@@ -1,4 +1,4 @@
-// Plain Engine.IO on `/engine.io/`, every message echoed: the oracle of `raw/engine.test.mjs`.
+// The behaviour of `examples/engine_echo.rs` on the engine.io npm package: the oracle of `raw/engine.test.mjs`.
 // Prints the port that it listens on; `PORT=0` lets the system choose.
 
 import { createServer } from "node:http";
@@ -9,8 +9,8 @@ const httpServer = createServer((_request, response) => {
 });
 
 const engine = new Server({
-  pingInterval: 300,
-  pingTimeout: 200,
+  pingInterval: Number(process.env.PING_INTERVAL ?? 25_000),
+  pingTimeout: Number(process.env.PING_TIMEOUT ?? 20_000),
   maxHttpBufferSize: 1e6,
   cors: { origin: "*" },
 });

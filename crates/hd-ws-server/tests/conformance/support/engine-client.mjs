@@ -23,7 +23,7 @@ export class Endpoint {
 
   /** A bare request; the query is written as given. */
   async request(query, init = {}) {
-    const response = await fetch(this.url(query), { signal: AbortSignal.timeout(10_000), ...init });
+    const response = await fetch(this.url(query), { signal: AbortSignal.timeout(30_000), ...init });
     return { status: response.status, headers: response.headers, body: await response.text() };
   }
 
@@ -63,7 +63,7 @@ export class Endpoint {
 
   /** Resolves once the server does not know the session any more. */
   async sessionGone(sid) {
-    const deadline = performance.now() + 10_000;
+    const deadline = performance.now() + 30_000;
     while (performance.now() < deadline) {
       // A POST, because a GET would wait for data, and an empty pong leaves a live session as it is.
       const { status, body } = await this.request({ EIO: 4, transport: "polling", sid }, { method: "POST", body: "3" });
@@ -89,7 +89,7 @@ export class Endpoint {
       });
       socket.on("error", () => resolve({ closed: true, packets }));
       socket.on("close", () => resolve({ closed: true, packets }));
-      setTimeout(() => resolve({ closed: false, packets }), 3000).unref();
+      setTimeout(() => resolve({ closed: false, packets }), 10_000).unref();
     });
     socket.on("error", () => {});
     socket.terminate();
@@ -99,6 +99,7 @@ export class Endpoint {
 
 export class PollingSession {
   #abandoned = new AbortController();
+  #posted = Promise.resolve();
 
   constructor(endpoint, handshake) {
     this.endpoint = endpoint;
@@ -106,9 +107,11 @@ export class PollingSession {
     this.query = { EIO: 4, transport: "polling", sid: handshake.sid };
   }
 
-  /** One POST; `body` goes out as it is. */
+  /** One POST, after those before it, be it a pong: two at a time end the session. `body` goes out as it is. */
   post(body, init = {}) {
-    return this.endpoint.request(this.query, { method: "POST", body, signal: this.#signal(), ...init });
+    const posted = this.#posted.then(() => this.endpoint.request(this.query, { method: "POST", body, signal: this.#signal(), ...init }));
+    this.#posted = posted.catch(() => {});
+    return posted;
   }
 
   /** One GET, whatever it answers. */
@@ -150,7 +153,7 @@ export class PollingSession {
   }
 
   #signal() {
-    return AbortSignal.any([this.#abandoned.signal, AbortSignal.timeout(10_000)]);
+    return AbortSignal.any([this.#abandoned.signal, AbortSignal.timeout(30_000)]);
   }
 }
 

@@ -22,7 +22,7 @@ export class Inbox {
   }
 
   /** The next item, in order; rejects once the peer has ended or after `timeout` ms. */
-  async next(timeout = 5000) {
+  async next(timeout = 20_000) {
     if (this.#items.length > 0) {
       return this.#items.shift();
     }

@@ -8,12 +8,12 @@ export function project(url) {
   /** The interpreter of the project's virtual environment. */
   const PYTHON = `${folder}.venv/bin/python`;
 
-  /** Installs what `package-lock.json` and `requirements.txt` pin, unless that was done before. */
+  /** Installs what `package-lock.json` and `requirements.txt` pin, unless that was done before. A registry is not always well. */
   async function installDependencies() {
-    await installOnce("node_modules/.installed", "package-lock.json", [["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]]);
+    await installOnce("node_modules/.installed", "package-lock.json", [["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", "--fetch-retries=5"]]);
     await installOnce(".venv/.installed", "requirements.txt", [
       [process.env.PYTHON ?? "python3", "-m", "venv", ".venv"],
-      [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt"],
+      [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries=10", "-r", "requirements.txt"],
     ]);
   }
 

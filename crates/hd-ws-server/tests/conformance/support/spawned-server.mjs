@@ -6,10 +6,10 @@ import { fileURLToPath } from "node:url";
  * Starts a Node reference server on a port of the system's choice and resolves once it listens.
  * `script` is relative to this project.
  */
-export async function spawnReference(script) {
+export async function spawnReference(script, env = {}) {
   const path = fileURLToPath(new URL(`../${script}`, import.meta.url));
   const child = spawn(process.execPath, [path], {
-    env: { ...process.env, PORT: "0" },
+    env: { ...process.env, PORT: "0", ...env },
     stdio: ["ignore", "pipe", "inherit"],
   });
   const exited = new Promise((resolve) => child.once("exit", resolve));

@@ -43,7 +43,7 @@ export class RawConnection {
   }
 
   /** The response: `{status, headers, length, body}`, the body decoded and its length on the wire; status 0 if none came. */
-  async response(timeout = 5000) {
+  async response(timeout = 20_000) {
     try {
       return await this.#inbox.next(timeout);
     } catch (error) {

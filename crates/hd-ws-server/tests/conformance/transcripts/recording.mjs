@@ -6,8 +6,8 @@ import { RawConnection } from "./raw-connection.mjs";
 const PATH = "/socket.io/";
 // In ms, for something that is not going to come.
 const PATIENCE = 5000;
-// In ms; what ends a session ends it at once, and pongs keep it from ending for another reason.
-const MOMENT = 200;
+// In ms; what ends a session ends it at once on an idle machine, and pongs keep it from ending for another reason.
+const MOMENT = 1000;
 const SEPARATOR = "\x1e";
 const OF_THE_CONNECTION = ["date", "connection", "keep-alive"];
 // From RFC 6455, section 1.3; with a fixed key the accept value is the same each time and compared.

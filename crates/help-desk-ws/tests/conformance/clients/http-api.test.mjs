@@ -250,7 +250,7 @@ describe("plain WebSocket at /notifications", { concurrency: true }, () => {
   }
 
   test("closes when the token expires", async (t) => {
-    const socket = await openPlain(t, `${endpoint}?token=${tokenFor(newUser(), { expiresIn: 2 })}`);
+    const socket = await openPlain(t, `${endpoint}?token=${tokenFor(newUser(), { expiresIn: 3 })}`);
     await once(socket, "close");
   });
 

@@ -219,14 +219,14 @@ for (const [adapter, setting] of WORLDS) {
       for (const [index, { socket }] of peers.entries()) {
         socket.on("question", (n, answer) => answer({ index, n, data: Buffer.from([index]) }));
       }
-      const answers = await world.node.namespace.timeout(5000).to(`user_${user}`).emitWithAck("question", 7);
+      const answers = await world.node.namespace.timeout(20_000).to(`user_${user}`).emitWithAck("question", 7);
       answers.sort((one, other) => one.index - other.index);
       assert.deepEqual(answers, peers.map((_, index) => ({ index, n: 7, data: Buffer.from([index]) })));
       // Nobody is there, and all servers say so.
-      assert.deepEqual(await world.node.namespace.timeout(5000).to("nobody").emitWithAck("question", 7), []);
+      assert.deepEqual(await world.node.namespace.timeout(20_000).to("nobody").emitWithAck("question", 7), []);
       // One that does not answer is waited for in vain.
       peers[0].socket.off("question");
-      const late = world.node.namespace.timeout(300).to(`user_${user}`).emitWithAck("question", 8);
+      const late = world.node.namespace.timeout(2000).to(`user_${user}`).emitWithAck("question", 8);
       await assert.rejects(late, (error) => error.responses.length === 2);
     });
 
@@ -241,7 +241,7 @@ for (const [adapter, setting] of WORLDS) {
       second.socket.on("question", (answer) => answer("me"));
       const sockets = await namespace.in(second.socket.id).fetchSockets();
       assert.deepEqual(sockets.map(({ id }) => id), [second.socket.id]);
-      assert.equal(await sockets[0].timeout(5000).emitWithAck("question"), "me");
+      assert.equal(await sockets[0].timeout(20_000).emitWithAck("question"), "me");
     });
 
     test("fetchSockets tells of all, and of no token", async (t) => {
@@ -280,7 +280,7 @@ for (const [adapter, setting] of WORLDS) {
       const both = [["from node", 1], ["from ours", { n: 1 }]];
       await world.got([[ana1, ...both], [anaNode, ...both], [luis1]]);
       // A token that is renewed gives back nothing of it, and takes nothing away.
-      await ana1.socket.timeout(5000).emitWithAck("auth:refresh", tokenFor(ana, { rol_id: 3 }));
+      await ana1.socket.timeout(20_000).emitWithAck("auth:refresh", tokenFor(ana, { rol_id: 3 }));
       namespace.to("more").emit("still there");
       await world.got([[ana1, ["still there"]], [anaNode, ["still there"]], [luis1]]);
       // What was emitted before reaches them, what is emitted after does not.

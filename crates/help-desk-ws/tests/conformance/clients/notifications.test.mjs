@@ -199,7 +199,7 @@ for (const [combination, io, transports] of COMBINATIONS) {
 
     test("gets auth:expired and is closed when its token expires", async (t) => {
       const user = newUser();
-      const socket = open(t, { auth: { token: tokenFor(user, { expiresIn: 2 }) } });
+      const socket = open(t, { auth: { token: tokenFor(user, { expiresIn: 3 }) } });
       const happened = [];
       socket.on("auth:expired", () => happened.push("auth:expired"));
       const gone = received(socket, "disconnect");
@@ -212,7 +212,7 @@ for (const [combination, io, transports] of COMBINATIONS) {
 
     test("comes back with a new token as if nothing had been", async (t) => {
       const user = newUser();
-      const tokens = [tokenFor(user, { expiresIn: 2 }), tokenFor(user)];
+      const tokens = [tokenFor(user, { expiresIn: 3 }), tokenFor(user)];
       const auth = (callback) => callback({ token: tokens.shift() });
       const socket = open(t, { auth, reconnection: true, reconnectionDelay: 100 });
       await connected(socket);
@@ -232,7 +232,7 @@ for (const [combination, io, transports] of COMBINATIONS) {
 
     test("stays when it hands in a new token in time", async (t) => {
       const user = newUser();
-      const auth = { token: tokenFor(user, { expiresIn: 3 }) };
+      const auth = { token: tokenFor(user, { expiresIn: 4 }) };
       const [stays, goes] = [open(t, { auth }), open(t, { auth })];
       const happened = [];
       stays.on("auth:expired", () => happened.push("auth:expired"));
@@ -251,7 +251,7 @@ for (const [combination, io, transports] of COMBINATIONS) {
       const user = newUser();
       const socket = await join(t, user);
       const [expired, gone] = [received(socket, "auth:expired"), received(socket, "disconnect")];
-      assert.equal((await refreshed(socket, tokenFor(user, { expiresIn: 2 }))).ok, true);
+      assert.equal((await refreshed(socket, tokenFor(user, { expiresIn: 3 }))).ok, true);
       await Promise.all([expired, gone]);
     });
 
@@ -335,7 +335,7 @@ for (const [client, io] of Object.entries(CLIENTS)) {
 
     test("is not let in again with a token that has expired, and is told so", async (t) => {
       const user = newUser();
-      const socket = openSocket(t, io, WS_URL, { ...options, auth: { token: tokenFor(user, { expiresIn: 2 }) } });
+      const socket = openSocket(t, io, WS_URL, { ...options, auth: { token: tokenFor(user, { expiresIn: 3 }) } });
       const expired = received(socket, "auth:expired");
       await connected(socket);
       await expired;

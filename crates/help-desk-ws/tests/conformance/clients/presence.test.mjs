@@ -15,7 +15,7 @@ import { newUser, tokenFor } from "../support/tokens.mjs";
 const io4 = CLIENTS["socket.io-client 4.8"];
 const skip = withoutBinary.skip || withoutReference.skip;
 /** From the last sign of life to silence it is 7 s, and 15 s to the end. */
-const PATIENCE = { timeout: 40_000 };
+const PATIENCE = { timeout: 120_000 };
 
 /** A client that is in; it does not come back, unless it is told to. */
 async function client(t, service, user, transports = ["websocket"], options = {}) {
@@ -218,9 +218,9 @@ describe("several instances", { concurrency: 4, skip: skip || withoutRedis.skip 
     await Promise.all([a, b].map((service) => client(t, service, user, ["websocket"], returning)));
     await until(() => socketsOf(a, user), ({ count }) => count === 2);
     await redis.kill();
-    await redis.startEmpty();
     // Not before everyone must have noticed.
     const started = performance.now();
+    await redis.startEmpty();
     const fresh = await until(() => socketsOf(a, user), ({ redis }) => redis === "new");
     assert.ok(fresh.partial);
     const back = await until(() => socketsOf(a, user), ({ partial, count }) => !partial && count === 2);
@@ -245,14 +245,16 @@ describe("many clients", { skip: skip || withoutRedis.skip }, () => {
   test("are counted, though three thousand come and go in a moment", PATIENCE, async (t) => {
     const { redis, a, b } = await pair(t);
     const users = Array.from({ length: 1500 }, newUser);
-    const open = (user) => openSocket(t, io4, b.url, { transports: ["websocket"], auth: { token: tokenFor(user) } });
+    // A busy machine may not let so many in within the 20 s after which a client tries again, if it is to.
+    const patient = { timeout: 100_000, reconnection: true };
+    const open = (user) => openSocket(t, io4, b.url, { transports: ["websocket"], auth: { token: tokenFor(user) }, ...patient });
     const sockets = [...users, ...users].map(open);
-    const sum = await until(() => totals(a), (answer) => answer.sockets === 3000);
-    assert.deepEqual([sum.users, sum.partial], [1500, false]);
-    assert.equal((await socketsOf(a, users[7])).count, 2);
+    // Users are told in parts of a thousand, and with each part how many sockets there are by then.
+    const sum = await until(() => totals(a), (answer) => answer.sockets === 3000 && answer.users === 1500);
+    assert.equal(sum.partial, false);
+    await until(() => socketsOf(a, users[7]), ({ count }) => count === 2);
     sockets.forEach((socket) => socket.disconnect());
-    const gone = await until(() => totals(a), (answer) => answer.sockets === 0);
-    assert.equal(gone.users, 0);
+    await until(() => totals(a), (answer) => answer.sockets === 0 && answer.users === 0);
     // Not a command for each: the script that writes sets its own fields, and its sign of life.
     const [, calls] = /cmdstat_hset:calls=(\d+)/.exec(redis.command("INFO", "commandstats"));
     assert.ok(calls / 2 < 200, `${calls / 2} writes`);

@@ -5,6 +5,7 @@ import { describe } from "node:test";
 import { emit, post } from "../support/back-end.mjs";
 import { CLIENTS, TRANSPORTS, connected, openSocket, received, settled } from "../support/clients.mjs";
 import { test } from "../../../../hd-ws-server/tests/conformance/support/limited-test.mjs";
+import { freePort } from "../support/ports.mjs";
 import { startService, withoutBinary, withoutReference } from "../support/service.mjs";
 import { TcpProxy } from "../support/tcp-proxy.mjs";
 import { newUser, tokenFor } from "../support/tokens.mjs";
@@ -120,7 +121,7 @@ describe("a client that lost its connection", options, () => {
   });
 
   test("is told when the service is a new process", async (t) => {
-    const first = await startService(t);
+    const first = await startService(t, { PORT: String(await freePort()) });
     const user = newUser();
     const socket = openSocket(t, io4, first.url, { transports: ["websocket"], reconnection: true, reconnectionDelay: 50, auth: { token: tokenFor(user) } });
     await connected(socket);

@@ -18,7 +18,7 @@ WS_URL = os.environ["WS_URL"]
 JWT_SECRET = os.environ["JWT_SECRET"]
 EMIT_TOKEN = os.environ["EMIT_TOKEN"]
 NAMESPACE = "/notifications"
-TIMEOUT = 10
+TIMEOUT = 30
 
 NOTIFICATION = {"id": 7, "mensaje": "Ticket asignado: ñandú €", "ticketId": 456, "fecha": "2026-01-31T10:00:00.000Z"}
 
@@ -167,7 +167,7 @@ class NotificationCases:
         connecting.join(TIMEOUT)
 
     def test_gets_auth_expired_and_is_closed(self):
-        client = self.joined(next(_users), auth={"token": token_for(next(_users), expires_in=2)})
+        client = self.joined(next(_users), auth={"token": token_for(next(_users), expires_in=3)})
         self.assertEqual(client.received.get(timeout=TIMEOUT)[0], "auth:expired")
         self.assertEqual(client.received.get(timeout=TIMEOUT)[0], "disconnect")
 

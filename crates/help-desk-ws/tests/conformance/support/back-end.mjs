@@ -18,7 +18,7 @@ export async function post(url, body, { token = EMIT_TOKEN, headers = {} } = {})
       ...headers,
     },
     body: typeof body === "string" ? body : JSON.stringify(body),
-    signal: AbortSignal.timeout(10_000),
+    signal: AbortSignal.timeout(30_000),
   });
   return { status: response.status, headers: response.headers, json: await response.json() };
 }
@@ -26,7 +26,7 @@ export async function post(url, body, { token = EMIT_TOKEN, headers = {} } = {})
 /** A GET, without a token when that is null: `{status, headers, json}`. */
 export async function get(url, { token = EMIT_TOKEN, method = "GET" } = {}) {
   const headers = token === null ? {} : { Authorization: `Bearer ${token}` };
-  const response = await fetch(url, { method, headers, signal: AbortSignal.timeout(10_000) });
+  const response = await fetch(url, { method, headers, signal: AbortSignal.timeout(30_000) });
   return { status: response.status, headers: response.headers, json: await response.json() };
 }
 

@@ -22,7 +22,7 @@ export const withoutReference = { skip: Boolean(process.env.REFERENCE) && "the r
 export const COMMANDS = {
   token: (user) => ["token", "--user", String(user)],
   emit: (url, user, event, payload) => ["emit", "--url", url, "--user", String(user), "--event", event, "--payload", JSON.stringify(payload)],
-  listen: (url, token, count) => ["listen", "--url", `${url}/notifications`, "--token", token, "--count", String(count), "--timeout", "10s"],
+  listen: (url, token, count) => ["listen", "--url", `${url}/notifications`, "--token", token, "--count", String(count), "--timeout", "30s"],
   health: (port) => ["health", "--host", "127.0.0.1", "--port", String(port)],
 };
 
@@ -41,7 +41,7 @@ function start(args, env, options) {
 
 /** Runs a command to its end: `{code, stdout, stderr}`. One that does not end by itself has no code. */
 export async function runCommand(args, env = {}) {
-  const child = start(args, env, { timeout: 10_000, killSignal: "SIGKILL" });
+  const child = start(args, env, { timeout: 30_000, killSignal: "SIGKILL" });
   const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "exit")]);
   return { code, stdout, stderr };
 }

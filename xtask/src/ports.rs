@@ -1,4 +1,4 @@
-//! Ports for what may be started late, or again.
+//! Ports for what is started by and by, or again.
 
 use std::{
     net::{Ipv4Addr, TcpListener},

@@ -133,9 +133,11 @@ async fn who_follows_goes_to_the_other_one() {
     let [first, second] = [RedisServer::start(), RedisServer::start()];
     second.follow(&first);
     let mut sentinel = FakeSentinel::start(Says::master(1, &first)).await;
-    let log = SharedLog::new(config(&[sentinel.address()]));
-    let began = log.open().await.unwrap().began;
-    let mut followed = follow(&log, began);
+    // Who appends too would miss there what it has appended here.
+    let config = config(&[sentinel.address()]);
+    let (reader, log) = (SharedLog::new(config.clone()), SharedLog::new(config));
+    let began = reader.open().await.unwrap().began;
+    let mut followed = follow(&reader, began);
     append(&log, "a").await;
     assert_eq!(read_until(&mut followed, "a").await.0, ["a"]);
     wait_until("the replica has it", || has(&second, "a"));

@@ -28,11 +28,19 @@ impl Commands {
         &self,
         config: &ClusterConfig,
     ) -> Result<(MultiplexedConnection, u64), RedisError> {
+        self.get_by(connect(config, config.command_timeout)).await
+    }
+
+    /// The connection, made so if there is none, and its number.
+    pub(crate) async fn get_by(
+        &self,
+        connecting: impl Future<Output = Result<MultiplexedConnection, RedisError>>,
+    ) -> Result<(MultiplexedConnection, u64), RedisError> {
         let mut current = self.current.lock().await;
         if let Some(connection) = &current.connection {
             return Ok((connection.clone(), current.generation));
         }
-        let connection = connect(config, config.command_timeout).await?;
+        let connection = connecting.await?;
         current.connection = Some(connection.clone());
         current.generation += 1;
         Ok((connection, current.generation))
@@ -52,9 +60,7 @@ pub(crate) async fn connect(
     config: &ClusterConfig,
     response_timeout: Duration,
 ) -> Result<MultiplexedConnection, RedisError> {
-    let timeouts = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(config.command_timeout))
-        .set_response_timeout(Some(response_timeout));
+    let timeouts = timeouts(config, response_timeout);
     let client = config.url.client(&config.log_key(), &timeouts).await?;
     let connecting = client.get_multiplexed_async_connection_with_config(&timeouts);
     // Some 2 kB, needed seldom.
@@ -63,19 +69,23 @@ pub(crate) async fn connect(
 
 /// A connection on which the server also speaks unasked.
 pub(crate) async fn connect_for_pushes(
-    config: &ClusterConfig,
+    client: &Client,
+    timeouts: AsyncConnectionConfig,
     sender: impl AsyncPushSender,
 ) -> Result<MultiplexedConnection, RedisError> {
-    let timeouts = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(config.command_timeout))
-        .set_response_timeout(Some(config.command_timeout));
-    let client = config.url.client(&config.log_key(), &timeouts).await?;
     let info = client.get_connection_info();
     let settings = info.redis_settings().clone();
     let settings = settings.set_protocol(ProtocolVersion::RESP3);
     let client = Client::open(info.clone().set_redis_settings(settings))?;
     let pushes = timeouts.set_push_sender(sender);
     Box::pin(client.get_multiplexed_async_connection_with_config(&pushes)).await
+}
+
+/// Of a connection on which an answer may take this long.
+pub(crate) fn timeouts(config: &ClusterConfig, response: Duration) -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(config.command_timeout))
+        .set_response_timeout(Some(response))
 }
 
 /// The pause before the next attempt: longer each time, and random, so that

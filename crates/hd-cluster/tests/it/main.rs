@@ -2,6 +2,8 @@
 
 mod appending;
 mod channels;
+mod cluster_channels;
+mod cluster_servers;
 mod following;
 mod listener;
 mod places;
@@ -9,3 +11,4 @@ mod presence;
 mod redis_cluster;
 mod redis_server;
 mod roster;
+mod unasked;

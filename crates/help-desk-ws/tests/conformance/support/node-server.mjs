@@ -44,9 +44,6 @@ async function clusterClient(t, { nodes }) {
 
 /** The namespace of a server that lets in whoever has a token, into the user's room: `{ url, namespace }`. */
 export async function startNodeServer(t, redis, adapter) {
-  let close = () => {};
-  // Before its clients of Redis, by which it says that it ends.
-  t.after(() => close());
   const [publisher, subscriber] = await Promise.all([redisClient(t, redis), redisClient(t, redis)]);
   const httpServer = createServer();
   const io = new Server(httpServer, { adapter: ADAPTERS[adapter](publisher, subscriber), serveClient: false });
@@ -58,7 +55,7 @@ export async function startNodeServer(t, redis, adapter) {
   });
   httpServer.listen(0, "127.0.0.1");
   await once(httpServer, "listening");
-  close = () => new Promise((resolve) => io.close(resolve));
+  t.after(() => new Promise((resolve) => io.close(resolve)));
   return { url: `http://127.0.0.1:${httpServer.address().port}`, namespace };
 }
 

@@ -52,12 +52,20 @@ impl Commands {
 
     /// The connection, made if there is none to the master.
     pub(crate) async fn get(&self, config: &ClusterConfig) -> Result<Lease, RedisError> {
+        self.get_by(connect(config, config.command_timeout)).await
+    }
+
+    /// The connection, made so if there is none that is good.
+    pub(crate) async fn get_by(
+        &self,
+        connecting: impl Future<Output = Result<(MultiplexedConnection, Tenure), RedisError>>,
+    ) -> Result<Lease, RedisError> {
         let mut current = self.current.lock().await;
         let good = current.connection.take();
         let (connection, tenure) = match good.filter(|(_, tenure)| !tenure.has_ended()) {
             Some(connected) => connected,
             None => {
-                let (connection, tenure) = connect(config, config.command_timeout).await?;
+                let (connection, tenure) = connecting.await?;
                 current.generation += 1;
                 match self.leaving {
                     Leaving::WhenReplaced => (connection, tenure),
@@ -113,19 +121,6 @@ pub(crate) async fn connect(
         let connecting = client.get_multiplexed_async_connection_with_config(&timeouts);
         let connection = verified(Box::pin(connecting), &tenure).await?;
         Ok((connection, tenure))
-    })
-    .await
-}
-
-/// A connection on which the master also speaks unasked.
-pub(crate) async fn connect_for_pushes(
-    config: &ClusterConfig,
-    sender: impl AsyncPushSender,
-) -> Result<MultiplexedConnection, RedisError> {
-    Box::pin(async {
-        let timeouts = timeouts(config, config.command_timeout);
-        let (client, tenure) = config.url.master(config, &timeouts).await?;
-        verified(open_for_pushes(&client, &timeouts, sender), &tenure).await
     })
     .await
 }

@@ -29,13 +29,10 @@ fn because(error: &Option<RedisError>) -> String {
         .map_or_else(String::new, |error| format!(": {error}"))
 }
 
-/// Whether the server has no shards, or, in a Redis Cluster, not this one.
+/// Whether the server has no shards, or knows nothing of such commands.
 pub(crate) fn is_without_shard(error: &RedisError) -> bool {
-    // A pipeline's error has those of its commands in its text only.
-    let text = error.to_string();
-    ["unknown command", "MOVED", "Moved"]
-        .iter()
-        .any(|sign| text.contains(sign))
+    error.kind() == ErrorKind::Server(ServerErrorKind::Moved)
+        || error.to_string().contains("unknown command")
 }
 
 /// Whether another connection may do what this one could not: it broke, or its

@@ -22,6 +22,7 @@
 //! | `eviction` | whether Redis may drop what it has |
 //! | `presence` | what each process says of its users, besides the log |
 //! | `pubsub` | channels, for those who speak by them |
+//! | `slots` | which server of a Redis Cluster has a channel |
 //! | `roster` | which users it has to write; no I/O, no clock |
 //! | `scripts` | what Redis does in one step |
 
@@ -38,6 +39,7 @@ mod roster;
 mod scripts;
 mod sentinels;
 mod shared_log;
+mod slots;
 
 pub use config::ClusterConfig;
 pub use error::{AppendError, OpenError};
@@ -46,7 +48,7 @@ pub use pubsub::{Heard, PubSub, Publish, Topic};
 pub use reader::{Followed, Record, Snapshot};
 pub use redis_url::{InvalidUrl, RedisUrl};
 pub use roster::{Due, Roster, RosterConfig, Write, Written};
-pub use shared_log::{Appended, Observer, SharedLog, Status};
+pub use shared_log::{Appended, Observer, SharedLog, Source, Status};
 
 #[doc(no_inline)]
 pub use hd_replay::{LogId, Offset, Place};

@@ -2,14 +2,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Once};
 
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo as _, RedisError,
-    Value, from_redis_value_ref,
-};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo as _, RedisError};
 use tokio::task::JoinSet;
 
 use crate::ClusterConfig;
 use crate::sentinels::{Sentinels, Tenure};
+use crate::slots::{Node, Slots, slot_of};
 
 /// Where a Redis is. It may hold a password, and does not show.
 ///
@@ -33,12 +31,16 @@ enum Place {
         /// What is before and after the master's address in its URL.
         around: (String, String),
     },
-    Cluster {
-        /// Nodes that are asked, with the names that they are reached by.
-        seeds: Vec<(String, Client)>,
-        /// What is before a node's address in its URL.
-        before: String,
-    },
+    Cluster(RedisCluster),
+}
+
+/// A Redis Cluster, by some of its nodes.
+#[derive(Clone)]
+pub(crate) struct RedisCluster {
+    /// Nodes that are asked, with the names that they are reached by.
+    seeds: Vec<(Node, Client)>,
+    /// What is before a node's address in its URL.
+    before: String,
 }
 
 /// A text is no [`RedisUrl`].
@@ -62,19 +64,10 @@ impl RedisUrl {
                 let (address, tenure) = sentinels.master(config).await?;
                 Ok((Client::open(format!("{before}{address}{after}"))?, tenure))
             }
-            Place::Cluster { seeds, before } => {
-                let asking = seeds.iter().map(|(host, seed)| {
-                    let (host, seed, key) = (host.clone(), seed.clone(), config.log_key());
-                    let timeouts = timeouts.clone();
-                    async move {
-                        let master = ask_node(&seed, &key, &timeouts).await?;
-                        Ok(master.map(|(announced, port)| (announced.unwrap_or(host), port)))
-                    }
-                });
-                let what = "no node of the cluster knows who has the slot";
-                let (host, port) = first(asking, what).await?;
-                let client = Client::open(url(before, &host, port))?;
-                Ok((client, Tenure::Unlimited))
+            Place::Cluster(cluster) => {
+                let slot = slot_of(&config.log_key());
+                let (_, master) = cluster.slots(slot, timeouts).await?;
+                Ok((cluster.client(&master)?, Tenure::Unlimited))
             }
         }
     }
@@ -83,8 +76,42 @@ impl RedisUrl {
     pub(crate) async fn promoted(&self) {
         match &self.0 {
             Place::Sentinels { sentinels, .. } => sentinels.promoted().await,
-            Place::Server(_) | Place::Cluster { .. } => {}
+            Place::Server(_) | Place::Cluster(_) => {}
         }
+    }
+
+    /// Where there are several servers.
+    pub(crate) fn cluster(&self) -> Option<&RedisCluster> {
+        match &self.0 {
+            Place::Cluster(cluster) => Some(cluster),
+            Place::Server(_) | Place::Sentinels { .. } => None,
+        }
+    }
+}
+
+impl RedisCluster {
+    /// Where slots are, and this one of them, of the first node that knows it.
+    pub(crate) async fn slots(
+        &self,
+        slot: u16,
+        timeouts: &AsyncConnectionConfig,
+    ) -> Result<(Slots, Node), RedisError> {
+        let asking = self.seeds.iter().map(|(node, seed)| {
+            let (node, seed, timeouts) = (node.clone(), seed.clone(), timeouts.clone());
+            async move {
+                let connecting = seed.get_multiplexed_async_connection_with_config(&timeouts);
+                let mut connection = Box::pin(connecting).await?;
+                let slots = Slots::ask(&mut connection, &node).await?;
+                let master = slots.master(slot).cloned();
+                Ok(master.map(|master| (slots, master)))
+            }
+        });
+        first(asking, "no node of the cluster knows who has the slot").await
+    }
+
+    /// To be connected to one of its nodes.
+    pub(crate) fn client(&self, node: &Node) -> Result<Client, RedisError> {
+        Client::open(format!("{}{node}", self.before))
     }
 }
 
@@ -106,56 +133,6 @@ async fn first<T: Send + 'static>(
         }
     }
     result
-}
-
-/// The master of a key's slot: its port, and its host unless that is the one of
-/// the node that was asked.
-async fn ask_node(
-    node: &Client,
-    key: &str,
-    timeouts: &AsyncConnectionConfig,
-) -> Result<Option<(Option<String>, u16)>, RedisError> {
-    let connecting = node.get_multiplexed_async_connection_with_config(timeouts);
-    let mut connection = Box::pin(connecting).await?;
-    let (slot, ranges): (u16, Vec<Vec<Value>>) = redis::pipe()
-        .cmd("CLUSTER")
-        .arg("KEYSLOT")
-        .arg(key)
-        .cmd("CLUSTER")
-        .arg("SLOTS")
-        .query_async(&mut connection)
-        .await?;
-    Ok(ranges.iter().find_map(|range| master_of(range, slot)))
-}
-
-/// Of an entry of `CLUSTER SLOTS`: the first slot, the last one, the master, and
-/// its replicas.
-fn master_of(range: &[Value], slot: u16) -> Option<(Option<String>, u16)> {
-    let [first, last, Value::Array(master), ..] = range else {
-        return None;
-    };
-    let number = |value: &Value| -> Option<u16> { from_redis_value_ref(value).ok() };
-    if !(number(first)?..=number(last)?).contains(&slot) {
-        return None;
-    }
-    let [host, port, ..] = master.as_slice() else {
-        return None;
-    };
-    let host: Option<String> = from_redis_value_ref(host).ok()?;
-    match host.as_deref() {
-        // It is to be reached by a name, and has none.
-        Some("?") => None,
-        Some("") | None => Some((None, number(port)?)),
-        Some(_) => Some((host, number(port)?)),
-    }
-}
-
-fn url(before: &str, host: &str, port: u16) -> String {
-    if host.contains(':') && !host.starts_with('[') {
-        format!("{before}[{host}]:{port}")
-    } else {
-        format!("{before}{host}:{port}")
-    }
 }
 
 impl FromStr for RedisUrl {
@@ -207,14 +184,11 @@ fn cluster(scheme: &str, rest: &str) -> Result<Place, InvalidUrl> {
     let before = format!("{scheme}://{user}");
     let seed = |address: &str| {
         let seed = client(&format!("{before}{address}"))?;
-        let host = match seed.get_connection_info().addr() {
-            ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host.clone(),
-            ConnectionAddr::Unix(_) | _ => return Err(InvalidUrl),
-        };
-        Ok((host, seed))
+        let node = Node::of(seed.get_connection_info()).ok_or(InvalidUrl)?;
+        Ok((node, seed))
     };
     let seeds = hosts.split(',').map(seed).collect::<Result<_, _>>()?;
-    Ok(Place::Cluster { seeds, before })
+    Ok(Place::Cluster(RedisCluster { seeds, before }))
 }
 
 /// The user with its `@`, if there is one.
@@ -243,5 +217,11 @@ fn use_one_cryptography() {
 impl fmt::Debug for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisUrl").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RedisCluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisCluster").finish_non_exhaustive()
     }
 }

@@ -105,17 +105,17 @@ return {1, offset, log}
 ";
 
 /// Keys: stream, log id, prefix of observations. Arguments: fresh log id, leap,
-/// most records, record, observer, number of this report; and in milliseconds:
-/// when it began, time to live.
+/// most records, record, observer, number of this report; in milliseconds: when
+/// it began, time to live; and where it observes.
 ///
-/// Each observer counts how often it has seen a record, from what was appended
-/// before it began. It is appended by who has seen it once more often than it
-/// was appended.
+/// Each observer counts how often it has seen a record there, from what was
+/// appended before it began. It is appended by who has seen it once more often
+/// than it was appended.
 const APPEND_OBSERVED: &str = r"
 -- Of the latest 256 appends, each with thirteen digits.
 local LONGEST_TIMES = 256 * 14
 local record, observer, number, began = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
-local observed = KEYS[3] .. redis.sha1hex(record)
+local observed = KEYS[3] .. redis.sha1hex(ARGV[9] .. '\0' .. record)
 local count, report = observer .. ':count', observer .. ':report'
 if redis.call('HGET', observed, report) == number then
     return {0, redis.call('HGET', observed, 'offset') or '0-0', '0'}

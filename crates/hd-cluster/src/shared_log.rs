@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -8,7 +9,7 @@ use redis::{ErrorKind, RedisError, ScriptInvocation};
 use crate::connection::{Commands, Leaving, backoff};
 use crate::error::is_of_connection;
 use crate::scripts::Scripts;
-use crate::{AppendError, ClusterConfig};
+use crate::{AppendError, ClusterConfig, Publish};
 
 /// A log in Redis. A clone is the same log.
 #[derive(Clone, Debug)]
@@ -23,14 +24,24 @@ pub(crate) struct Inner {
     acknowledged: Mutex<Acknowledged>,
 }
 
-/// Who observes records at some other place, from its beginning on.
+/// Who observes records at other places.
 #[derive(Debug)]
 pub struct Observer {
     name: String,
-    /// By the clock of Redis, in milliseconds.
-    began: u64,
     /// Counts what it reported.
     reports: AtomicU64,
+}
+
+/// Where a record was observed.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// How it was published there.
+    pub publish: Publish,
+    /// The channel.
+    pub channel: &'a str,
+    /// Since when everything is observed there, by the clock of Redis in
+    /// milliseconds since 1970: [`Heard::Message`](crate::Heard::Message) has it.
+    pub since: u64,
 }
 
 /// What became of a record.
@@ -118,8 +129,8 @@ impl SharedLog {
     ///
     /// A process calls it for one record after the other, in the order in which
     /// it observes them, and soon: who comes a minute after the others appends
-    /// the record again. An observer counts from what was appended before it
-    /// began.
+    /// the record again. What was appended before it observed this source is not
+    /// counted.
     ///
     /// # Errors
     ///
@@ -131,6 +142,7 @@ impl SharedLog {
     pub async fn append_observed(
         &self,
         observer: &Observer,
+        source: Source<'_>,
         record: &[u8],
     ) -> Result<Appended, AppendError> {
         let Inner {
@@ -145,10 +157,11 @@ impl SharedLog {
             .arg(leap())
             .arg(config.max_records)
             .arg(record)
-            .arg(&observer.name)
+            .arg(format!("{}:{}", observer.name, source.since))
             .arg(observer.reports.fetch_add(1, Ordering::Relaxed))
-            .arg(observer.began)
-            .arg(millis(OBSERVATION_TTL));
+            .arg(source.since)
+            .arg(millis(OBSERVATION_TTL))
+            .arg(source.to_string());
         self.invoke(&append).await
     }
 
@@ -219,17 +232,22 @@ impl SharedLog {
     }
 }
 
-impl Observer {
-    /// Who observes from a time on, by the clock of Redis in milliseconds since
-    /// 1970: [`Heard::Listening`](crate::Heard::Listening) has it. Who has
-    /// missed something is another observer from then on.
-    #[must_use]
-    pub fn since(began: u64) -> Self {
+impl Default for Observer {
+    fn default() -> Self {
         Self {
             name: format!("{:016x}", random()),
-            began,
             reports: AtomicU64::new(0),
         }
+    }
+}
+
+impl fmt::Display for Source<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let publish = match self.publish {
+            Publish::Classic => "classic",
+            Publish::Sharded => "sharded",
+        };
+        write!(f, "{publish} {}", self.channel)
     }
 }
 

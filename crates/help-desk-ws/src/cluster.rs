@@ -16,7 +16,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use hd_cluster::{
-    AppendError, Appended, Followed, Observer, Offset, OpenError, Place, Record, SharedLog, Status,
+    AppendError, Appended, Followed, Observer, Offset, OpenError, Place, Record, SharedLog, Source,
+    Status,
 };
 use hd_rooms::{Audience, RoomName};
 use hd_ws_server::{Emitted, Namespace, Publication};
@@ -156,9 +157,10 @@ impl Cluster {
     pub(crate) async fn observe_event(
         &self,
         observer: &Observer,
+        source: Source<'_>,
         event: &ClusterEvent<'_>,
     ) -> Result<Offset, AppendError> {
-        self.observe(observer, &event.to_record()).await
+        self.observe(observer, source, &event.to_record()).await
     }
 
     /// Appends a change that every process has heard one of Node's servers ask
@@ -170,13 +172,19 @@ impl Cluster {
     pub(crate) async fn observe_change(
         &self,
         observer: &Observer,
+        source: Source<'_>,
         change: &Change<'_>,
     ) -> Result<Offset, AppendError> {
-        self.observe(observer, &change.to_record()).await
+        self.observe(observer, source, &change.to_record()).await
     }
 
-    async fn observe(&self, observer: &Observer, record: &[u8]) -> Result<Offset, AppendError> {
-        match Box::pin(self.log.append_observed(observer, record)).await? {
+    async fn observe(
+        &self,
+        observer: &Observer,
+        source: Source<'_>,
+        record: &[u8],
+    ) -> Result<Offset, AppendError> {
+        match Box::pin(self.log.append_observed(observer, source, record)).await? {
             Appended::New(offset) | Appended::Repeated(offset) => Ok(offset),
         }
     }

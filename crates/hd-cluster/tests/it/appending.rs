@@ -1,6 +1,8 @@
 use std::time::{Duration, Instant};
 
-use hd_cluster::{AppendError, Appended, ClusterConfig, Observer, Offset, SharedLog};
+use hd_cluster::{
+    AppendError, Appended, ClusterConfig, Observer, Offset, Publish, SharedLog, Source,
+};
 
 use crate::redis_server::{PATIENCE, RedisServer};
 
@@ -154,14 +156,14 @@ async fn what_every_process_observes_is_in_the_log_once() {
     let observed = [&b"same"[..], b"same", b"other", b"same"];
     let mut pairs = Vec::new();
     for log in &logs {
-        pairs.push((log.clone(), Observer::since(redis.millis())));
+        pairs.push((log.clone(), Observing::now(&redis)));
     }
     let tasks = pairs.into_iter().map(|(log, observer)| {
         tokio::spawn(async move {
             let mut new = 0;
             for record in observed {
                 let appended = log
-                    .append_observed(&observer, record)
+                    .append_observed(&observer.observer, observer.source("a"), record)
                     .await
                     .expect("Redis is there");
                 new += usize::from(matches!(appended, Appended::New(_)));
@@ -184,8 +186,8 @@ async fn what_every_process_observes_is_in_the_log_once() {
 async fn who_lags_behind_appends_nothing_again() {
     let redis = RedisServer::start();
     let log = redis.log();
-    let quick = Observer::since(redis.millis());
-    let slow = Observer::since(redis.millis());
+    let quick = Observing::now(&redis);
+    let slow = Observing::now(&redis);
     for _ in 0..3 {
         assert!(observe(&log, &quick).await);
     }
@@ -199,12 +201,12 @@ async fn who_lags_behind_appends_nothing_again() {
 async fn who_begins_to_observe_counts_from_there() {
     let redis = RedisServer::start();
     let log = redis.log();
-    let old = Observer::since(redis.millis());
+    let old = Observing::now(&redis);
     for _ in 0..3 {
         assert!(observe(&log, &old).await);
     }
     wait_for_the_next_millisecond(&redis);
-    let new = Observer::since(redis.millis());
+    let new = Observing::now(&redis);
     // It has not seen those, and comes first with the next one.
     assert!(observe(&log, &new).await);
     assert!(!observe(&log, &old).await);
@@ -217,7 +219,7 @@ async fn who_begins_to_observe_counts_from_there() {
     }
     // One that had begun before these, and reports only now, has seen the same.
     wait_for_the_next_millisecond(&redis);
-    let silent = Observer::since(redis.millis());
+    let silent = Observing::now(&redis);
     for _ in 0..2 {
         assert!(observe(&log, &old).await);
     }
@@ -228,14 +230,74 @@ async fn who_begins_to_observe_counts_from_there() {
     assert!(!observe(&log, &old).await);
 }
 
+#[tokio::test]
+async fn what_is_the_same_at_two_places_is_two() {
+    let redis = RedisServer::start();
+    let log = redis.log();
+    let (quick, slow) = (Observing::now(&redis), Observing::now(&redis));
+    assert!(observe_at(&log, &quick, "a").await);
+    assert!(observe_at(&log, &quick, "b").await);
+    assert!(!observe_at(&log, &slow, "b").await);
+    assert!(!observe_at(&log, &slow, "a").await);
+}
+
+/// Who observed it long and who began a moment ago are one process, as for what
+/// was asked for later, or moved.
+#[tokio::test]
+async fn who_begins_to_observe_another_place_counts_from_there() {
+    let redis = RedisServer::start();
+    let log = redis.log();
+    let other = Observing::now(&redis);
+    let process = Observing::now(&redis);
+    for _ in 0..3 {
+        assert!(observe_at(&log, &other, "b").await);
+    }
+    wait_for_the_next_millisecond(&redis);
+    let process = Observing {
+        since: redis.millis(),
+        ..process
+    };
+    assert!(observe_at(&log, &process, "b").await);
+    assert!(!observe_at(&log, &other, "b").await);
+}
+
+/// Who observes, and since when.
+struct Observing {
+    observer: Observer,
+    since: u64,
+}
+
+impl Observing {
+    fn now(redis: &RedisServer) -> Self {
+        Self {
+            observer: Observer::default(),
+            since: redis.millis(),
+        }
+    }
+
+    fn source<'a>(&self, channel: &'a str) -> Source<'a> {
+        Source {
+            publish: Publish::Classic,
+            channel,
+            since: self.since,
+        }
+    }
+}
+
 fn wait_for_the_next_millisecond(redis: &RedisServer) {
     let now = redis.millis();
     while redis.millis() == now {}
 }
 
 /// Whether the one record of these tests is appended.
-async fn observe(log: &SharedLog, observer: &Observer) -> bool {
-    let appended = log.append_observed(observer, b"same").await;
+async fn observe(log: &SharedLog, observer: &Observing) -> bool {
+    observe_at(log, observer, "a").await
+}
+
+async fn observe_at(log: &SharedLog, observing: &Observing, channel: &str) -> bool {
+    let Observing { observer, .. } = observing;
+    let source = observing.source(channel);
+    let appended = log.append_observed(observer, source, b"same").await;
     matches!(appended.expect("Redis is there"), Appended::New(_))
 }
 

@@ -1,6 +1,6 @@
 //! Who listens to channels in a test.
 
-use hd_cluster::{Heard, PubSub};
+use hd_cluster::{Heard, PubSub, Publish};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -36,10 +36,24 @@ impl Listener {
         next.await.expect("something comes").expect("it listens")
     }
 
+    /// What comes next is this message.
+    pub(crate) async fn hears(&mut self, publish: Publish, channel: &str, payload: &[u8]) {
+        let next = self.next().await;
+        let Heard::Message { since, .. } = next else {
+            panic!("{next:?}");
+        };
+        let message = Heard::Message {
+            channel: channel.to_owned(),
+            publish,
+            since,
+            payload: payload.to_owned(),
+        };
+        assert_eq!(next, message);
+    }
+
     /// What comes next is that it listens.
     pub(crate) async fn listening(&mut self) {
-        let next = self.next().await;
-        assert!(matches!(next, Heard::Listening { .. }), "{next:?}");
+        assert_eq!(self.next().await, Heard::Listening);
     }
 
     pub(crate) fn has_heard_nothing_more(&self) -> bool {

@@ -2,6 +2,8 @@
 
 mod appending;
 mod channels;
+mod cluster_channels;
+mod cluster_servers;
 mod failover;
 mod fake_sentinel;
 mod following;
@@ -11,3 +13,4 @@ mod presence;
 mod redis_cluster;
 mod redis_server;
 mod roster;
+mod unasked;

@@ -1,6 +1,8 @@
 use std::str::FromStr as _;
 
-use hd_cluster::{AppendError, Appended, ClusterConfig, Followed, Observer, RedisUrl, SharedLog};
+use hd_cluster::{
+    AppendError, Appended, ClusterConfig, Followed, Observer, Publish, RedisUrl, SharedLog, Source,
+};
 
 use crate::redis_server::RedisServer;
 
@@ -82,8 +84,17 @@ async fn an_acl_user_needs_what_the_guide_says() {
     let log = SharedLog::new(ClusterConfig::new(url.parse().unwrap()));
     let place = log.open().await.unwrap().end;
     log.append(Some("a"), b"one").await.unwrap();
-    let observer = Observer::since(0);
-    log.append_observed(&observer, b"two").await.unwrap();
+    let (observer, source) = (
+        Observer::default(),
+        Source {
+            publish: Publish::Sharded,
+            channel: "a",
+            since: 0,
+        },
+    );
+    log.append_observed(&observer, source, b"two")
+        .await
+        .unwrap();
     let (sender, mut records) = tokio::sync::mpsc::unbounded_channel();
     let following = log.follow(place, |followed| {
         sender.send(followed).expect("the test listens");

@@ -3,128 +3,14 @@
 use std::time::Duration;
 
 use hd_cluster::{
-    AppendError, Appended, ClusterConfig, Due, Followed, Heard, Place, Presence, PresenceConfig,
-    PubSub, Publish, Roster, SharedLog, Topic, Written,
+    AppendError, Appended, ClusterConfig, Due, Followed, Place, Presence, PresenceConfig, Roster,
+    SharedLog, Written,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::listener::Listener;
+use crate::cluster_servers::Cluster;
 use crate::redis_server::{PATIENCE, RedisServer, wait_until};
-
-/// Two masters, each with half of the slots.
-struct Cluster {
-    /// Has the slot of our keys.
-    owner: RedisServer,
-    other: RedisServer,
-    slot: String,
-}
-
-impl Cluster {
-    fn start() -> Self {
-        let [owner, other] = [(); 2].map(|()| RedisServer::start_in_cluster());
-        let slot = owner.command(&["CLUSTER", "KEYSLOT", "{help-desk-ws}:log"]);
-        let slot = slot.trim().to_owned();
-        let (lower, upper) = (["0", "8191"], ["8192", "16383"]);
-        let number: u32 = slot.parse().expect("a slot");
-        let (owned, others) = if number < 8192 {
-            (lower, upper)
-        } else {
-            (upper, lower)
-        };
-        for (node, [first, last]) in [(&owner, owned), (&other, others)] {
-            assert_eq!(
-                node.command(&["CLUSTER", "ADDSLOTSRANGE", first, last]),
-                "OK\n"
-            );
-        }
-        meet(&owner, &other);
-        let cluster = Self { owner, other, slot };
-        for node in [&cluster.owner, &cluster.other] {
-            wait_until("the cluster is there", || {
-                let slots = node.command(&["CLUSTER", "SLOTS"]);
-                node.command(&["CLUSTER", "INFO"])
-                    .contains("cluster_state:ok")
-                    && slots.contains(&cluster.owner.port().to_string())
-                    && slots.contains(&cluster.other.port().to_string())
-            });
-        }
-        cluster
-    }
-
-    /// A replica of the owner, which has all that it has.
-    fn replica(&self) -> RedisServer {
-        let replica = RedisServer::start_in_cluster();
-        meet(&self.other, &replica);
-        let owner = id(&self.owner);
-        wait_until("it knows the owner", || {
-            replica.command(&["CLUSTER", "REPLICATE", &owner]) == "OK\n"
-        });
-        wait_until("it follows", || {
-            replica
-                .command(&["INFO", "replication"])
-                .contains("master_link_status:up")
-        });
-        wait_until("all know of it", || {
-            let id = id(&replica);
-            [&self.owner, &self.other]
-                .iter()
-                .all(|node| node.command(&["CLUSTER", "NODES"]).contains(&id))
-        });
-        replica
-    }
-
-    /// Moves the slot of our keys to the other master, key by key.
-    fn move_slot(&self) {
-        let Self { owner, other, slot } = self;
-        let (from, to) = (id(owner), id(other));
-        let set = |node: &RedisServer, args: &[&str]| {
-            let command = [&["CLUSTER", "SETSLOT", slot], args].concat();
-            assert_eq!(node.command(&command), "OK\n", "{command:?}");
-        };
-        set(other, &["IMPORTING", &from]);
-        set(owner, &["MIGRATING", &to]);
-        loop {
-            let keys = owner.command(&["CLUSTER", "GETKEYSINSLOT", slot, "100"]);
-            let keys: Vec<&str> = keys.split_whitespace().collect();
-            if keys.is_empty() {
-                break;
-            }
-            let port = other.port().to_string();
-            let migrate = ["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
-            assert_eq!(owner.command(&[&migrate[..], &keys].concat()), "OK\n");
-        }
-        for node in [other, owner] {
-            set(node, &["NODE", &to]);
-        }
-    }
-
-    /// By nodes of which the first is not there.
-    fn config(&self, seeds: &[&RedisServer]) -> ClusterConfig {
-        let seeds: Vec<String> = seeds.iter().map(|node| node.address()).collect();
-        let url = format!("redis+cluster://127.0.0.1:1,{}", seeds.join(","));
-        ClusterConfig {
-            url: url.parse().expect("a URL"),
-            ..self.owner.config()
-        }
-    }
-}
-
-fn id(node: &RedisServer) -> String {
-    node.command(&["CLUSTER", "MYID"]).trim().to_owned()
-}
-
-fn meet(node: &RedisServer, new: &RedisServer) {
-    let myself = new.command(&["CLUSTER", "NODES"]);
-    // `<id> <host>:<port>@<bus>…`
-    let (_, bus) = myself.split_once('@').expect("its own line");
-    let bus: String = bus.chars().take_while(char::is_ascii_digit).collect();
-    let port = new.port().to_string();
-    assert_eq!(
-        node.command(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]),
-        "OK\n"
-    );
-}
 
 /// Appends numbers, each until it is answered, and gives them out.
 pub(crate) fn append_for_ever(log: &SharedLog) -> (JoinHandle<()>, mpsc::UnboundedReceiver<u32>) {
@@ -198,7 +84,9 @@ async fn a_slot_moves_and_the_log_with_it() {
     count_to(&mut accepted, 0, 50).await;
     assert!(cluster.owner.command(&["DBSIZE"]) != "0\n");
 
-    tokio::task::block_in_place(|| cluster.move_slot());
+    tokio::task::block_in_place(|| {
+        cluster.move_slot(&cluster.slot, &cluster.owner, &cluster.other)
+    });
     assert_eq!(cluster.owner.command(&["DBSIZE"]), "0\n");
     let last = next(&mut accepted).await + 200;
     while next(&mut accepted).await < last {}
@@ -214,7 +102,7 @@ async fn a_slot_moves_and_the_log_with_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_takes_over_and_nothing_that_it_has_is_missing() {
     let mut cluster = Cluster::start();
-    let replica = cluster.replica();
+    let replica = cluster.replica(&cluster.owner);
     let log = SharedLog::new(cluster.config(&[&cluster.owner, &cluster.other]));
     let began = log.open().await.unwrap().began;
     let mut followed = follow(&log, began);
@@ -245,7 +133,7 @@ async fn a_replica_takes_over_and_nothing_that_it_has_is_missing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_that_becomes_a_replica_is_left() {
     let cluster = Cluster::start();
-    let replica = cluster.replica();
+    let replica = cluster.replica(&cluster.owner);
     let log = SharedLog::new(cluster.config(&[&cluster.other]));
     let began = log.open().await.unwrap().began;
     let mut followed = follow(&log, began);
@@ -277,7 +165,6 @@ async fn a_user_with_few_rights_does_in_a_cluster() {
             "+ping",
             "+time",
             "+cluster|slots",
-            "+cluster|keyslot",
             "~{help-desk-ws}:*",
         ];
         let user = ["ACL", "SETUSER", "app", "on", ">hunter2"];
@@ -331,24 +218,4 @@ async fn without_the_slot_nothing_is_accepted() {
         matches!(refused, Err(AppendError::Unavailable(_))),
         "{refused:?}"
     );
-}
-
-/// A channel of a shard is at the server that has its slot, and we are at another.
-#[tokio::test]
-async fn channels_are_listened_to_but_for_those_of_shards() {
-    let cluster = Cluster::start();
-    let channels = PubSub::new(cluster.config(&[&cluster.other]));
-    let shards = (0..20).map(|shard| Topic::Shard(format!("shard {shard}")));
-    channels.subscribe(shards.chain([Topic::Pattern("a#*".to_owned())]));
-    let mut listener = Listener::start(channels);
-    assert_eq!(listener.next().await, Heard::NoShards);
-    listener.listening().await;
-    let publishing = listener.channels.publish(Publish::Classic, "a#1", b"x");
-    publishing.await.expect("the cluster is there");
-    let message = Heard::Message {
-        channel: "a#1".to_owned(),
-        publish: Publish::Classic,
-        payload: b"x".to_vec(),
-    };
-    assert_eq!(listener.next().await, message);
 }

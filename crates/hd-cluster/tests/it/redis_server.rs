@@ -26,15 +26,20 @@ impl RedisServer {
 
     /// A node of a cluster, which knows no other and has no slot.
     pub(crate) fn start_in_cluster() -> Self {
+        Self::start_in_cluster_with(&[])
+    }
+
+    pub(crate) fn start_in_cluster_with(settings: &[&str]) -> Self {
         let bus = free_port().to_string();
-        Self::start_with(&[
+        let cluster = [
             "--cluster-enabled",
             "yes",
             "--cluster-port",
             &bus,
             "--cluster-node-timeout",
             "5000",
-        ])
+        ];
+        Self::start_with(&[&cluster[..], settings].concat())
     }
 
     /// With more settings than these tests have anyway.

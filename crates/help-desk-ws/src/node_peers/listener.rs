@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use hd_cluster::{Heard, Observer, Offset, Publish};
+use hd_cluster::{Heard, Observer, Offset, Publish, Source};
 use hd_ws_server::Namespace;
 use socketio_adapter_proto::{Event, Limits, Message, Options, ParseError, Request};
 use socketio_adapter_proto::{classic, sharded};
@@ -31,8 +31,7 @@ pub(crate) struct Listener {
     /// Most bytes of an event: what does not fit into a client's queue closes
     /// the client, and once more when it comes back.
     max_event_bytes: usize,
-    /// `None` until the channels are listened to.
-    pub(super) observer: Option<Observer>,
+    pub(super) observer: Observer,
     /// The latest of theirs in the log.
     pub(super) latest: Option<Offset>,
     refusal_logged_at: Option<Instant>,
@@ -52,7 +51,7 @@ impl Listener {
             notifications,
             asking: Arc::new(Semaphore::new(MAX_ASKING)),
             max_event_bytes: max_event_bytes.saturating_sub(ROOM_IN_QUEUE),
-            observer: None,
+            observer: Observer::default(),
             latest: None,
             refusal_logged_at: None,
             has_begun: Arc::new(Notify::new()),
@@ -94,10 +93,17 @@ impl Listener {
             Heard::Message {
                 channel,
                 publish,
+                since,
                 payload,
-            } => self.message(&channel, publish, &payload).await,
-            Heard::Listening { since } => {
-                self.observer = Some(Observer::since(since));
+            } => {
+                let source = Source {
+                    publish,
+                    channel: &channel,
+                    since,
+                };
+                self.message(source, &payload).await;
+            }
+            Heard::Listening => {
                 self.has_begun.notify_one();
                 PeersHeard.emit();
             }
@@ -116,10 +122,10 @@ impl Listener {
         }
     }
 
-    async fn message(&mut self, channel: &str, publish: Publish, payload: &[u8]) {
-        let peers = &self.peers;
+    async fn message(&mut self, source: Source<'_>, payload: &[u8]) {
+        let (peers, publish) = (&self.peers, source.publish);
         let (namespace, limits) = (&peers.namespace, &Limits::default());
-        let is_request = |channels: &classic::Channels| channels.request() == channel;
+        let is_request = |channels: &classic::Channels| channels.request() == source.channel;
         let parsed = match publish {
             Publish::Classic if peers.classic.as_ref().is_some_and(is_request) => {
                 classic::parse_request(payload, limits)
@@ -134,30 +140,33 @@ impl Listener {
                 let is_own = |uid: &str| uid.starts_with(&self.peers.own_uids);
                 if !sender.as_deref().is_some_and(is_own) {
                     let uid = sender;
-                    self.carry_out(Requester { publish, uid }, request).await;
+                    let requester = Requester { publish, uid };
+                    self.carry_out(source, requester, request).await;
                 }
             }
             Err(error) => self.refuse(error),
         }
     }
 
-    async fn carry_out(&mut self, requester: Requester, request: Request) {
+    async fn carry_out(&mut self, source: Source<'_>, requester: Requester, request: Request) {
         match request {
             Request::None => {}
-            Request::Broadcast { event, options } => self.broadcast(&event, &options).await,
+            Request::Broadcast { event, options } => {
+                self.broadcast(source, &event, &options).await;
+            }
             Request::BroadcastWithAck { .. }
             | Request::Join { .. }
             | Request::Leave { .. }
             | Request::Disconnect { .. }
             | Request::FetchSockets { .. }
             | Request::SocketIds { .. }
-            | Request::AllRooms { .. } => Box::pin(self.ask(requester, request)).await,
+            | Request::AllRooms { .. } => Box::pin(self.ask(source, requester, request)).await,
         }
     }
 
     /// Takes an event into the log, from which it comes to the clients of every
     /// process; a volatile one goes to those that are here now.
-    async fn broadcast(&mut self, event: &Event, options: &Options) {
+    async fn broadcast(&mut self, source: Source<'_>, event: &Event, options: &Options) {
         if !self.has_room_for(event) {
             return;
         }
@@ -171,9 +180,6 @@ impl Listener {
                 .emit_volatile(&audience, name, args.into());
             return PeerEventTaken.emit(&self.peers.counters);
         }
-        let Some(observer) = &self.observer else {
-            return;
-        };
         let event = ClusterEvent {
             audience: &audience,
             name: name.as_str(),
@@ -181,7 +187,11 @@ impl Listener {
             ttl: None,
             is_volatile: false,
         };
-        match self.cluster.observe_event(observer, &event).await {
+        match self
+            .cluster
+            .observe_event(&self.observer, source, &event)
+            .await
+        {
             Ok(offset) => {
                 self.latest = Some(offset);
                 PeerEventTaken.emit(&self.peers.counters);

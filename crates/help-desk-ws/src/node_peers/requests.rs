@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
+use hd_cluster::Source;
 use hd_ws_server::{PendingAck, Socket};
 use socketio_adapter_proto::{Event, Options, Request, Response, SocketDetails};
 
@@ -13,7 +14,7 @@ use crate::cluster::{Change, ChangeKind};
 use crate::telemetry::events::{PeerEventLost, PeerRequestTaken};
 
 impl Listener {
-    pub(super) async fn ask(&mut self, requester: Requester, request: Request) {
+    pub(super) async fn ask(&mut self, source: Source<'_>, requester: Requester, request: Request) {
         let kind = match request {
             Request::Broadcast { .. } | Request::None => return,
             Request::BroadcastWithAck {
@@ -31,7 +32,7 @@ impl Listener {
                 request_id,
             } => {
                 let kind = ChangeKind::Join;
-                self.change(&requester, kind, &options, &rooms, request_id)
+                self.change(source, &requester, kind, &options, &rooms, request_id)
                     .await;
                 "join"
             }
@@ -41,7 +42,7 @@ impl Listener {
                 request_id,
             } => {
                 let kind = ChangeKind::Leave;
-                self.change(&requester, kind, &options, &rooms, request_id)
+                self.change(source, &requester, kind, &options, &rooms, request_id)
                     .await;
                 "leave"
             }
@@ -55,7 +56,7 @@ impl Listener {
                 } else {
                     ChangeKind::Disconnect
                 };
-                self.change(&requester, kind, &options, &[], request_id)
+                self.change(source, &requester, kind, &options, &[], request_id)
                     .await;
                 "disconnect"
             }
@@ -100,13 +101,14 @@ impl Listener {
     /// names one socket, and its server answers.
     async fn change(
         &mut self,
+        source: Source<'_>,
         requester: &Requester,
         kind: ChangeKind,
         options: &Options,
         rooms: &[String],
         request_id: Option<String>,
     ) {
-        let (Some(audience), Some(observer)) = (audience(options), &self.observer) else {
+        let Some(audience) = audience(options) else {
             return;
         };
         let change = Change {
@@ -114,7 +116,11 @@ impl Listener {
             audience: &audience,
             rooms: &room_names(rooms),
         };
-        let offset = match self.cluster.observe_change(observer, &change).await {
+        let offset = match self
+            .cluster
+            .observe_change(&self.observer, source, &change)
+            .await
+        {
             Ok(offset) => offset,
             Err(error) => return PeerEventLost { error: &error }.emit(&self.peers.counters),
         };

@@ -5,8 +5,8 @@ import { describe } from "node:test";
 import { ROUTES, emit, post } from "../support/back-end.mjs";
 import { CLIENTS, TRANSPORTS, openSocket, received, settled } from "../support/clients.mjs";
 import { test } from "../../../../hd-ws-server/tests/conformance/support/limited-test.mjs";
-import { Redis, withoutRedis } from "../support/redis.mjs";
-import { startService, withoutBinary, withoutReference } from "../support/service.mjs";
+import { Redis, RedisCluster, certificate, withoutRedis } from "../support/redis.mjs";
+import { beginService, startService, withoutBinary, withoutReference } from "../support/service.mjs";
 import { newUser, tokenFor } from "../support/tokens.mjs";
 
 const options = { concurrency: 3, skip: withoutBinary.skip || withoutReference.skip || withoutRedis.skip };
@@ -299,5 +299,28 @@ describe("several instances", options, () => {
     await number(service, newUser(), 1, "kept-for-ten-minutes");
     const left = Number(redis.command("PTTL", "{help-desk-ws}:id:kept-for-ten-minutes"));
     assert.ok(left > 590_000 && left <= 600_000, `${left} ms`);
+  });
+});
+
+describe("several instances at a Redis Cluster by TLS", options, () => {
+  test("trust the authority in SSL_CERT_FILE, and nobody else", { timeout: 40_000 }, async (t) => {
+    // It takes some seconds until three masters know each other.
+    const tls = certificate(t);
+    const redis = await RedisCluster.start(t, tls);
+    const env = { REDIS_URL: redis.url, SSL_CERT_FILE: tls.authority, REDIS_PUBSUB: "auto" };
+    const services = await Promise.all([startService(t, env), startService(t, env)]);
+    const user = newUser();
+    const clients = await Promise.all(services.map((service) => numbered(t, service, user)));
+    for (const value of range(10)) {
+      assert.equal((await number(services[value % 2], user, value)).status, 201);
+    }
+    for (const client of clients) {
+      await have(client, 10);
+      assert.deepEqual(client.numbers, range(10));
+    }
+    // Channels of slots at three masters, by TLS as well.
+    const channels = redis.nodes.flatMap((node) => node.command("PUBSUB", "SHARDCHANNELS").split("\n").filter((name) => name !== ""));
+    assert.ok(channels.includes(`socket.io#/notifications#user_${user}#`), channels.join());
+    await beginService(t, { REDIS_URL: redis.url }).logged(/Waiting for Redis before the service starts.*UnknownIssuer/);
   });
 });

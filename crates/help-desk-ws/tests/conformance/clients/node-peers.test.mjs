@@ -7,7 +7,7 @@ import { ROUTES, emit, post } from "../support/back-end.mjs";
 import { CLIENTS, connected, openSocket, received, withoutOffset } from "../support/clients.mjs";
 import { test } from "../../../../hd-ws-server/tests/conformance/support/limited-test.mjs";
 import { redisClient, startEmitter, startNodeServer } from "../support/node-server.mjs";
-import { Redis, withoutRedis } from "../support/redis.mjs";
+import { Redis, RedisCluster, withoutRedis } from "../support/redis.mjs";
 import { startService, withoutBinary, withoutReference } from "../support/service.mjs";
 import { newUser, tokenFor } from "../support/tokens.mjs";
 
@@ -48,9 +48,9 @@ class Peer {
 
 /** A server of Node and two of ours that hear each other. */
 class World {
-  static async start(t, adapter, setting) {
+  static async start(t, adapter, setting, Kind = Redis) {
     const world = new World();
-    Object.assign(world, { t, adapter, isSharded: adapter !== "classic", redis: await Redis.start(t) });
+    Object.assign(world, { t, adapter, isSharded: adapter !== "classic", redis: await Kind.start(t) });
     const env = { REDIS_URL: world.redis.url, REDIS_PUBSUB: setting, METRICS_TOKEN };
     [world.client, world.node, ...world.services] = await Promise.all([
       redisClient(t, world.redis),
@@ -68,9 +68,13 @@ class World {
   }
 
   async heard(command, channel, subscribers) {
+    const args = ["PUBSUB", command, channel];
+    const ask = this.redis.nodes
+      ? () => Promise.all(this.client.nodes("master").map((node) => node.call(...args)))
+      : async () => [await this.client.sendCommand(args)];
     for (;;) {
-      const [, count] = await this.client.sendCommand(["PUBSUB", command, channel]);
-      if (Number(count) >= subscribers) {
+      const counts = (await ask()).map(([, count]) => Number(count));
+      if (counts.reduce((sum, count) => sum + count) >= subscribers) {
         return;
       }
       await new Promise((resolve) => setTimeout(resolve, 2));
@@ -421,6 +425,100 @@ for (const [adapter, setting] of WORLDS) {
       while ((await world.emit(1, { userId: user, event: "of ours" })).status === 503) {}
       const events = [["of node", 1], ["of ours", { n: 1 }]];
       await world.got([[client, ...events], [node, ...events]]);
+    });
+  });
+}
+
+/** `[adapter of Node's server, setting of ours]` */
+const CLUSTER_WORLDS = [
+  ["classic", "classic"],
+  ["sharded, dynamic", "sharded"],
+  ["sharded, static", "auto"],
+  ["sharded, dynamic", "auto"],
+];
+
+/** In ms: it takes some seconds until three masters know each other. */
+const CLUSTER_LIMIT = 40_000;
+
+for (const [adapter, setting] of CLUSTER_WORLDS) {
+  describe(`beside Node's adapter (${adapter}) on a Redis Cluster, with REDIS_PUBSUB=${setting},`, options, () => {
+    /** Ana and Luis at each of the three. */
+    async function start(t) {
+      const world = await World.start(t, adapter, setting, RedisCluster);
+      const [ana, luis] = [newUser(), newUser()];
+      const peersOf = (user) => Promise.all([world.ours(0, user), world.ours(1, user), world.nodes(user)]);
+      return { world, ana, luis, anas: await peersOf(ana), luises: await peersOf(luis) };
+    }
+
+    /** Channels of different slots come in any order. */
+    async function gotInAnyOrder(world, expected) {
+      const sorted = (events) => events.map((event) => JSON.stringify(event)).sort();
+      await Promise.all(expected.flatMap(([peer, ...events]) => events.map(([event]) => peer.has(event))));
+      await world.got(expected.map(([peer, ...events]) => {
+        assert.deepEqual(sorted(peer.events.splice(0)), sorted(events));
+        return [peer];
+      }));
+    }
+
+    test("what is emitted at either reaches the clients of all, once", { timeout: CLUSTER_LIMIT }, async (t) => {
+      const { world, ana, luis, anas, luises } = await start(t);
+      await world.emit(0, { userId: ana, event: "ours, to a user" });
+      await world.emit(1, { userIds: [ana, luis], event: "ours, to two" });
+      await world.emit(1, { broadcast: true, event: "ours, to all" });
+      const { namespace } = world.node;
+      namespace.to(`user_${ana}`).emit("node's, to a user", 1);
+      namespace.to(`user_${ana}`).to(`user_${luis}`).emit("node's, to two", Buffer.from([1]));
+      namespace.emit("node's, to all", 3);
+      const all = [
+        ["ours, to two", { n: 1 }], ["ours, to all", { n: 1 }], ["node's, to two", Buffer.from([1])], ["node's, to all", 3],
+      ];
+      await gotInAnyOrder(world, [
+        ...anas.map((peer) => [peer, ["ours, to a user", { n: 1 }], ["node's, to a user", 1], ...all]),
+        ...luises.map((peer) => [peer, ...all]),
+      ]);
+    });
+
+    test("Node's server finds the sockets of all, and gets their acks", { timeout: CLUSTER_LIMIT }, async (t) => {
+      const { world, ana, anas } = await start(t);
+      const { namespace } = world.node;
+      const sockets = await namespace.in(`user_${ana}`).fetchSockets();
+      assert.deepEqual(sockets.map(({ id }) => id).sort(), anas.map(({ socket }) => socket.id).sort());
+      assert.equal((await namespace.fetchSockets()).length, 6);
+      for (const [index, { socket }] of anas.entries()) {
+        socket.on("question", (n, answer) => answer(index + n));
+      }
+      const answers = await namespace.timeout(5000).to(`user_${ana}`).emitWithAck("question", 7);
+      assert.deepEqual(answers.sort(), [7, 8, 9]);
+    });
+
+    test("slots that move meanwhile are followed", { timeout: CLUSTER_LIMIT }, async (t) => {
+      const { world, ana, anas } = await start(t);
+      const { namespace } = world.node;
+      // What goes by another slot misses nothing while these move.
+      const channels = [MAIN, `${MAIN}user_${ana}#`];
+      const count = 60;
+      for (let n = 0; n < count; n += 1) {
+        if (n % 20 === 10) {
+          channels.forEach((channel) => world.redis.moveSlot(channel));
+        }
+        await world.emit(n % 2, { userId: ana, event: "n", payload: n });
+      }
+      for (const peer of anas.slice(0, 2)) {
+        await peer.has("n", count);
+        assert.deepEqual(peer.events.splice(0), Array.from({ length: count }, (_, n) => ["n", n]));
+      }
+      // What is published while a slot moves is heard by who is there: from here on by all.
+      await world.isComplete();
+      if (adapter === "sharded, dynamic") {
+        await world.heard("SHARDNUMSUB", channels[1], 3);
+      }
+      anas[2].events.splice(0);
+      await world.emit(0, { userId: ana, event: "ours" });
+      namespace.to(`user_${ana}`).emit("node's, to a user", 1);
+      namespace.emit("node's, to all", 1);
+      const events = [["ours", { n: 1 }], ["node's, to a user", 1], ["node's, to all", 1]];
+      await gotInAnyOrder(world, anas.map((peer) => [peer, ...events]));
+      assert.equal((await namespace.fetchSockets()).length, 6);
     });
   });
 }

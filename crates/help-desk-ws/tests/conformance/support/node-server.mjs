@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { createAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
 import { Emitter } from "@socket.io/redis-emitter";
+import { Cluster } from "ioredis";
 import jwt from "jsonwebtoken";
 import { createClient } from "redis";
 import { Server } from "socket.io";
@@ -15,12 +16,29 @@ export const ADAPTERS = {
   "sharded, static": (publisher, subscriber) => createShardedAdapter(publisher, subscriber, { subscriptionMode: "static" }),
 };
 
-/** A connected client of Redis, which ends with the test. */
+/** A connected client of Redis, or of a Redis Cluster, which ends with the test. */
 export async function redisClient(t, redis) {
+  if (redis.nodes) {
+    return clusterClient(t, redis);
+  }
   const client = createClient({ url: redis.url, socket: { reconnectStrategy: 20 } });
   client.on("error", () => {}); // it connects again
   await client.connect();
   t.after(() => client.disconnect());
+  return client;
+}
+
+/** That of the `redis` package does not listen any more to a channel whose slot has moved. */
+async function clusterClient(t, { nodes }) {
+  const client = new Cluster(nodes.map(({ port }) => ({ host: "127.0.0.1", port })), { shardedSubscribers: true });
+  client.on("error", () => {});
+  // The adapter gives up its channels when the test has ended, and with it the cluster, and looks at no answer.
+  for (const command of ["unsubscribe", "punsubscribe", "sunsubscribe"]) {
+    const give = client[command].bind(client);
+    client[command] = (...channels) => give(...channels).catch(() => {});
+  }
+  t.after(() => client.disconnect());
+  await once(client, "ready");
   return client;
 }
 

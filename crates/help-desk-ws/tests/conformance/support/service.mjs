@@ -48,9 +48,16 @@ export async function runCommand(args, env = {}) {
 
 /** Starts an instance on a port of the system's choice, or on `env.PORT`; it ends with the test. */
 export async function startService(t, env = {}) {
-  const service = new Service(env);
-  t.after(() => service.kill());
+  const service = beginService(t, env);
   await service.listening;
+  return service;
+}
+
+/** Starts an instance that may never listen; it ends with the test. */
+export function beginService(t, env) {
+  const service = new Service(env);
+  service.listening.catch(() => {}); // it may end before
+  t.after(() => service.kill());
   return service;
 }
 

@@ -1,0 +1,279 @@
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use redis::{Client, RedisError};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use super::shards::{Errand, Shards};
+use super::subscriber::{Losses, Refusals, Subscriber};
+use super::{Changes, Ear, Topic};
+use crate::ClusterConfig;
+use crate::connection::timeouts;
+use crate::error::is_of_connection;
+use crate::redis_url::RedisCluster;
+use crate::slots::{Node, Slots};
+
+/// The connections to the servers of a Redis Cluster that have channels which
+/// are wanted: one to each, besides the one that all else is listened to on.
+#[derive(Debug)]
+pub(super) struct ShardSubscribers {
+    config: ClusterConfig,
+    cluster: RedisCluster,
+    /// The node that the other connection is to.
+    here: Node,
+    ear: Ear,
+    has_changed: Arc<Notify>,
+    shards: Shards,
+    subscribers: HashMap<Node, Subscriber>,
+    slots: SlotsKnown,
+}
+
+/// Whether it is known where slots are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SlotsKnown {
+    NotYet,
+    Known,
+}
+
+/// What is listened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Followed {
+    /// All that is wanted.
+    Everything,
+    /// Not all.
+    Something,
+}
+
+/// What came of an errand.
+struct Done {
+    node: Node,
+    channels: Vec<String>,
+    result: Result<(Subscriber, Refusals), RedisError>,
+}
+
+impl ShardSubscribers {
+    /// Of which none is connected yet.
+    pub(super) fn new(
+        config: &ClusterConfig,
+        cluster: RedisCluster,
+        here: Node,
+        ear: &Ear,
+        has_changed: Arc<Notify>,
+    ) -> Self {
+        Self {
+            config: config.clone(),
+            cluster,
+            here,
+            ear: ear.clone(),
+            has_changed,
+            shards: Shards::default(),
+            subscribers: HashMap::new(),
+            slots: SlotsKnown::NotYet,
+        }
+    }
+
+    /// Takes over what has changed of channels of shards.
+    pub(super) fn take_over(&mut self, changes: &mut Changes) {
+        changes.unsubscribe.retain(|topic| match topic {
+            Topic::Shard(channel) => {
+                self.shards.give_up(channel);
+                false
+            }
+            Topic::Pattern(_) | Topic::Channel(_) => true,
+        });
+        changes.subscribe.retain(|topic| match topic {
+            Topic::Shard(channel) => {
+                self.shards.want(channel);
+                false
+            }
+            Topic::Pattern(_) | Topic::Channel(_) => true,
+        });
+    }
+
+    /// Looks what was lost since it was asked last. Returns whether that is
+    /// anything.
+    pub(super) fn take_losses(&mut self) -> bool {
+        let Self {
+            shards,
+            subscribers,
+            ..
+        } = self;
+        let mut is_anything = false;
+        subscribers.retain(|node, subscriber| match subscriber.take_losses() {
+            Losses::Topics(topics) => {
+                for topic in &topics {
+                    if let Topic::Shard(channel) = topic {
+                        shards.handle_lost(node, channel);
+                    }
+                }
+                is_anything |= !topics.is_empty();
+                true
+            }
+            Losses::Everything => {
+                is_anything |= shards.is_at(node);
+                shards.handle_closed(node);
+                false
+            }
+        });
+        is_anything
+    }
+
+    /// Asks where slots are. A node that has lost one says so only to who is
+    /// connected, and one that became a replica of another one not even that.
+    pub(super) async fn look_for_slots(&mut self, here: &mut Subscriber) -> Result<(), RedisError> {
+        let slots = Slots::ask(here.connection(), &self.here).await?;
+        self.shards.handle_slots(slots);
+        self.slots = SlotsKnown::Known;
+        Ok(())
+    }
+
+    /// Has connections that died without a word be noticed.
+    pub(super) async fn ping(&mut self) {
+        let mut pings = JoinSet::new();
+        for (node, mut subscriber) in self.subscribers.drain() {
+            pings.spawn(async move {
+                if let Err(error) = subscriber.ping().await {
+                    tracing::debug!(%node, %error, "channels of shards are cut off");
+                }
+                (node, subscriber)
+            });
+        }
+        // Else the runtime is about to end.
+        while let Some(Ok((node, subscriber))) = pings.join_next().await {
+            self.subscribers.insert(node, subscriber);
+        }
+    }
+
+    /// Subscribes where something is missing, at all servers at once.
+    ///
+    /// # Errors
+    ///
+    /// The other connection breaks, or a server refuses.
+    pub(super) async fn follow(&mut self, here: &mut Subscriber) -> Result<Followed, RedisError> {
+        if self.slots == SlotsKnown::NotYet && !self.shards.is_complete() {
+            self.look_for_slots(here).await?;
+        }
+        for _turn in 0..TURNS {
+            let errands = self.shards.poll();
+            if errands.is_empty() {
+                break;
+            }
+            // Before anything can be heard, and by the clock of the log's server.
+            let since = here.time().await?;
+            if let Some(error) = self.run(errands, since).await {
+                return Err(error);
+            }
+        }
+        let shards = &self.shards;
+        self.subscribers.retain(|node, _| shards.is_at(node));
+        Ok(if shards.is_complete() {
+            Followed::Everything
+        } else {
+            Followed::Something
+        })
+    }
+
+    async fn run(&mut self, errands: HashMap<Node, Errand>, since: u64) -> Option<RedisError> {
+        let mut running = JoinSet::new();
+        for (node, errand) in errands {
+            let subscriber = self.subscribers.remove(&node);
+            if subscriber.is_none() && errand.subscribe.is_empty() {
+                continue;
+            }
+            let client = self.cluster.client(&node);
+            let (config, ear) = (self.config.clone(), self.ear.clone());
+            let has_changed = Arc::clone(&self.has_changed);
+            running.spawn(async move {
+                let connecting = connect(client, subscriber, &config, &ear, &has_changed);
+                let (result, channels) = match Box::pin(connecting).await {
+                    Ok(subscriber) => Box::pin(carry_out(subscriber, errand, since)).await,
+                    Err(error) => (Err(error), errand.subscribe),
+                };
+                Done {
+                    node,
+                    channels,
+                    result,
+                }
+            });
+        }
+        let mut refusal = None;
+        while let Some(done) = running.join_next().await {
+            // Else the runtime is about to end.
+            if let Ok(done) = done {
+                let refused = self.take(done);
+                refusal = refusal.or(refused);
+            }
+        }
+        refusal
+    }
+
+    /// Returns why a server refuses, other than that it has no such slot.
+    fn take(&mut self, done: Done) -> Option<RedisError> {
+        let Done {
+            node,
+            mut channels,
+            result,
+        } = done;
+        let (subscriber, refusals) = match result {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::debug!(%node, %error, "channels of shards are cut off");
+                self.shards.handle_silent(node);
+                return (!is_of_connection(&error)).then_some(error);
+            }
+        };
+        self.subscribers.insert(node.clone(), subscriber);
+        let refused: HashSet<String> = refusals.topics.into_iter().filter_map(name).collect();
+        channels.retain(|channel| !refused.contains(channel));
+        self.shards.handle_subscribed(&node, channels);
+        let mut refusal = None;
+        for error in refusals.errors {
+            if !self.shards.handle_redirection(&error, &node) && !is_of_connection(&error) {
+                refusal = Some(error);
+            }
+        }
+        refusal
+    }
+}
+
+/// The connection to a server, made if there is none.
+async fn connect(
+    client: Result<Client, RedisError>,
+    subscriber: Option<Subscriber>,
+    config: &ClusterConfig,
+    ear: &Ear,
+    has_changed: &Arc<Notify>,
+) -> Result<Subscriber, RedisError> {
+    if let Some(subscriber) = subscriber {
+        return Ok(subscriber);
+    }
+    let timeouts = timeouts(config, config.command_timeout);
+    Subscriber::connect(&client?, &timeouts, ear, has_changed).await
+}
+
+async fn carry_out(
+    mut subscriber: Subscriber,
+    errand: Errand,
+    since: u64,
+) -> (Result<(Subscriber, Refusals), RedisError>, Vec<String>) {
+    let topics = |channels: &[String]| channels.iter().cloned().map(Topic::Shard).collect();
+    if let Err(error) = subscriber.unsubscribe(topics(&errand.unsubscribe)).await {
+        return (Err(error), errand.subscribe);
+    }
+    let subscribing = subscriber.subscribe_since(topics(&errand.subscribe), since);
+    let result = subscribing.await;
+    let result = result.map(|refusals| (subscriber, refusals));
+    (result, errand.subscribe)
+}
+
+fn name(topic: Topic) -> Option<String> {
+    match topic {
+        Topic::Shard(channel) => Some(channel),
+        Topic::Pattern(_) | Topic::Channel(_) => None,
+    }
+}
+
+/// Redirections that are followed at once. After that it is asked again where
+/// slots are.
+const TURNS: usize = 3;

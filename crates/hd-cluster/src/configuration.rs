@@ -1,6 +1,7 @@
 use std::collections::HashMap;
-use std::fmt;
 use std::time::{Duration, Instant};
+
+use crate::address::Address;
 
 /// What one Sentinel says of the master that it watches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,13 +13,6 @@ pub(crate) struct Configuration {
     /// Whether a replica has been selected, and is not known to be the master
     /// yet.
     is_promoting: bool,
-}
-
-/// Where a server listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address {
-    host: String,
-    port: u16,
 }
 
 /// A Sentinel's answer makes no sense.
@@ -189,10 +183,11 @@ impl Configuration {
             .get("config-epoch")
             .and_then(|epoch| epoch.parse().ok())
             .ok_or(InvalidConfiguration::Epoch)?;
-        let master = Address::parse(host, port)?;
+        let master = named(host, port)?;
         let is_promoted = |replica: &HashMap<String, String>| {
             let flags = replica.get("flags").map_or("", String::as_str);
-            flags.split(',').any(|flag| flag == "promoted") && !master.is_of(replica)
+            let has_flag = flags.split(',').any(|flag| flag == "promoted");
+            has_flag && described(replica).as_ref() != Some(&master)
         };
         Ok(Self {
             epoch,
@@ -202,36 +197,24 @@ impl Configuration {
     }
 }
 
-impl Address {
-    fn parse(host: String, port: i64) -> Result<Self, InvalidConfiguration> {
-        let is_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
-        let port = u16::try_from(port).ok().filter(|port| *port != 0);
-        match port {
-            Some(port)
-                if (1..=MAX_HOST_BYTES).contains(&host.len()) && host.bytes().all(is_of_a_name) =>
-            {
-                Ok(Self { host, port })
-            }
-            Some(_) | None => Err(InvalidConfiguration::Address),
+/// A host that is a name or an address, and no more.
+fn named(host: String, port: i64) -> Result<Address, InvalidConfiguration> {
+    let is_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
+    let port = u16::try_from(port).ok().filter(|port| *port != 0);
+    match port {
+        Some(port)
+            if (1..=MAX_HOST_BYTES).contains(&host.len()) && host.bytes().all(is_of_a_name) =>
+        {
+            Ok(Address::new(host, port))
         }
-    }
-
-    /// Whether it is the one of a server that a Sentinel describes.
-    fn is_of(&self, server: &HashMap<String, String>) -> bool {
-        let port = server.get("port").and_then(|port| port.parse().ok());
-        server.get("ip") == Some(&self.host) && port == Some(self.port)
+        Some(_) | None => Err(InvalidConfiguration::Address),
     }
 }
 
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') {
-            write!(f, "[{host}]:{port}")
-        } else {
-            write!(f, "{host}:{port}")
-        }
-    }
+/// Of a server that a Sentinel describes.
+fn described(server: &HashMap<String, String>) -> Option<Address> {
+    let port = server.get("port")?.parse().ok()?;
+    Some(Address::new(server.get("ip")?, port))
 }
 
 /// The longest name of DNS.
@@ -249,8 +232,7 @@ mod tests {
     }
 
     fn address(port: u16) -> Address {
-        let host = "10.0.0.1".to_owned();
-        Address { host, port }
+        Address::new("10.0.0.1", port)
     }
 
     fn said(epoch: u64, port: u16) -> Configuration {

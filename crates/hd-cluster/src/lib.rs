@@ -26,6 +26,7 @@
 //! | `roster` | which users it has to write; no I/O, no clock |
 //! | `scripts` | what Redis does in one step |
 
+mod address;
 mod config;
 mod configuration;
 mod connection;

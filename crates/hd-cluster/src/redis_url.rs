@@ -6,8 +6,9 @@ use redis::{AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo as _, R
 use tokio::task::JoinSet;
 
 use crate::ClusterConfig;
+use crate::address::Address;
 use crate::sentinels::{Sentinels, Tenure};
-use crate::slots::{Node, Slots, slot_of};
+use crate::slots::{Slots, slot_of};
 
 /// Where a Redis is. It may hold a password, and does not show.
 ///
@@ -38,7 +39,7 @@ enum Place {
 #[derive(Clone)]
 pub(crate) struct RedisCluster {
     /// Nodes that are asked, with the names that they are reached by.
-    seeds: Vec<(Node, Client)>,
+    seeds: Vec<(Address, Client)>,
     /// What is before a node's address in its URL.
     before: String,
 }
@@ -95,7 +96,7 @@ impl RedisCluster {
         &self,
         slot: u16,
         timeouts: &AsyncConnectionConfig,
-    ) -> Result<(Slots, Node), RedisError> {
+    ) -> Result<(Slots, Address), RedisError> {
         let asking = self.seeds.iter().map(|(node, seed)| {
             let (node, seed, timeouts) = (node.clone(), seed.clone(), timeouts.clone());
             async move {
@@ -110,7 +111,7 @@ impl RedisCluster {
     }
 
     /// To be connected to one of its nodes.
-    pub(crate) fn client(&self, node: &Node) -> Result<Client, RedisError> {
+    pub(crate) fn client(&self, node: &Address) -> Result<Client, RedisError> {
         Client::open(format!("{}{node}", self.before))
     }
 }
@@ -184,7 +185,7 @@ fn cluster(scheme: &str, rest: &str) -> Result<Place, InvalidUrl> {
     let before = format!("{scheme}://{user}");
     let seed = |address: &str| {
         let seed = client(&format!("{before}{address}"))?;
-        let node = Node::of(seed.get_connection_info()).ok_or(InvalidUrl)?;
+        let node = Address::of(seed.get_connection_info()).ok_or(InvalidUrl)?;
         Ok((node, seed))
     };
     let seeds = hosts.split(',').map(seed).collect::<Result<_, _>>()?;

@@ -9,7 +9,8 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::ClusterConfig;
-use crate::configuration::{Address, Configuration, Configurations, Verdict};
+use crate::address::Address;
+use crate::configuration::{Configuration, Configurations, Verdict};
 use crate::connection::{backoff, open_for_pushes, timeouts};
 
 /// The Sentinels of a URL. From the first connection on, each of them is

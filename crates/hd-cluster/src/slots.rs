@@ -1,81 +1,33 @@
 //! Which server of a Redis Cluster has a key, or a channel of `SSUBSCRIBE`.
 
 use std::collections::HashMap;
-use std::fmt;
 
 use redis::aio::MultiplexedConnection;
-use redis::{ConnectionAddr, ConnectionInfo, RedisError, Value, from_redis_value_ref};
+use redis::{RedisError, Value, from_redis_value_ref};
 
-/// Where a server is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Node {
-    host: String,
-    port: u16,
-}
+use crate::address::Address;
 
 /// The masters of slots, as one of the nodes knows them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Slots {
     /// The first and the last slot of each range.
-    ranges: Vec<(u16, u16, Node)>,
+    ranges: Vec<(u16, u16, Address)>,
     /// Those that have left their range since.
-    moved: HashMap<u16, Node>,
-}
-
-impl Node {
-    pub(crate) fn new(host: impl Into<String>, port: u16) -> Self {
-        let host = host.into();
-        Self { host, port }
-    }
-
-    /// The one that a client connects to, unless that is a socket of Unix.
-    pub(crate) fn of(info: &ConnectionInfo) -> Option<Self> {
-        match info.addr() {
-            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
-                Some(Self::new(host, *port))
-            }
-            ConnectionAddr::Unix(_) | _ => None,
-        }
-    }
-
-    /// Of a redirection: `host:port`, where an address of IPv6 has brackets or
-    /// none, and no host is that of who answers.
-    fn parse(address: &str, answering: &Self) -> Option<Self> {
-        let (host, port) = address.rsplit_once(':')?;
-        let port = port.parse().ok()?;
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        match host {
-            "" => Some(Self::new(&*answering.host, port)),
-            // It is to be reached by a name, and has none.
-            "?" => None,
-            _ => Some(Self::new(host, port)),
-        }
-    }
-}
-
-impl fmt::Display for Node {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') && !host.starts_with('[') {
-            write!(f, "[{host}]:{port}")
-        } else {
-            write!(f, "{host}:{port}")
-        }
-    }
+    moved: HashMap<u16, Address>,
 }
 
 impl Slots {
     /// As a node says it.
     pub(crate) async fn ask(
         connection: &mut MultiplexedConnection,
-        answering: &Node,
+        answering: &Address,
     ) -> Result<Self, RedisError> {
         let mut slots = redis::cmd("CLUSTER");
         let ranges: Vec<Vec<Value>> = slots.arg("SLOTS").query_async(connection).await?;
         Ok(Self::parse(&ranges, answering))
     }
 
-    fn parse(ranges: &[Vec<Value>], answering: &Node) -> Self {
+    fn parse(ranges: &[Vec<Value>], answering: &Address) -> Self {
         let ranges = ranges.iter().filter_map(|range| master(range, answering));
         Self {
             ranges: ranges.collect(),
@@ -83,7 +35,7 @@ impl Slots {
         }
     }
 
-    pub(crate) fn master(&self, slot: u16) -> Option<&Node> {
+    pub(crate) fn master(&self, slot: u16) -> Option<&Address> {
         self.moved.get(&slot).or_else(|| {
             let mut ranges = self.ranges.iter();
             let range = ranges.find(|(first, last, _)| (*first..=*last).contains(&slot));
@@ -92,7 +44,7 @@ impl Slots {
     }
 
     /// Whether a node is the master of any.
-    pub(crate) fn has(&self, node: &Node) -> bool {
+    pub(crate) fn has(&self, node: &Address) -> bool {
         let masters = self.ranges.iter().map(|(_, _, master)| master);
         masters
             .chain(self.moved.values())
@@ -101,11 +53,11 @@ impl Slots {
 
     /// Takes over what a node answers when a slot is not its own. Returns whether
     /// it says where the slot is.
-    pub(crate) fn redirect(&mut self, error: &RedisError, answering: &Node) -> bool {
+    pub(crate) fn redirect(&mut self, error: &RedisError, answering: &Address) -> bool {
         let Some((address, slot)) = error.redirect_node() else {
             return false;
         };
-        let Some(node) = Node::parse(address, answering) else {
+        let Some(node) = redirection(address, answering) else {
             return false;
         };
         self.moved.insert(slot, node);
@@ -115,7 +67,7 @@ impl Slots {
 
 #[cfg(test)]
 impl Slots {
-    pub(crate) fn all_at(node: Node) -> Self {
+    pub(crate) fn all_at(node: Address) -> Self {
         Self {
             ranges: vec![(0, SLOTS - 1, node)],
             moved: HashMap::new(),
@@ -123,9 +75,23 @@ impl Slots {
     }
 }
 
+/// Of a redirection: `host:port`, where an address of IPv6 has brackets or none,
+/// and no host is that of who answers.
+fn redirection(address: &str, answering: &Address) -> Option<Address> {
+    let (host, port) = address.rsplit_once(':')?;
+    let port = port.parse().ok()?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match host {
+        "" => Some(Address::new(answering.host(), port)),
+        // It is to be reached by a name, and has none.
+        "?" => None,
+        _ => Some(Address::new(host, port)),
+    }
+}
+
 /// Of an entry of `CLUSTER SLOTS`: the first slot, the last one, the master, and
 /// its replicas.
-fn master(range: &[Value], answering: &Node) -> Option<(u16, u16, Node)> {
+fn master(range: &[Value], answering: &Address) -> Option<(u16, u16, Address)> {
     let [first, last, Value::Array(master), ..] = range else {
         return None;
     };
@@ -139,10 +105,10 @@ fn master(range: &[Value], answering: &Node) -> Option<(u16, u16, Node)> {
     let host: Option<String> = from_redis_value_ref(host).ok()?;
     let host = match host.as_deref() {
         Some("?") => return None,
-        Some("") | None => &answering.host,
+        Some("") | None => answering.host(),
         Some(host) => host,
     };
-    let node = Node::new(host, number(port)?);
+    let node = Address::new(host, number(port)?);
     Some((number(first)?, number(last)?, node))
 }
 
@@ -218,7 +184,7 @@ mod tests {
 
     #[test]
     fn masters_are_found_by_name_address_and_where_they_say_neither() {
-        let answering = Node::new("seed", 6379);
+        let answering = Address::new("seed", 6379);
         let slots = Slots::parse(
             &[
                 range(0, 99, text("10.0.0.1"), 7001),
@@ -241,14 +207,14 @@ mod tests {
             (500, None),
             (600, None),
         ] {
-            let found = slots.master(slot).map(Node::to_string);
+            let found = slots.master(slot).map(Address::to_string);
             assert_eq!(found.as_deref(), master, "{slot}");
         }
     }
 
     #[test]
     fn a_redirection_names_a_node() {
-        let answering = Node::new("seed", 6379);
+        let answering = Address::new("seed", 6379);
         for (address, node) in [
             ("10.0.0.1:7001", Some("10.0.0.1:7001")),
             ("a.example:7001", Some("a.example:7001")),
@@ -260,7 +226,7 @@ mod tests {
             ("10.0.0.1:70001", None),
             ("", None),
         ] {
-            let parsed = Node::parse(address, &answering).map(|node| node.to_string());
+            let parsed = redirection(address, &answering).map(|node| node.to_string());
             assert_eq!(parsed.as_deref(), node, "{address}");
         }
     }

@@ -24,9 +24,9 @@ use redis::{ErrorKind, RedisError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::address::Address;
 use crate::connection::{backoff, timeouts};
 use crate::error::{is_of_connection, is_without_shard};
-use crate::slots::Node;
 use crate::{AppendError, ClusterConfig};
 use publisher::Publisher;
 use queue::{Ear, deliver};
@@ -261,7 +261,10 @@ impl PubSub {
         let has_changed = Arc::new(Notify::new());
         let mut here = Subscriber::connect(&client, &timeouts, ear, &has_changed).await?;
         tenure.verify(here.connection()).await?;
-        let mut shards = match (config.url.cluster(), Node::of(client.get_connection_info())) {
+        let mut shards = match (
+            config.url.cluster(),
+            Address::of(client.get_connection_info()),
+        ) {
             (Some(cluster), Some(node)) => {
                 let (cluster, has_changed) = (cluster.clone(), Arc::clone(&has_changed));
                 let shards = ShardSubscribers::new(config, cluster, node, ear, has_changed);

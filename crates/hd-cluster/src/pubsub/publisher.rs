@@ -5,11 +5,12 @@ use redis::{ErrorKind, RedisError};
 
 use super::Publish;
 use crate::ClusterConfig;
+use crate::address::Address;
 use crate::connection::{Commands, Leaving, timeouts};
 use crate::error::is_of_connection;
 use crate::redis_url::RedisCluster;
 use crate::sentinels::Tenure;
-use crate::slots::{Node, Slots, slot_of};
+use crate::slots::{Slots, slot_of};
 
 /// The connections that are published on.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub(super) struct Publisher {
 struct Routes {
     /// `None` until they are asked for.
     slots: Option<Slots>,
-    nodes: HashMap<Node, Arc<Commands>>,
+    nodes: HashMap<Address, Arc<Commands>>,
 }
 
 impl Publisher {
@@ -118,7 +119,7 @@ impl Publisher {
         config: &ClusterConfig,
         cluster: &RedisCluster,
         channel: &str,
-    ) -> Result<Node, RedisError> {
+    ) -> Result<Address, RedisError> {
         let slot = slot_of(channel);
         let known = |slots: &Slots| slots.master(slot).cloned();
         if let Some(master) = self.routes().slots.as_ref().and_then(known) {
@@ -132,14 +133,19 @@ impl Publisher {
         Ok(master)
     }
 
-    fn commands(&self, node: &Node) -> Arc<Commands> {
+    fn commands(&self, node: &Address) -> Arc<Commands> {
         let mut routes = self.routes();
         let commands = routes.nodes.entry(node.clone());
         Arc::clone(commands.or_insert_with(|| Arc::new(Commands::new(Leaving::WhenBroken))))
     }
 
     /// Who has the slot, where a server says that it has not.
-    fn redirected(&self, error: &RedisError, answering: &Node, channel: &str) -> Option<Node> {
+    fn redirected(
+        &self,
+        error: &RedisError,
+        answering: &Address,
+        channel: &str,
+    ) -> Option<Address> {
         let mut routes = self.routes();
         let slots = routes.slots.get_or_insert_default();
         if !slots.redirect(error, answering) {

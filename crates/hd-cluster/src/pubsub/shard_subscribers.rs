@@ -9,10 +9,11 @@ use super::shards::{Errand, Shards};
 use super::subscriber::{Losses, Refusals, Subscriber};
 use super::{Changes, Ear, Topic};
 use crate::ClusterConfig;
+use crate::address::Address;
 use crate::connection::timeouts;
 use crate::error::is_of_connection;
 use crate::redis_url::RedisCluster;
-use crate::slots::{Node, Slots};
+use crate::slots::Slots;
 
 /// The connections to the servers of a Redis Cluster that have channels which
 /// are wanted: one to each, besides the one that all else is listened to on.
@@ -21,11 +22,11 @@ pub(super) struct ShardSubscribers {
     config: ClusterConfig,
     cluster: RedisCluster,
     /// The node that the other connection is to.
-    here: Node,
+    here: Address,
     ear: Ear,
     has_changed: Arc<Notify>,
     shards: Shards,
-    subscribers: HashMap<Node, Subscriber>,
+    subscribers: HashMap<Address, Subscriber>,
     slots: SlotsKnown,
 }
 
@@ -47,7 +48,7 @@ pub(super) enum Followed {
 
 /// What came of an errand.
 struct Done {
-    node: Node,
+    node: Address,
     channels: Vec<String>,
     result: Result<(Subscriber, Refusals), RedisError>,
 }
@@ -57,7 +58,7 @@ impl ShardSubscribers {
     pub(super) fn new(
         config: &ClusterConfig,
         cluster: RedisCluster,
-        here: Node,
+        here: Address,
         ear: &Ear,
         has_changed: Arc<Notify>,
     ) -> Self {
@@ -174,7 +175,7 @@ impl ShardSubscribers {
         })
     }
 
-    async fn run(&mut self, errands: HashMap<Node, Errand>, since: u64) -> Option<RedisError> {
+    async fn run(&mut self, errands: HashMap<Address, Errand>, since: u64) -> Option<RedisError> {
         let mut running = JoinSet::new();
         for (node, errand) in errands {
             let subscriber = self.subscribers.remove(&node);

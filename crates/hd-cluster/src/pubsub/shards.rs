@@ -2,7 +2,8 @@ use std::collections::{HashMap, HashSet};
 
 use redis::RedisError;
 
-use crate::slots::{Node, Slots, slot_of};
+use crate::address::Address;
+use crate::slots::{Slots, slot_of};
 
 /// At which server of a Redis Cluster each channel is, and is to be.
 ///
@@ -17,13 +18,13 @@ use crate::slots::{Node, Slots, slot_of};
 pub(super) struct Shards {
     slots: Slots,
     /// What is wanted, and where it is listened to.
-    channels: HashMap<String, Option<Node>>,
+    channels: HashMap<String, Option<Address>>,
     /// Channels that are nowhere, or not where they are to be.
     to_place: HashSet<String>,
     /// What is given up, where it is listened to.
-    to_leave: HashMap<Node, Vec<String>>,
+    to_leave: HashMap<Address, Vec<String>>,
     /// Those that did not answer since it was last asked where slots are.
-    silent: HashSet<Node>,
+    silent: HashSet<Address>,
 }
 
 /// What is to be done at a server.
@@ -64,12 +65,12 @@ impl Shards {
     }
 
     /// A node answers so. Returns whether it says where a slot is.
-    pub(super) fn handle_redirection(&mut self, error: &RedisError, answering: &Node) -> bool {
+    pub(super) fn handle_redirection(&mut self, error: &RedisError, answering: &Address) -> bool {
         self.slots.redirect(error, answering)
     }
 
     /// The slot of this channel has left this node.
-    pub(super) fn handle_lost(&mut self, node: &Node, channel: &str) {
+    pub(super) fn handle_lost(&mut self, node: &Address, channel: &str) {
         if let Some(place) = self.channels.get_mut(channel)
             && place.as_ref() == Some(node)
         {
@@ -79,7 +80,7 @@ impl Shards {
     }
 
     /// The connection to this node is closed.
-    pub(super) fn handle_closed(&mut self, node: &Node) {
+    pub(super) fn handle_closed(&mut self, node: &Address) {
         self.to_leave.remove(node);
         for (channel, place) in &mut self.channels {
             if place.as_ref() == Some(node) {
@@ -90,7 +91,7 @@ impl Shards {
     }
 
     /// These are listened to at this node.
-    pub(super) fn handle_subscribed(&mut self, node: &Node, channels: Vec<String>) {
+    pub(super) fn handle_subscribed(&mut self, node: &Address, channels: Vec<String>) {
         for channel in channels {
             self.to_place.remove(&channel);
             match self.channels.get_mut(&channel) {
@@ -109,7 +110,7 @@ impl Shards {
 
     /// This node does not answer: it is left alone until it is asked again where
     /// slots are.
-    pub(super) fn handle_silent(&mut self, node: Node) {
+    pub(super) fn handle_silent(&mut self, node: Address) {
         self.handle_closed(&node);
         self.silent.insert(node);
     }
@@ -117,8 +118,8 @@ impl Shards {
     /// What is to be done now, and by whom. To be asked again after each `handle_`,
     /// and after [`want`](Self::want) and [`give_up`](Self::give_up).
     #[must_use]
-    pub(super) fn poll(&mut self) -> HashMap<Node, Errand> {
-        let mut errands: HashMap<Node, Errand> = HashMap::new();
+    pub(super) fn poll(&mut self) -> HashMap<Address, Errand> {
+        let mut errands: HashMap<Address, Errand> = HashMap::new();
         for (node, unsubscribe) in self.to_leave.drain() {
             errands.entry(node).or_default().unsubscribe = unsubscribe;
         }
@@ -146,7 +147,7 @@ impl Shards {
     }
 
     /// Whether anything is listened to at this node.
-    pub(super) fn is_at(&self, node: &Node) -> bool {
+    pub(super) fn is_at(&self, node: &Address) -> bool {
         self.to_leave.contains_key(node)
             || self
                 .channels
@@ -154,7 +155,7 @@ impl Shards {
                 .any(|place| place.as_ref() == Some(node))
     }
 
-    fn leave(&mut self, node: Node, channel: String) {
+    fn leave(&mut self, node: Address, channel: String) {
         self.to_leave.entry(node).or_default().push(channel);
     }
 }
@@ -165,8 +166,8 @@ mod tests {
 
     use super::*;
 
-    fn node(port: u16) -> Node {
-        Node::new("10.0.0.1", port)
+    fn node(port: u16) -> Address {
+        Address::new("10.0.0.1", port)
     }
 
     /// One node with all slots.

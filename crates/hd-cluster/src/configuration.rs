@@ -31,8 +31,9 @@ pub(crate) enum InvalidConfiguration {
 ///
 /// The highest epoch wins, as it does among Sentinels: the one that leads a
 /// failover knows of the new master before the others, and who says the old
-/// name after it is late. One that cannot be asked does not count, but the
-/// master stays the same until somebody names another.
+/// name after it is late. One that cannot be asked counts for a while, until the
+/// others have to know what it knew, and then no more; the master stays the same
+/// until somebody names another.
 #[derive(Debug)]
 pub(crate) struct Configurations {
     sentinels: Vec<Said>,
@@ -56,13 +57,20 @@ pub(crate) struct Configurations {
 enum Said {
     /// It has not been asked yet.
     Nothing,
-    Configuration {
-        latest: Configuration,
-        /// Since when it has said that a replica is being promoted.
-        promoting_since: Option<Instant>,
+    Configuration(Latest),
+    /// It cannot be asked.
+    Gone {
+        why: String,
+        /// What it said before, and until when that counts.
+        before: Option<(Latest, Instant)>,
     },
-    /// It cannot be asked, and why.
-    Gone(String),
+}
+
+#[derive(Clone, Debug)]
+struct Latest {
+    configuration: Configuration,
+    /// Since when it has said that a replica is being promoted.
+    promoting_since: Option<Instant>,
 }
 
 /// Whom a process should speak to.
@@ -89,21 +97,25 @@ impl Configurations {
 
     /// A Sentinel, by its number, has answered.
     pub(crate) fn handle_answer(&mut self, sentinel: usize, latest: Configuration, now: Instant) {
-        let before = &self.sentinels[sentinel];
-        let promoting_since = latest
-            .is_promoting
-            .then(|| before.promoting_since().unwrap_or(now));
-        self.sentinels[sentinel] = Said::Configuration {
-            latest,
+        let before = self.sentinels[sentinel].promoting_since();
+        let promoting_since = latest.is_promoting.then(|| before.unwrap_or(now));
+        self.sentinels[sentinel] = Said::Configuration(Latest {
+            configuration: latest,
             promoting_since,
-        };
-        self.judge();
+        });
+        self.judge(now);
     }
 
     /// A Sentinel, by its number, cannot be asked.
-    pub(crate) fn handle_gone(&mut self, sentinel: usize, why: String) {
-        self.sentinels[sentinel] = Said::Gone(why);
-        self.judge();
+    pub(crate) fn handle_gone(&mut self, sentinel: usize, why: String, now: Instant) {
+        let said = &mut self.sentinels[sentinel];
+        let before = match said {
+            Said::Nothing => None,
+            Said::Configuration(latest) => Some((latest.clone(), now + REMEMBERED)),
+            Said::Gone { before, .. } => before.take(),
+        };
+        *said = Said::Gone { why, before };
+        self.judge(now);
     }
 
     pub(crate) fn verdict(&self) -> Verdict<'_> {
@@ -113,8 +125,8 @@ impl Configurations {
         let mut verdict = Verdict::Nobody("there is none");
         for said in &self.sentinels {
             match said {
-                Said::Gone(why) => verdict = Verdict::Nobody(why),
-                Said::Nothing | Said::Configuration { .. } => return Verdict::Asking,
+                Said::Gone { why, .. } => verdict = Verdict::Nobody(why),
+                Said::Nothing | Said::Configuration(_) => return Verdict::Asking,
             }
         }
         verdict
@@ -136,8 +148,9 @@ impl Configurations {
         ends.filter(|ends| *ends > now).max()
     }
 
-    fn judge(&mut self) {
-        let said = self.sentinels.iter().filter_map(Said::configuration);
+    fn judge(&mut self, now: Instant) {
+        let said = self.sentinels.iter();
+        let said = said.filter_map(|said| said.configuration(now));
         let Some(epoch) = said.clone().map(|said| said.epoch).max() else {
             return;
         };
@@ -153,19 +166,26 @@ impl Configurations {
 }
 
 impl Said {
-    fn configuration(&self) -> Option<&Configuration> {
+    /// What counts.
+    fn configuration(&self, now: Instant) -> Option<&Configuration> {
         match self {
-            Self::Configuration { latest, .. } => Some(latest),
-            Self::Nothing | Self::Gone(_) => None,
+            Self::Configuration(latest) => Some(&latest.configuration),
+            Self::Gone {
+                before: Some((latest, until)),
+                ..
+            } if now < *until => Some(&latest.configuration),
+            Self::Nothing | Self::Gone { .. } => None,
         }
     }
 
     fn promoting_since(&self) -> Option<Instant> {
         match self {
-            Self::Configuration {
-                promoting_since, ..
-            } => *promoting_since,
-            Self::Nothing | Self::Gone(_) => None,
+            Self::Configuration(latest)
+            | Self::Gone {
+                before: Some((latest, _)),
+                ..
+            } => latest.promoting_since,
+            Self::Nothing | Self::Gone { .. } => None,
         }
     }
 }
@@ -217,6 +237,8 @@ fn described(server: &HashMap<String, String>) -> Option<Address> {
     Some(Address::new(server.get("ip")?, port))
 }
 
+/// Sentinels tell each other what they know every 2 s.
+const REMEMBERED: Duration = Duration::from_secs(10);
 /// The longest name of DNS.
 const MAX_HOST_BYTES: usize = 253;
 
@@ -328,21 +350,46 @@ mod tests {
     }
 
     #[test]
-    fn who_is_gone_does_not_count_and_the_master_stays() {
+    fn who_is_gone_counts_until_the_others_have_to_know() {
         let now = Instant::now();
+        let gone = |all: &mut Configurations, sentinel, at| {
+            all.handle_gone(sentinel, format!("{sentinel} is gone"), at);
+        };
         let mut all = Configurations::new(2, WAIT);
-        all.handle_gone(0, "no route".to_owned());
+        gone(&mut all, 0, now);
         assert_eq!(all.verdict(), Verdict::Asking);
-        all.handle_gone(1, "refused".to_owned());
-        assert_eq!(all.verdict(), Verdict::Nobody("refused"));
+        gone(&mut all, 1, now);
+        assert_eq!(all.verdict(), Verdict::Nobody("1 is gone"));
         all.handle_answer(0, said(4, 1), now);
         all.handle_answer(1, said(5, 2), now);
+        // It led, and the other one does not know yet.
+        gone(&mut all, 1, now);
+        let last = now + REMEMBERED - Duration::from_millis(1);
+        gone(&mut all, 1, last);
+        all.handle_answer(0, said(4, 1), last);
         assert!(all.is_master(&address(2)));
-        // It led, and was lost before the others knew: they decide.
-        all.handle_gone(1, "refused".to_owned());
+        // It was lost before the other one could know: that one decides.
+        gone(&mut all, 1, now + REMEMBERED);
         assert!(all.is_master(&address(1)));
-        all.handle_gone(0, "no route".to_owned());
+        gone(&mut all, 0, now + REMEMBERED);
+        gone(&mut all, 0, now + 3 * REMEMBERED);
         assert!(all.is_master(&address(1)));
+        // Sentinels that are made anew count from the beginning.
+        all.handle_answer(0, said(0, 3), now + 3 * REMEMBERED);
+        assert!(all.is_master(&address(3)));
+    }
+
+    #[test]
+    fn a_promotion_is_waited_for_though_who_said_so_is_gone() {
+        let began = Instant::now();
+        let mut all = Configurations::new(1, WAIT);
+        all.handle_answer(0, promoting(4, 1), began);
+        all.handle_gone(0, "reset".to_owned(), began);
+        assert_eq!(all.promotion_ends_at(began), Some(began + WAIT));
+        let half = began + WAIT / 2;
+        all.handle_answer(0, promoting(4, 1), half);
+        assert_eq!(all.promotion_ends_at(half), Some(began + WAIT));
+        assert_eq!(all.promotion_ends_at(began + WAIT), None);
     }
 
     #[test]

@@ -175,6 +175,8 @@ impl SharedLog {
         // Before the end is asked for: what is acknowledged meanwhile is after it.
         let acknowledged = self.acknowledged().latest(chain.place().log);
         let end = self.end(&mut connection).await?;
+        // The end of another master's log says nothing of what is acknowledged.
+        check(tenure)?;
         chain.handle_end(end, acknowledged);
         self.set_followed(chain, chain.place().offset == end);
         let wait = usize::try_from(config.read_wait.as_millis()).unwrap_or(usize::MAX);
@@ -184,6 +186,7 @@ impl SharedLog {
         let key = [config.log_key()];
         loop {
             if let Some(log) = chain.forked() {
+                check(tenure)?;
                 chain.handle_fork(self.fork(&mut connection, log).await?);
             }
             let acknowledged = self.acknowledged().latest(chain.place().log);
@@ -342,6 +345,14 @@ fn entry(id: StreamId) -> Option<Entry> {
         link,
         record,
     })
+}
+
+/// Whether the connection is still to the master.
+fn check(tenure: &Tenure) -> Result<(), RedisError> {
+    if tenure.has_ended() {
+        return Err(another_is_named());
+    }
+    Ok(())
 }
 
 /// The log of entries that do not say which.

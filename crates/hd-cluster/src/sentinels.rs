@@ -180,7 +180,8 @@ impl Watcher {
         loop {
             let Err(error) = self.watch_on_a_connection(&mut attempt).await;
             tracing::debug!(%error, "a Sentinel cannot be asked; trying again");
-            self.tell(|said| said.handle_gone(self.number, error.to_string()));
+            let now = Instant::now();
+            self.tell(|said| said.handle_gone(self.number, error.to_string(), now));
             tokio::time::sleep(backoff(attempt, self.max_backoff)).await;
             attempt = attempt.saturating_add(1);
         }

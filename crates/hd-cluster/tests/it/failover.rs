@@ -403,3 +403,55 @@ async fn presence_goes_with_the_log_and_channels_stay_until_they_are_cut_off() {
     let heard = second.command(&["PUBLISH", "a#1", "x"]);
     assert_eq!(heard, "1\n");
 }
+
+/// What the new master has acknowledged is not missing at the former one: that
+/// one is not the log any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_former_master_that_answers_late_does_not_end_the_log() {
+    let [first, second] = [RedisServer::start(), RedisServer::start()];
+    second.follow(&first);
+    let mut sentinel = FakeSentinel::start(Says::master(1, &first)).await;
+    let log = SharedLog::new(config(&[sentinel.address()]));
+    let began = log.open().await.unwrap().began;
+    append(&log, "a").await;
+    wait_until("the replica has it", || has(&second, "a"));
+    second.command(&["REPLICAOF", "NO", "ONE"]);
+    first.command(&["CLIENT", "PAUSE", "60000", "WRITE"]);
+    let mut followed = follow(&log, began);
+    wait_until("the reader waits for it", || {
+        let waiting = first.command(&["INFO", "clients"]);
+        waiting.contains("blocked_clients:1")
+    });
+    sentinel.say(Says::master(2, &second));
+    sentinel.wait_until_it_was_heard().await;
+    append(&log, "b").await;
+    assert!(has(&second, "b"));
+    first.command(&["CLIENT", "UNPAUSE"]);
+    let (texts, others) = read_until(&mut followed, "b").await;
+    assert_eq!(texts, ["a", "b"]);
+    let is_gap = |step: &Followed| matches!(step, Followed::Gap(_));
+    assert!(!others.iter().any(is_gap), "{others:?}");
+}
+
+#[tokio::test]
+async fn a_connection_to_a_sentinel_that_breaks_does_not_lead_back_to_the_former_master() {
+    let [first, second] = [RedisServer::start(), RedisServer::start()];
+    second.follow(&first);
+    let mut late = FakeSentinel::start(Says::master(1, &first)).await;
+    let mut leader = FakeSentinel::start(Says::master(1, &first)).await;
+    let config = config(&[late.address(), leader.address()]);
+    let log = SharedLog::new(config);
+    log.open().await.unwrap();
+    append(&log, "a").await;
+    wait_until("the replica has it", || has(&second, "a"));
+    second.command(&["REPLICAOF", "NO", "ONE"]);
+    leader.say(Says::master(2, &second));
+    leader.wait_until_it_was_heard().await;
+    append(&log, "b").await;
+    drop(leader);
+    for id in ["c", "d", "e"] {
+        late.wait_until_it_was_heard().await;
+        append(&log, id).await;
+        assert!(has(&second, id) && !has(&first, id), "{id}");
+    }
+}

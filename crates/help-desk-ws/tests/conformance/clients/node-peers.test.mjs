@@ -28,10 +28,12 @@ const WORLDS = [
 /** A client, and every event that it gets. */
 class Peer {
   events = [];
+  /** The name of events that do not count. */
+  ignored;
 
   constructor(t, url, user, claims, extra) {
     this.socket = openSocket(t, io4, url, { transports: ["websocket"], auth: { token: tokenFor(user, claims) }, ...extra });
-    this.socket.onAny((event, ...args) => this.events.push([event, ...withoutOffset(args)]));
+    this.socket.onAny((event, ...args) => event !== this.ignored && this.events.push([event, ...withoutOffset(args)]));
     this.connected = connected(this.socket);
   }
 
@@ -48,6 +50,9 @@ class Peer {
 
 /** A server of Node and two of ours that hear each other. */
 class World {
+  /** By user, who listens to the channel of its room, where rooms have channels. */
+  #listeners = new Map();
+
   static async start(t, adapter, setting, Kind = Redis) {
     const world = new World();
     Object.assign(world, { t, adapter, isSharded: adapter !== "classic", redis: await Kind.start(t) });
@@ -82,19 +87,24 @@ class World {
   }
 
   /** A client of one of ours. */
-  async ours(index, user, { claims = {}, ...extra } = {}) {
-    const peer = new Peer(this.t, this.services[index].url, user, claims, extra);
-    await peer.connected;
-    if (this.adapter === "sharded, dynamic") {
-      await this.heard("SHARDNUMSUB", `${MAIN}user_${user}#`, 1);
-    }
-    return peer;
+  ours(index, user, { claims = {}, ...extra } = {}) {
+    return this.#joined(this.services[index], user, claims, extra);
   }
 
   /** A client of Node's server. */
-  async nodes(user) {
-    const peer = new Peer(this.t, this.node.url, user);
+  nodes(user) {
+    return this.#joined(this.node, user);
+  }
+
+  /** A client of a server which listens to the channel of its user's room, as all others do that have such clients. */
+  async #joined(server, user, claims, extra) {
+    const listeners = this.#listeners.get(user) ?? new Set();
+    this.#listeners.set(user, listeners.add(server));
+    const peer = new Peer(this.t, server.url, user, claims, extra);
     await peer.connected;
+    if (this.adapter === "sharded, dynamic") {
+      await this.heard("SHARDNUMSUB", `${MAIN}user_${user}#`, listeners.size);
+    }
     return peer;
   }
 
@@ -512,7 +522,8 @@ for (const [adapter, setting] of CLUSTER_WORLDS) {
       if (adapter === "sharded, dynamic") {
         await world.heard("SHARDNUMSUB", channels[1], 3);
       }
-      anas[2].events.splice(0);
+      // Node's client may have missed some, and the last ones are on their way to it.
+      Object.assign(anas[2], { events: [], ignored: "n" });
       await world.emit(0, { userId: ana, event: "ours" });
       namespace.to(`user_${ana}`).emit("node's, to a user", 1);
       namespace.emit("node's, to all", 1);

@@ -52,4 +52,10 @@ impl ClusterConfig {
             promotion_wait: Duration::from_millis(1500),
         }
     }
+
+    /// How long an answer is waited for: less than a command may take, so that
+    /// it can be given again when the connection has died without a word.
+    pub(crate) fn answer_timeout(&self) -> Duration {
+        self.command_timeout * 3 / 4
+    }
 }

@@ -52,7 +52,7 @@ impl Commands {
 
     /// The connection, made if there is none to the master.
     pub(crate) async fn get(&self, config: &ClusterConfig) -> Result<Lease, RedisError> {
-        self.get_by(connect(config, config.command_timeout)).await
+        self.get_by(connect(config, config.answer_timeout())).await
     }
 
     /// The connection, made so if there is none that is good.

@@ -12,6 +12,7 @@ use crate::ClusterConfig;
 use crate::address::Address;
 use crate::configuration::{Configuration, Configurations, Verdict};
 use crate::connection::{backoff, open_for_pushes, timeouts};
+use crate::error::is_of_connection;
 
 /// The Sentinels of a URL. From the first connection on, each of them is
 /// listened to, so that a master that runs on is left when they name another.
@@ -179,7 +180,12 @@ impl Watcher {
         let mut attempt = 0;
         loop {
             let Err(error) = self.watch_on_a_connection(&mut attempt).await;
-            tracing::debug!(%error, "a Sentinel cannot be asked; trying again");
+            if attempt == 0 && !is_of_connection(&error) {
+                // Its rights, or what it watches: that does not mend itself.
+                tracing::warn!(%error, "a Sentinel refuses to be asked; trying again");
+            } else {
+                tracing::debug!(%error, "a Sentinel cannot be asked; trying again");
+            }
             let now = Instant::now();
             self.tell(|said| said.handle_gone(self.number, error.to_string(), now));
             tokio::time::sleep(backoff(attempt, self.max_backoff)).await;

@@ -74,7 +74,7 @@ impl Publisher {
         for _turn in 0..TURNS {
             let commands = self.commands(&node);
             let connecting = async {
-                let timeouts = timeouts(config, config.command_timeout);
+                let timeouts = timeouts(config, config.answer_timeout());
                 let client = cluster.client(&node)?;
                 let connecting = client.get_multiplexed_async_connection_with_config(&timeouts);
                 Ok((Box::pin(connecting).await?, Tenure::Unlimited))

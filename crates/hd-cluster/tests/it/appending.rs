@@ -5,6 +5,7 @@ use hd_cluster::{
 };
 
 use crate::redis_server::{PATIENCE, RedisServer};
+use crate::relay::Relay;
 
 #[tokio::test]
 async fn records_get_offsets_in_order() {
@@ -339,4 +340,19 @@ async fn a_redis_that_evicts_says_so_when_its_memory_has_a_bound() {
     assert_eq!(log.eviction_policy().await, None);
     drop(redis);
     assert_eq!(log.eviction_policy().await, None);
+}
+
+#[tokio::test]
+async fn a_connection_that_has_died_without_a_word_is_left_in_time_for_another_one() {
+    let redis = RedisServer::start();
+    let relay = Relay::to(redis.address()).await;
+    let url = format!("redis://{}", relay.address());
+    let log = SharedLog::new(ClusterConfig {
+        command_timeout: Duration::from_secs(4),
+        ..ClusterConfig::new(url.parse().unwrap())
+    });
+    log.append(Some("a"), b"one").await.unwrap();
+    relay.freeze();
+    let appended = log.append(Some("b"), b"two").await;
+    assert!(matches!(appended, Ok(Appended::New(_))), "{appended:?}");
 }

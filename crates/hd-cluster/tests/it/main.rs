@@ -12,5 +12,6 @@ mod places;
 mod presence;
 mod redis_cluster;
 mod redis_server;
+mod relay;
 mod roster;
 mod unasked;

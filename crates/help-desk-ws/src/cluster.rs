@@ -26,7 +26,7 @@ use serde_json::value::RawValue;
 use socketio_proto::{Args, EventName, OutgoingArgs};
 use tokio::sync::Notify;
 
-use crate::node_peers::NodePeers;
+use crate::node_peers::{LINGER_MILLIS, NodePeers};
 use crate::telemetry::events::{
     LogBack, LogCutOff, LogGap, LogMoved, LogOpened, RedisEvicts, RoomsNotHandedOver, WaitingForLog,
 };
@@ -230,9 +230,12 @@ impl Cluster {
             RedisEvicts { policy: &policy }.emit();
         }
         self.begin_at(snapshot.began);
+        let end = snapshot.end.offset.millis();
+        let is_lately = |offset: Offset| offset.millis().saturating_add(LINGER_MILLIS) >= end;
         for record in snapshot.records {
-            // Nobody is here yet, whom a change could move.
-            if !change::is_change(&record.bytes) {
+            // Nobody is here yet whom a change could move. But those may be on
+            // their way for whom a process listened that has ended lately.
+            if !change::is_change(&record.bytes) || is_lately(record.offset) {
                 drop(self.publish_record(&record));
             }
         }
@@ -460,8 +463,9 @@ const OPEN_PAUSE: Duration = Duration::from_millis(200);
 const REMIND: Duration = Duration::from_secs(10);
 /// Rooms that are handed over in one record: some 20 kB.
 const ROOMS_OF_A_RECORD: usize = 1000;
-/// How long an end waits for Redis to take them.
-const HAND_OVER_PATIENCE: Duration = Duration::from_secs(1);
+/// How long an end waits for Redis to take them. With what follows it is within
+/// the second that a stop may last beyond its time.
+const HAND_OVER_PATIENCE: Duration = Duration::from_millis(600);
 /// In which the others read them and subscribe: some milliseconds, unless they are busy.
 const HAND_OVER: Duration = Duration::from_millis(300);
 /// How long an answer waits for a count.

@@ -164,10 +164,13 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
     telling.abort();
     // It has ended, or was cut short.
     let _aborted = telling.await;
-    presence.leave().await;
-    if let Some(cluster) = cluster {
-        cluster.leave().await;
-    }
+    // Beyond the stop's time: together, and within a second.
+    let handing_over = async {
+        if let Some(cluster) = &cluster {
+            cluster.leave().await;
+        }
+    };
+    tokio::join!(presence.leave(), handing_over);
     drainer.stopped();
     Ok(ExitCode::SUCCESS)
 }

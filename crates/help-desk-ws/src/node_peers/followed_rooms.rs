@@ -54,7 +54,8 @@ impl NodePeers {
         }
         let now = Instant::now();
         let mut channels = self.rooms.lock();
-        self.subscribe(rooms.iter().filter(|room| channels.take_over(room, now)));
+        let with_channel = rooms.iter().filter(|room| self.has_channel(room));
+        self.subscribe(with_channel.filter(|room| channels.take_over(room, now)));
         drop(channels);
         self.rooms.taken_over.notify_one();
     }
@@ -72,8 +73,15 @@ impl NodePeers {
         let mut channels = self.rooms.lock();
         let new = changes
             .iter()
+            .filter(|change| self.has_channel(&change.room))
             .filter(|change| channels.changed(&change.room, change.is_there, now));
         self.subscribe(new.map(|change| &change.room));
+    }
+
+    /// The room that a socket has for itself has none.
+    fn has_channel(&self, room: &RoomName) -> bool {
+        let channels = self.sharded.as_ref();
+        channels.is_some_and(|channels| channels.room(room.as_str()).is_some())
     }
 
     fn give_up_expired(&self) {
@@ -106,3 +114,41 @@ impl FollowedRooms {
 
 /// From one set of subscriptions to the next.
 const ROOMS_PAUSE: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use hd_cluster::ClusterConfig;
+    use socketio_proto::Namespace;
+
+    use super::*;
+    use crate::settings::{Adapters, NodePeersSettings};
+    use crate::telemetry::Counters;
+
+    #[test]
+    fn rooms_without_a_channel_are_not_handed_on() {
+        let settings = NodePeersSettings {
+            adapters: Adapters::Sharded,
+            prefix: "socket.io".to_owned(),
+        };
+        let peers = NodePeers::new(
+            ClusterConfig::new("redis://127.0.0.1:1".parse().unwrap()),
+            &settings,
+            Namespace::new("/notifications").unwrap(),
+            Arc::new(Counters::default()),
+        );
+        let [user, own] =
+            ["user_1", "0jaaPzGaBGjjldb9FAvx"].map(|name| RoomName::new(name).unwrap());
+        peers.take_over(&[user.clone(), own.clone()]);
+        assert_eq!(peers.followed_rooms(), std::slice::from_ref(&user));
+        let [came, others] = [own, RoomName::new("role_2").unwrap()].map(|room| RoomChange {
+            room,
+            is_there: true,
+        });
+        peers.members_changed(&[came, others]);
+        let mut followed = peers.followed_rooms();
+        followed.sort();
+        assert_eq!(followed, [RoomName::new("role_2").unwrap(), user]);
+    }
+}

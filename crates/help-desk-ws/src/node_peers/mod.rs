@@ -28,6 +28,7 @@ use socketio_proto::{EventName, Namespace, OutgoingArgs};
 pub(crate) use listener::Listener;
 
 use followed_rooms::FollowedRooms;
+pub(crate) use room_channels::LINGER_MILLIS;
 
 use crate::cluster::{ClusterEvent, EventArgs};
 use crate::settings::{Adapters, NodePeersSettings};

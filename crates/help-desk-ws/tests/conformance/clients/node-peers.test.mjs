@@ -55,8 +55,9 @@ class World {
 
   static async start(t, adapter, setting, Kind = Redis) {
     const world = new World();
-    Object.assign(world, { t, adapter, isSharded: adapter !== "classic", redis: await Kind.start(t) });
-    const env = { REDIS_URL: world.redis.url, REDIS_PUBSUB: setting, METRICS_TOKEN };
+    const redis = await Kind.start(t);
+    const env = { REDIS_URL: redis.url, REDIS_PUBSUB: setting, METRICS_TOKEN };
+    Object.assign(world, { t, adapter, isSharded: adapter !== "classic", redis, env });
     [world.client, world.node, ...world.services] = await Promise.all([
       redisClient(t, world.redis),
       startNodeServer(t, world.redis, adapter),
@@ -67,9 +68,9 @@ class World {
     return world;
   }
 
-  /** Resolves once all three listen. */
-  async isComplete() {
-    await (this.isSharded ? this.heard("SHARDNUMSUB", MAIN, 3) : this.heard("NUMSUB", REQUESTS, 3));
+  /** Resolves once all three listen, or so many. */
+  async isComplete(servers = 3) {
+    await (this.isSharded ? this.heard("SHARDNUMSUB", MAIN, servers) : this.heard("NUMSUB", REQUESTS, servers));
   }
 
   async heard(command, channel, subscribers) {
@@ -393,6 +394,33 @@ for (const [adapter, setting] of WORLDS) {
       assert.equal(client.socket.recovered, true);
       await client.has("n", 3);
       await world.got([[client, ["n", 1], ["n", 2], ["n", 3]]]);
+    });
+
+    test("a client of the last one that has ended gets what was emitted there since another began, once", async (t) => {
+      const world = await World.start(t, adapter, setting);
+      const user = newUser();
+      const client = await world.ours(0, user, { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 100 });
+      world.node.namespace.to(`user_${user}`).emit("n", 1);
+      await client.has("n");
+      const [gone, back] = [received(client.socket, "disconnect"), received(client.socket, "connect")];
+      client.socket.io.uri = "http://127.0.0.1:1";
+      for (const service of world.services.reverse()) {
+        assert.equal((await service.terminate()).code, 0);
+      }
+      await gone;
+      const next = await startService(t, world.env);
+      await world.isComplete(2);
+      if (adapter === "sharded, dynamic") {
+        await world.heard("SHARDNUMSUB", `${MAIN}user_${user}#`, 1);
+      }
+      for (const n of [2, 3]) {
+        world.node.namespace.to(`user_${user}`).emit("n", n);
+      }
+      client.socket.io.uri = next.url;
+      await back;
+      assert.equal(client.socket.recovered, true);
+      await client.has("n", 3);
+      assert.deepEqual(client.events, [["n", 1], ["n", 2], ["n", 3]]);
     });
 
     test("a client of one that is killed misses nothing of what is emitted there", async (t) => {

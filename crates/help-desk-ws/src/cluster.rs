@@ -244,13 +244,15 @@ impl Cluster {
 
     /// Leaves it to the others to hear what Node's servers publish for clients
     /// that were here: those are on their way, and nobody else may listen for
-    /// them yet. Returns when the others do, as far as one can tell.
-    pub(crate) async fn leave(&self) {
+    /// them yet. Returns when the others do, as far as one can tell, and in the
+    /// time that is left, or a little more.
+    pub(crate) async fn leave(&self, left: Duration) {
         let rooms = self.peers.as_ref().map(|peers| peers.followed_rooms());
         let rooms = rooms.unwrap_or_default();
         if rooms.is_empty() {
             return;
         }
+        let patience = left.saturating_sub(HAND_OVER).max(HAND_OVER_PATIENCE);
         let handing_over = async {
             for rooms in rooms.chunks(ROOMS_OF_A_RECORD) {
                 let change = Change {
@@ -263,7 +265,7 @@ impl Cluster {
             Ok(())
         };
         let result: Result<(), AppendError> =
-            tokio::time::timeout(HAND_OVER_PATIENCE, Box::pin(handing_over))
+            tokio::time::timeout(patience, Box::pin(handing_over))
                 .await
                 .unwrap_or(Err(AppendError::Unavailable(None)));
         match result {
@@ -463,8 +465,8 @@ const OPEN_PAUSE: Duration = Duration::from_millis(200);
 const REMIND: Duration = Duration::from_secs(10);
 /// Rooms that are handed over in one record: some 20 kB.
 const ROOMS_OF_A_RECORD: usize = 1000;
-/// How long an end waits for Redis to take them. With what follows it is within
-/// the second that a stop may last beyond its time.
+/// How long an end waits for Redis to take them, also when its time is over. With
+/// what follows it is within the second that it may last beyond that.
 const HAND_OVER_PATIENCE: Duration = Duration::from_millis(600);
 /// In which the others read them and subscribe: some milliseconds, unless they are busy.
 const HAND_OVER: Duration = Duration::from_millis(300);

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use anyhow::Context as _;
 use hd_auth::{Algorithm, JwtPayload, Mac, Signer, UserId, Verifier};
@@ -164,10 +164,12 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
     telling.abort();
     // It has ended, or was cut short.
     let _aborted = telling.await;
-    // Beyond the stop's time: together, and within a second.
+    // What may be beyond the stop's time: together, and within a second.
+    let left = engine.deadline();
+    let left = left.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     let handing_over = async {
         if let Some(cluster) = &cluster {
-            cluster.leave().await;
+            cluster.leave(left.unwrap_or_default()).await;
         }
     };
     tokio::join!(presence.leave(), handing_over);

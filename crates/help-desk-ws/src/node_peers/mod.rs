@@ -26,9 +26,9 @@ use socketio_adapter_proto::{Flags, Options, Response, TooDeep, classic, sharded
 use socketio_proto::{EventName, Namespace, OutgoingArgs};
 
 pub(crate) use listener::Listener;
+pub(crate) use room_channels::LINGER_MILLIS;
 
 use followed_rooms::FollowedRooms;
-pub(crate) use room_channels::LINGER_MILLIS;
 
 use crate::cluster::{ClusterEvent, EventArgs};
 use crate::settings::{Adapters, NodePeersSettings};

@@ -79,6 +79,7 @@ impl RoomChannels {
 /// How long after its last member a room is listened to: clients come back within
 /// some 13 s, or not at all.
 const LINGER: Duration = Duration::from_millis(LINGER_MILLIS);
+/// The same, in milliseconds.
 pub(crate) const LINGER_MILLIS: u64 = 60_000;
 /// Rooms without members that are listened to, or so many ends of rooms that came
 /// back: what a stop of another server leaves behind.

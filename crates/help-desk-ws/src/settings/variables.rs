@@ -318,7 +318,7 @@ variables! {
         // `docker stop` sends SIGKILL 10 s after SIGTERM, and ECS after 30 s.
         default: Some("8s"),
         heading: LIMITS,
-        help: "Time from SIGTERM to the end, in which connections are closed",
+        help: "Time from SIGTERM to the end of the last connection; with REDIS_URL up to a second more",
     }
     DRAIN_WINDOW {
         flag: "drain-window",

@@ -27,6 +27,17 @@ struct Routes {
     nodes: HashMap<Address, Arc<Commands>>,
 }
 
+/// Another one may have the slot by now: dropped, it has that be asked again.
+/// Also when nobody waits any longer, which is all that is noticed of a master
+/// that died without a word.
+#[derive(Debug)]
+struct Doubt<'a> {
+    publisher: &'a Publisher,
+    slot: u16,
+    /// `None` once it has answered.
+    master: Option<Address>,
+}
+
 impl Publisher {
     pub(super) fn new() -> Self {
         Self {
@@ -70,8 +81,15 @@ impl Publisher {
         channel: &str,
         payload: &[u8],
     ) -> Result<u64, RedisError> {
-        let mut node = self.master(config, cluster, channel).await?;
+        let mut doubt = Doubt {
+            publisher: self,
+            slot: slot_of(channel),
+            master: Some(self.master(config, cluster, channel).await?),
+        };
         for _turn in 0..TURNS {
+            let Some(node) = doubt.master.clone() else {
+                break;
+            };
             let commands = self.commands(&node);
             let connecting = async {
                 let timeouts = timeouts(config, config.answer_timeout());
@@ -93,23 +111,24 @@ impl Publisher {
                 running.await
             };
             let error = match publishing.await {
-                Ok(Ok(heard)) => return Ok(heard),
+                Ok(Ok(heard)) => {
+                    doubt.dispel();
+                    return Ok(heard);
+                }
                 Ok(Err(error)) => {
                     if let Some(master) = self.redirected(&error, &node, channel) {
-                        node = master;
+                        doubt.master = Some(master);
                         continue;
                     }
                     error
                 }
                 Err(error) => error,
             };
-            if is_of_connection(&error) {
-                // Another one may have it by now.
-                self.routes().slots = None;
+            if !is_of_connection(&error) {
+                doubt.dispel();
             }
             return Err(error);
         }
-        self.routes().slots = None;
         let what = "no server of the cluster has the slot";
         Err(RedisError::from((ErrorKind::Io, what)))
     }
@@ -156,6 +175,26 @@ impl Publisher {
 
     fn routes(&self) -> MutexGuard<'_, Routes> {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Doubt<'_> {
+    /// It has answered.
+    fn dispel(mut self) {
+        self.master = None;
+    }
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        let mut routes = self.publisher.routes();
+        let known = routes.slots.as_ref();
+        // Unless somebody has asked meanwhile, and knows another one.
+        if self.master.is_some()
+            && known.and_then(|slots| slots.master(self.slot)) == self.master.as_ref()
+        {
+            routes.slots = None;
+        }
     }
 }
 

@@ -46,7 +46,9 @@ fn push(kind: &str, channel: &str, last: &str) -> String {
     format!(">3\r\n${kind_len}\r\n{kind}\r\n${channel_len}\r\n{channel}\r\n{last}\r\n")
 }
 
-async fn read_command(stream: &mut BufReader<TcpStream>) -> std::io::Result<Vec<String>> {
+pub(crate) async fn read_command(
+    stream: &mut BufReader<TcpStream>,
+) -> std::io::Result<Vec<String>> {
     let mut words = Vec::new();
     for _ in 0..read_number(stream).await? {
         let mut word = vec![0; read_number(stream).await? + 2];

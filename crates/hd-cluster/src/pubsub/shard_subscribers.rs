@@ -4,6 +4,7 @@ use std::sync::Arc;
 use redis::{Client, RedisError};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::shards::{Errand, Shards};
 use super::subscriber::{Losses, Refusals, Subscriber};
@@ -11,7 +12,7 @@ use super::{Changes, Ear, Topic};
 use crate::ClusterConfig;
 use crate::address::Address;
 use crate::connection::timeouts;
-use crate::error::is_of_connection;
+use crate::error::{is_of_connection, is_without_shard};
 use crate::redis_url::RedisCluster;
 use crate::slots::Slots;
 
@@ -27,6 +28,8 @@ pub(super) struct ShardSubscribers {
     has_changed: Arc<Notify>,
     shards: Shards,
     subscribers: HashMap<Address, Subscriber>,
+    /// Those of whose refusals it was told.
+    warned_of: HashSet<Address>,
     slots: SlotsKnown,
 }
 
@@ -68,8 +71,9 @@ impl ShardSubscribers {
             here,
             ear: ear.clone(),
             has_changed,
-            shards: Shards::default(),
+            shards: Shards::new(config.max_backoff),
             subscribers: HashMap::new(),
+            warned_of: HashSet::new(),
             slots: SlotsKnown::NotYet,
         }
     }
@@ -113,7 +117,8 @@ impl ShardSubscribers {
             }
             Losses::Everything => {
                 is_anything |= shards.is_at(node);
-                shards.handle_closed(node);
+                // It may answer, and close again at once.
+                shards.handle_silent(node, Instant::now());
                 false
             }
         });
@@ -150,13 +155,14 @@ impl ShardSubscribers {
     ///
     /// # Errors
     ///
-    /// The other connection breaks, or a server refuses.
+    /// The other connection breaks, or a server knows no shards. One that
+    /// refuses is left alone for a while, and what is at others goes on.
     pub(super) async fn follow(&mut self, here: &mut Subscriber) -> Result<Followed, RedisError> {
         if self.slots == SlotsKnown::NotYet && !self.shards.is_complete() {
             self.look_for_slots(here).await?;
         }
         for _turn in 0..TURNS {
-            let errands = self.shards.poll();
+            let errands = self.shards.poll(Instant::now());
             if errands.is_empty() {
                 break;
             }
@@ -175,6 +181,12 @@ impl ShardSubscribers {
         })
     }
 
+    /// When it is to be [followed](Self::follow) again, if nothing else happens.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.shards.poll_timeout(Instant::now())
+    }
+
+    /// Returns why there are no shards, if a server says so.
     async fn run(&mut self, errands: HashMap<Address, Errand>, since: u64) -> Option<RedisError> {
         let mut running = JoinSet::new();
         for (node, errand) in errands {
@@ -198,18 +210,18 @@ impl ShardSubscribers {
                 }
             });
         }
-        let mut refusal = None;
+        let mut without_shard = None;
         while let Some(done) = running.join_next().await {
             // Else the runtime is about to end.
             if let Ok(done) = done {
-                let refused = self.take(done);
-                refusal = refusal.or(refused);
+                let said = self.take(done);
+                without_shard = without_shard.or(said);
             }
         }
-        refusal
+        without_shard
     }
 
-    /// Returns why a server refuses, other than that it has no such slot.
+    /// Returns why there are no shards, if the server says so.
     fn take(&mut self, done: Done) -> Option<RedisError> {
         let Done {
             node,
@@ -220,8 +232,12 @@ impl ShardSubscribers {
             Ok(done) => done,
             Err(error) => {
                 tracing::debug!(%node, %error, "channels of shards are cut off");
-                self.shards.handle_silent(node);
-                return (!is_of_connection(&error)).then_some(error);
+                self.shards.handle_silent(&node, Instant::now());
+                return if is_of_connection(&error) {
+                    None
+                } else {
+                    self.refused(&node, error)
+                };
             }
         };
         self.subscribers.insert(node.clone(), subscriber);
@@ -234,7 +250,21 @@ impl ShardSubscribers {
                 refusal = Some(error);
             }
         }
-        refusal
+        let refusal = refusal?;
+        self.shards.handle_refusal(&node, Instant::now());
+        self.refused(&node, refusal)
+    }
+
+    /// Passes on what is true of all servers. What this one refuses is told once:
+    /// it is asked again and again.
+    fn refused(&mut self, node: &Address, error: RedisError) -> Option<RedisError> {
+        if is_without_shard(&error) {
+            return Some(error);
+        }
+        if self.warned_of.insert(node.clone()) {
+            tracing::warn!(%node, %error, "a server of the cluster refuses its channels");
+        }
+        None
     }
 }
 

@@ -41,7 +41,7 @@ async fn serve(stream: TcpStream) -> std::io::Result<()> {
     }
 }
 
-fn push(kind: &str, channel: &str, last: &str) -> String {
+pub(crate) fn push(kind: &str, channel: &str, last: &str) -> String {
     let (kind_len, channel_len) = (kind.len(), channel.len());
     format!(">3\r\n${kind_len}\r\n{kind}\r\n${channel_len}\r\n{channel}\r\n{last}\r\n")
 }

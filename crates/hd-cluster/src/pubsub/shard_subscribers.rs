@@ -1,7 +1,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use redis::{Client, RedisError};
+use redis::{Client, ErrorKind, RedisError};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ use crate::address::Address;
 use crate::connection::timeouts;
 use crate::error::{is_of_connection, is_without_shard};
 use crate::redis_url::RedisCluster;
-use crate::slots::Slots;
+use crate::slots::{Slots, slot_of};
 
 /// The connections to the servers of a Redis Cluster that have channels which
 /// are wanted: one to each, besides the one that all else is listened to on.
@@ -24,6 +24,9 @@ pub(super) struct ShardSubscribers {
     cluster: RedisCluster,
     /// The node that the other connection is to.
     here: Address,
+    /// The log's master, as that node called it at first: by which name others
+    /// know it is not for certain.
+    log_master: Option<Address>,
     ear: Ear,
     has_changed: Arc<Notify>,
     shards: Shards,
@@ -69,6 +72,7 @@ impl ShardSubscribers {
             config: config.clone(),
             cluster,
             here,
+            log_master: None,
             ear: ear.clone(),
             has_changed,
             shards: Shards::new(config.max_backoff),
@@ -127,8 +131,21 @@ impl ShardSubscribers {
 
     /// Asks where slots are. A node that has lost one says so only to who is
     /// connected, and one that became a replica of another one not even that.
+    ///
+    /// # Errors
+    ///
+    /// The other connection breaks, or its node has not the log any more: one that
+    /// was taken out of the cluster may run on.
     pub(super) async fn look_for_slots(&mut self, here: &mut Subscriber) -> Result<(), RedisError> {
         let slots = Slots::ask(here.connection(), &self.here).await?;
+        let is_as_it_was =
+            |master: &&Address| self.log_master.as_ref().is_none_or(|was| was == *master);
+        let master = slots.master(slot_of(&self.config.log_key()));
+        let Some(master) = master.filter(is_as_it_was) else {
+            let what = "the log has another master";
+            return Err(RedisError::from((ErrorKind::Io, what)));
+        };
+        self.log_master = Some(master.clone());
         self.shards.handle_slots(slots);
         self.slots = SlotsKnown::Known;
         Ok(())

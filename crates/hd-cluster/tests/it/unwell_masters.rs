@@ -25,7 +25,7 @@ impl Slots {
             format!("*3\r\n:{first}\r\n:{last}\r\n*2\r\n$9\r\n127.0.0.1\r\n:{port}\r\n")
         };
         let ranges: Vec<String> = ranges.iter().copied().map(range).collect();
-        *self.0.lock().unwrap() = format!("*{}\r\n{}", ranges.len(), ranges.concat());
+        *self.0.lock().expect("no panic") = format!("*{}\r\n{}", ranges.len(), ranges.concat());
     }
 }
 
@@ -46,7 +46,7 @@ async fn serve(stream: TcpStream, slots: Slots, manner: Manner) -> std::io::Resu
             ["HELLO", ..] => "%1\r\n$5\r\nproto\r\n:3\r\n".to_owned(),
             ["TIME"] => "*2\r\n$10\r\n1700000000\r\n$1\r\n0\r\n".to_owned(),
             ["PING", fence] => format!("${}\r\n{fence}\r\n", fence.len()),
-            ["CLUSTER", "SLOTS"] => slots.0.lock().unwrap().clone(),
+            ["CLUSTER", "SLOTS"] => slots.0.lock().expect("no panic").clone(),
             ["SSUBSCRIBE", channel] => push("ssubscribe", channel, ":1"),
             ["SPUBLISH", ..] => ":1\r\n".to_owned(),
             _ => "+OK\r\n".to_owned(),
@@ -60,8 +60,8 @@ async fn serve(stream: TcpStream, slots: Slots, manner: Manner) -> std::io::Resu
 }
 
 async fn bind() -> (TcpListener, u16) {
-    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = server.local_addr().unwrap().port();
+    let server = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = server.local_addr().expect("its own").port();
     (server, port)
 }
 
@@ -79,7 +79,7 @@ async fn node(slots: &Slots) -> u16 {
 
 fn config(seed: u16) -> ClusterConfig {
     let url = format!("redis+cluster://127.0.0.1:{seed}");
-    ClusterConfig::new(url.parse().unwrap())
+    ClusterConfig::new(url.parse().expect("a URL"))
 }
 
 /// It takes connections, and says nothing.
@@ -168,4 +168,37 @@ async fn a_master_that_closes_what_it_accepts_is_not_connected_to_without_a_paus
     }
     // Half of 20 ms, of 40 ms and so on.
     assert!(begin.elapsed() >= Duration::from_millis(630));
+}
+
+/// It runs on, alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_of_the_log_that_is_taken_out_of_the_cluster_is_left() {
+    let cluster = Cluster::start();
+    let channels = PubSub::new(cluster.config(&[&cluster.owner, &cluster.other]));
+    let (ours, theirs) = ("a#1", "b");
+    channels.subscribe([Topic::Pattern("a#*".to_owned())]);
+    let mut listener = Listener::start(channels.clone());
+    listener.listening().await;
+    let publishing = channels.publish(Publish::Classic, theirs, b"x");
+    assert_eq!(publishing.await.expect("the cluster is there"), 0);
+
+    cluster.take_owner_out();
+    assert_eq!(listener.next().await, Heard::CutOff);
+    listener.listening().await;
+    cluster.other.command(&["PUBLISH", ours, "1"]);
+    listener.hears(Publish::Classic, ours, b"1").await;
+
+    let node = PubSub::new(cluster.config(&[&cluster.other]));
+    node.subscribe([Topic::Channel(theirs.to_owned())]);
+    let mut node = Listener::start(node);
+    node.listening().await;
+    let publishing = async {
+        while !matches!(
+            channels.publish(Publish::Classic, theirs, b"2").await,
+            Ok(1)
+        ) {}
+    };
+    let published = tokio::time::timeout(PATIENCE, publishing).await;
+    published.expect("the other one is published to");
+    node.hears(Publish::Classic, theirs, b"2").await;
 }

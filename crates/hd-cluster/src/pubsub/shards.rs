@@ -134,17 +134,23 @@ impl Shards {
 
     /// This node does not answer, or its connection is closed.
     pub(super) fn handle_silent(&mut self, node: &Address, now: Instant) {
+        let did_well = self.is_at(node);
         self.handle_closed(node);
-        self.handle_refusal(node, now);
+        self.leave_alone(node, did_well, now);
     }
 
     /// This node refuses: it is left alone for a while, longer each time. What is
     /// listened to there stays.
     pub(super) fn handle_refusal(&mut self, node: &Address, now: Instant) {
+        self.leave_alone(node, self.is_at(node), now);
+    }
+
+    fn leave_alone(&mut self, node: &Address, did_well: bool, now: Instant) {
         let before = self.left_alone.get(node);
+        // Nothing was heard there: it did not do well, however long it took.
+        let recent = before.filter(|before| !did_well || now < before.until + self.max_backoff);
         // One that has done well for as long as it may be left alone begins anew:
         // to have answered is not enough, as it may close right after.
-        let recent = before.filter(|before| now < before.until + self.max_backoff);
         let attempt = recent.map_or(0, |before| before.attempt.saturating_add(1));
         let until = now + backoff(attempt, self.max_backoff);
         self.left_alone
@@ -362,9 +368,23 @@ mod tests {
         let longest = pause(&shards, now);
         assert!((MAX_BACKOFF / 2..=MAX_BACKOFF).contains(&longest));
         // Until it has done well.
+        shards.handle_subscribed(&node(1), vec!["a".to_owned()]);
         now += 2 * MAX_BACKOFF;
         shards.handle_silent(&node(1), now);
         assert!(pause(&shards, now) < MAX_BACKOFF / 10);
+    }
+
+    #[test]
+    fn a_node_that_never_answers_is_left_alone_for_longer_however_long_it_takes() {
+        let mut shards = listening();
+        let mut now = Instant::now();
+        for _turn in 0..20 {
+            shards.handle_silent(&node(1), now);
+            now = shards.poll_timeout(now).expect("a while") + 2 * MAX_BACKOFF;
+        }
+        shards.handle_silent(&node(1), now);
+        let until = shards.poll_timeout(now).expect("a while");
+        assert!(until - now >= MAX_BACKOFF / 2);
     }
 
     #[test]

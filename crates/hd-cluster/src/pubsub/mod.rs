@@ -242,8 +242,9 @@ impl PubSub {
         }
     }
 
-    /// Follows what is wanted until the connection to the log's server breaks: in
-    /// a Redis Cluster those to other servers are made again meanwhile.
+    /// Follows what is wanted until the connection to the log's server breaks,
+    /// which ends all others too: their channels have the time by its clock. In a
+    /// Redis Cluster those to other servers are made again meanwhile.
     async fn keep_up(&self, ear: &Ear) -> (State, RedisError) {
         let mut state = State::Beginning;
         let Err(error) = Box::pin(self.keep_up_from(&mut state, ear)).await;
@@ -291,8 +292,12 @@ impl PubSub {
                 retry_at = Some(Instant::now() + backoff(attempt, config.max_backoff));
                 attempt += 1;
             }
+            let mut wake_at = retry_at;
+            if let Shards::Slots(shards) = &shards {
+                wake_at = wake_at.into_iter().chain(shards.poll_timeout()).min();
+            }
             let retry = async {
-                match retry_at {
+                match wake_at {
                     Some(at) => tokio::time::sleep_until(at).await,
                     None => std::future::pending().await,
                 }
@@ -301,6 +306,9 @@ impl PubSub {
                 () = self.0.changed.notified() => {}
                 () = has_changed.notified() => {}
                 () = retry => {
+                    if retry_at.is_none_or(|at| at > Instant::now()) {
+                        continue;
+                    }
                     retry_at = None;
                     if let Shards::Slots(shards) = &mut shards {
                         shards.look_for_slots(&mut here).await?;

@@ -2,8 +2,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redis::{ErrorKind, RedisError};
+use tokio::time::Instant;
 
-use super::Publish;
+use super::{CHECK_INTERVAL, Publish};
 use crate::ClusterConfig;
 use crate::address::Address;
 use crate::connection::{Commands, Leaving, timeouts};
@@ -15,8 +16,9 @@ use crate::slots::{Slots, slot_of};
 /// The connections that are published on.
 #[derive(Debug)]
 pub(super) struct Publisher {
+    /// Where there is one server.
     here: Commands,
-    /// In a Redis Cluster, what goes to shards.
+    /// In a Redis Cluster: to the servers that have slots.
     routes: Mutex<Routes>,
 }
 
@@ -25,6 +27,30 @@ struct Routes {
     /// `None` until they are asked for.
     slots: Option<Slots>,
     nodes: HashMap<Address, Arc<Commands>>,
+    /// When the log's master is asked again if it is still of the cluster.
+    check_at: Option<Instant>,
+}
+
+/// What a server of a Redis Cluster made of a message.
+#[derive(Debug)]
+enum Published {
+    /// So many have heard it.
+    Heard(u64),
+    /// It has not the slot.
+    Elsewhere(RedisError),
+    /// It knows nobody who has the slot, and is of the cluster no more.
+    Outside,
+}
+
+/// Another one may have the slot by now: dropped, it has that be asked again.
+/// Also when nobody waits any longer, which is all that is noticed of a master
+/// that died without a word.
+#[derive(Debug)]
+struct Doubt<'a> {
+    publisher: &'a Publisher,
+    slot: u16,
+    /// `None` once it has answered.
+    master: Option<Address>,
 }
 
 impl Publisher {
@@ -44,17 +70,11 @@ impl Publisher {
         channel: &str,
         payload: &[u8],
     ) -> Result<u64, RedisError> {
-        let command = match (publish, config.url.cluster()) {
-            (Publish::Classic, _) => "PUBLISH",
-            (Publish::Sharded, None) => "SPUBLISH",
-            (Publish::Sharded, Some(cluster)) => {
-                return self
-                    .publish_in_slot(config, cluster, channel, payload)
-                    .await;
-            }
-        };
-        let mut command = redis::cmd(command);
-        command.arg(channel).arg(payload);
+        if let Some(cluster) = config.url.cluster() {
+            let publishing = self.publish_in_slot(config, cluster, publish, channel, payload);
+            return publishing.await;
+        }
+        let command = command(publish, channel, payload);
         let lease = self.here.get(config).await?;
         let running = self.here.run(lease, async |mut connection| {
             command.query_async(&mut connection).await
@@ -62,16 +82,30 @@ impl Publisher {
         running.await
     }
 
-    /// To the server that has the slot, wherever a server says it has gone.
+    /// To the server that has the slot, wherever a server says it has gone: that of
+    /// the channel in its shard, else the log's.
     async fn publish_in_slot(
         &self,
         config: &ClusterConfig,
         cluster: &RedisCluster,
+        publish: Publish,
         channel: &str,
         payload: &[u8],
     ) -> Result<u64, RedisError> {
-        let mut node = self.master(config, cluster, channel).await?;
+        let slot = match publish {
+            Publish::Classic => slot_of(&config.log_key()),
+            Publish::Sharded => slot_of(channel),
+        };
+        let mut doubt = Doubt {
+            publisher: self,
+            slot,
+            master: Some(self.master(config, cluster, slot).await?),
+        };
+        let command = command(publish, channel, payload);
         for _turn in 0..TURNS {
+            let Some(node) = doubt.master.clone() else {
+                break;
+            };
             let commands = self.commands(&node);
             let connecting = async {
                 let timeouts = timeouts(config, config.answer_timeout());
@@ -79,37 +113,50 @@ impl Publisher {
                 let connecting = client.get_multiplexed_async_connection_with_config(&timeouts);
                 Ok((Box::pin(connecting).await?, Tenure::Unlimited))
             };
-            let mut command = redis::cmd("SPUBLISH");
-            command.arg(channel).arg(payload);
+            let is_due = publish == Publish::Classic && self.is_check_due();
             let publishing = async {
                 let lease = commands.get_by(connecting).await?;
                 let running = commands.run(lease, async |mut connection| {
+                    if is_due {
+                        let slots = Slots::ask(&mut connection, &node).await?;
+                        if slots.master(slot).is_none() {
+                            return Ok(Published::Outside);
+                        }
+                    }
                     match command.query_async(&mut connection).await {
                         // The connection is good.
-                        Err(error) if error.redirect_node().is_some() => Ok(Err(error)),
-                        answer => answer.map(Ok),
+                        Err(error) if error.redirect_node().is_some() => {
+                            Ok(Published::Elsewhere(error))
+                        }
+                        answer => answer.map(Published::Heard),
                     }
                 });
                 running.await
             };
             let error = match publishing.await {
-                Ok(Ok(heard)) => return Ok(heard),
-                Ok(Err(error)) => {
-                    if let Some(master) = self.redirected(&error, &node, channel) {
-                        node = master;
+                Ok(Published::Heard(heard)) => {
+                    doubt.dispel();
+                    return Ok(heard);
+                }
+                Ok(Published::Outside) => {
+                    self.forget(slot, &node);
+                    doubt.master = Some(self.master(config, cluster, slot).await?);
+                    continue;
+                }
+                Ok(Published::Elsewhere(error)) => {
+                    if let Some(master) = self.redirected(&error, &node, slot) {
+                        doubt.master = Some(master);
                         continue;
                     }
                     error
                 }
                 Err(error) => error,
             };
-            if is_of_connection(&error) {
-                // Another one may have it by now.
-                self.routes().slots = None;
+            if !is_of_connection(&error) {
+                doubt.dispel();
             }
             return Err(error);
         }
-        self.routes().slots = None;
         let what = "no server of the cluster has the slot";
         Err(RedisError::from((ErrorKind::Io, what)))
     }
@@ -118,9 +165,8 @@ impl Publisher {
         &self,
         config: &ClusterConfig,
         cluster: &RedisCluster,
-        channel: &str,
+        slot: u16,
     ) -> Result<Address, RedisError> {
-        let slot = slot_of(channel);
         let known = |slots: &Slots| slots.master(slot).cloned();
         if let Some(master) = self.routes().slots.as_ref().and_then(known) {
             return Ok(master);
@@ -140,23 +186,62 @@ impl Publisher {
     }
 
     /// Who has the slot, where a server says that it has not.
-    fn redirected(
-        &self,
-        error: &RedisError,
-        answering: &Address,
-        channel: &str,
-    ) -> Option<Address> {
+    fn redirected(&self, error: &RedisError, answering: &Address, slot: u16) -> Option<Address> {
         let mut routes = self.routes();
         let slots = routes.slots.get_or_insert_default();
         if !slots.redirect(error, answering) {
             return None;
         }
-        slots.master(slot_of(channel)).cloned()
+        slots.master(slot).cloned()
+    }
+
+    /// Who has slots, unless somebody has asked meanwhile, and knows another one.
+    fn forget(&self, slot: u16, master: &Address) {
+        let mut routes = self.routes();
+        let known = routes.slots.as_ref();
+        if known.and_then(|slots| slots.master(slot)) == Some(master) {
+            routes.slots = None;
+        }
+    }
+
+    /// Whether the log's master is to be asked if it is still of the cluster. It
+    /// takes what is published to all, also when nobody else is there.
+    fn is_check_due(&self) -> bool {
+        let (mut routes, now) = (self.routes(), Instant::now());
+        let is_due = routes.check_at.is_none_or(|at| at <= now);
+        if is_due {
+            routes.check_at = Some(now + CHECK_INTERVAL);
+        }
+        is_due
     }
 
     fn routes(&self) -> MutexGuard<'_, Routes> {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Doubt<'_> {
+    /// It has answered.
+    fn dispel(mut self) {
+        self.master = None;
+    }
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        if let Some(master) = &self.master {
+            self.publisher.forget(self.slot, master);
+        }
+    }
+}
+
+fn command(publish: Publish, channel: &str, payload: &[u8]) -> redis::Cmd {
+    let mut command = redis::cmd(match publish {
+        Publish::Classic => "PUBLISH",
+        Publish::Sharded => "SPUBLISH",
+    });
+    command.arg(channel).arg(payload);
+    command
 }
 
 /// Servers that are asked, one after the other, when each says that it is

@@ -1,9 +1,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use redis::{Client, RedisError};
+use redis::{Client, ErrorKind, RedisError};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::shards::{Errand, Shards};
 use super::subscriber::{Losses, Refusals, Subscriber};
@@ -11,9 +12,9 @@ use super::{Changes, Ear, Topic};
 use crate::ClusterConfig;
 use crate::address::Address;
 use crate::connection::timeouts;
-use crate::error::is_of_connection;
+use crate::error::{is_of_connection, is_without_shard};
 use crate::redis_url::RedisCluster;
-use crate::slots::Slots;
+use crate::slots::{Slots, slot_of};
 
 /// The connections to the servers of a Redis Cluster that have channels which
 /// are wanted: one to each, besides the one that all else is listened to on.
@@ -23,10 +24,15 @@ pub(super) struct ShardSubscribers {
     cluster: RedisCluster,
     /// The node that the other connection is to.
     here: Address,
+    /// The log's master, as that node called it at first: by which name others
+    /// know it is not for certain.
+    log_master: Option<Address>,
     ear: Ear,
     has_changed: Arc<Notify>,
     shards: Shards,
     subscribers: HashMap<Address, Subscriber>,
+    /// Those of whose refusals it was told.
+    warned_of: HashSet<Address>,
     slots: SlotsKnown,
 }
 
@@ -66,10 +72,12 @@ impl ShardSubscribers {
             config: config.clone(),
             cluster,
             here,
+            log_master: None,
             ear: ear.clone(),
             has_changed,
-            shards: Shards::default(),
+            shards: Shards::new(config.max_backoff),
             subscribers: HashMap::new(),
+            warned_of: HashSet::new(),
             slots: SlotsKnown::NotYet,
         }
     }
@@ -113,7 +121,8 @@ impl ShardSubscribers {
             }
             Losses::Everything => {
                 is_anything |= shards.is_at(node);
-                shards.handle_closed(node);
+                // It may answer, and close again at once.
+                shards.handle_silent(node, Instant::now());
                 false
             }
         });
@@ -122,8 +131,21 @@ impl ShardSubscribers {
 
     /// Asks where slots are. A node that has lost one says so only to who is
     /// connected, and one that became a replica of another one not even that.
+    ///
+    /// # Errors
+    ///
+    /// The other connection breaks, or its node has not the log any more: one that
+    /// was taken out of the cluster may run on.
     pub(super) async fn look_for_slots(&mut self, here: &mut Subscriber) -> Result<(), RedisError> {
         let slots = Slots::ask(here.connection(), &self.here).await?;
+        let is_as_it_was =
+            |master: &&Address| self.log_master.as_ref().is_none_or(|was| was == *master);
+        let master = slots.master(slot_of(&self.config.log_key()));
+        let Some(master) = master.filter(is_as_it_was) else {
+            let what = "the log has another master";
+            return Err(RedisError::from((ErrorKind::Io, what)));
+        };
+        self.log_master = Some(master.clone());
         self.shards.handle_slots(slots);
         self.slots = SlotsKnown::Known;
         Ok(())
@@ -150,13 +172,14 @@ impl ShardSubscribers {
     ///
     /// # Errors
     ///
-    /// The other connection breaks, or a server refuses.
+    /// The other connection breaks, or a server knows no shards. One that
+    /// refuses is left alone for a while, and what is at others goes on.
     pub(super) async fn follow(&mut self, here: &mut Subscriber) -> Result<Followed, RedisError> {
         if self.slots == SlotsKnown::NotYet && !self.shards.is_complete() {
             self.look_for_slots(here).await?;
         }
         for _turn in 0..TURNS {
-            let errands = self.shards.poll();
+            let errands = self.shards.poll(Instant::now());
             if errands.is_empty() {
                 break;
             }
@@ -175,6 +198,12 @@ impl ShardSubscribers {
         })
     }
 
+    /// When it is to be [followed](Self::follow) again, if nothing else happens.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.shards.poll_timeout(Instant::now())
+    }
+
+    /// Returns why there are no shards, if a server says so.
     async fn run(&mut self, errands: HashMap<Address, Errand>, since: u64) -> Option<RedisError> {
         let mut running = JoinSet::new();
         for (node, errand) in errands {
@@ -198,18 +227,18 @@ impl ShardSubscribers {
                 }
             });
         }
-        let mut refusal = None;
+        let mut without_shard = None;
         while let Some(done) = running.join_next().await {
             // Else the runtime is about to end.
             if let Ok(done) = done {
-                let refused = self.take(done);
-                refusal = refusal.or(refused);
+                let said = self.take(done);
+                without_shard = without_shard.or(said);
             }
         }
-        refusal
+        without_shard
     }
 
-    /// Returns why a server refuses, other than that it has no such slot.
+    /// Returns why there are no shards, if the server says so.
     fn take(&mut self, done: Done) -> Option<RedisError> {
         let Done {
             node,
@@ -220,8 +249,12 @@ impl ShardSubscribers {
             Ok(done) => done,
             Err(error) => {
                 tracing::debug!(%node, %error, "channels of shards are cut off");
-                self.shards.handle_silent(node);
-                return (!is_of_connection(&error)).then_some(error);
+                self.shards.handle_silent(&node, Instant::now());
+                return if is_of_connection(&error) {
+                    None
+                } else {
+                    self.refused(&node, error)
+                };
             }
         };
         self.subscribers.insert(node.clone(), subscriber);
@@ -234,7 +267,21 @@ impl ShardSubscribers {
                 refusal = Some(error);
             }
         }
-        refusal
+        let refusal = refusal?;
+        self.shards.handle_refusal(&node, Instant::now());
+        self.refused(&node, refusal)
+    }
+
+    /// Passes on what is true of all servers. What this one refuses is told once:
+    /// it is asked again and again.
+    fn refused(&mut self, node: &Address, error: RedisError) -> Option<RedisError> {
+        if is_without_shard(&error) {
+            return Some(error);
+        }
+        if self.warned_of.insert(node.clone()) {
+            tracing::warn!(%node, %error, "a server of the cluster refuses its channels");
+        }
+        None
     }
 }
 

@@ -1,8 +1,11 @@
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use redis::RedisError;
+use tokio::time::Instant;
 
 use crate::address::Address;
+use crate::connection::backoff;
 use crate::slots::{Slots, slot_of};
 
 /// At which server of a Redis Cluster each channel is, and is to be.
@@ -14,8 +17,10 @@ use crate::slots::{Slots, slot_of};
 ///     └────────────────────────────────┴─────────────────────────────────────┘
 ///                         handle_lost, handle_closed
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shards {
+    /// The longest time for which a node is left alone.
+    max_backoff: Duration,
     slots: Slots,
     /// What is wanted, and where it is listened to.
     channels: HashMap<String, Option<Address>>,
@@ -23,8 +28,16 @@ pub(super) struct Shards {
     to_place: HashSet<String>,
     /// What is given up, where it is listened to.
     to_leave: HashMap<Address, Vec<String>>,
-    /// Those that did not answer since it was last asked where slots are.
-    silent: HashSet<Address>,
+    /// Those that did not do what they were asked for.
+    left_alone: HashMap<Address, LeftAlone>,
+}
+
+/// A node is asked for nothing more until then.
+#[derive(Clone, Copy, Debug)]
+struct LeftAlone {
+    until: Instant,
+    /// How often it was left alone before.
+    attempt: u32,
 }
 
 /// What is to be done at a server.
@@ -35,6 +48,17 @@ pub(super) struct Errand {
 }
 
 impl Shards {
+    pub(super) fn new(max_backoff: Duration) -> Self {
+        Self {
+            max_backoff,
+            slots: Slots::default(),
+            channels: HashMap::new(),
+            to_place: HashSet::new(),
+            to_leave: HashMap::new(),
+            left_alone: HashMap::new(),
+        }
+    }
+
     pub(super) fn want(&mut self, channel: &str) {
         if !self.channels.contains_key(channel) {
             self.channels.insert(channel.to_owned(), None);
@@ -51,11 +75,11 @@ impl Shards {
 
     /// Where slots are now.
     pub(super) fn handle_slots(&mut self, slots: Slots) {
-        self.silent.clear();
         if self.slots == slots {
             return;
         }
         self.slots = slots;
+        self.left_alone.retain(|node, _| self.slots.has(node));
         for (channel, place) in &self.channels {
             let master = self.slots.master(slot_of(channel));
             if master.is_some() && master != place.as_ref() {
@@ -108,17 +132,43 @@ impl Shards {
         }
     }
 
-    /// This node does not answer: it is left alone until it is asked again where
-    /// slots are.
-    pub(super) fn handle_silent(&mut self, node: Address) {
-        self.handle_closed(&node);
-        self.silent.insert(node);
+    /// This node does not answer, or its connection is closed.
+    pub(super) fn handle_silent(&mut self, node: &Address, now: Instant) {
+        let did_well = self.is_at(node);
+        self.handle_closed(node);
+        self.leave_alone(node, did_well, now);
+    }
+
+    /// This node refuses: it is left alone for a while, longer each time. What is
+    /// listened to there stays.
+    pub(super) fn handle_refusal(&mut self, node: &Address, now: Instant) {
+        self.leave_alone(node, self.is_at(node), now);
+    }
+
+    fn leave_alone(&mut self, node: &Address, did_well: bool, now: Instant) {
+        let before = self.left_alone.get(node);
+        // Nothing was heard there: it did not do well, however long it took.
+        let recent = before.filter(|before| !did_well || now < before.until + self.max_backoff);
+        // One that has done well for as long as it may be left alone begins anew:
+        // to have answered is not enough, as it may close right after.
+        let attempt = recent.map_or(0, |before| before.attempt.saturating_add(1));
+        let until = now + backoff(attempt, self.max_backoff);
+        self.left_alone
+            .insert(node.clone(), LeftAlone { until, attempt });
+    }
+
+    /// When the first of those that are left alone is to be asked again.
+    #[must_use]
+    pub(super) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+        let ends = self.left_alone.values().map(|alone| alone.until);
+        ends.filter(|until| *until > now).min()
     }
 
     /// What is to be done now, and by whom. To be asked again after each `handle_`,
-    /// and after [`want`](Self::want) and [`give_up`](Self::give_up).
+    /// after [`want`](Self::want) and [`give_up`](Self::give_up), and at
+    /// [`poll_timeout`](Self::poll_timeout).
     #[must_use]
-    pub(super) fn poll(&mut self) -> HashMap<Address, Errand> {
+    pub(super) fn poll(&mut self, now: Instant) -> HashMap<Address, Errand> {
         let mut errands: HashMap<Address, Errand> = HashMap::new();
         for (node, unsubscribe) in self.to_leave.drain() {
             errands.entry(node).or_default().unsubscribe = unsubscribe;
@@ -130,7 +180,8 @@ impl Shards {
             if self.channels.get(channel).and_then(Option::as_ref) == Some(master) {
                 return false;
             }
-            if !self.silent.contains(master) {
+            let alone = self.left_alone.get(master);
+            if alone.is_none_or(|alone| alone.until <= now) {
                 let errand = errands.entry(master.clone()).or_default();
                 errand.subscribe.push(channel.clone());
             }
@@ -165,6 +216,8 @@ mod tests {
     use redis::Value;
 
     use super::*;
+
+    const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
     fn node(port: u16) -> Address {
         Address::new("10.0.0.1", port)
@@ -201,15 +254,20 @@ mod tests {
     /// That there is this to be done, and nothing else.
     #[track_caller]
     fn check(shards: &mut Shards, errands: &[(u16, Errand)]) {
+        check_at(Instant::now(), shards, errands);
+    }
+
+    #[track_caller]
+    fn check_at(now: Instant, shards: &mut Shards, errands: &[(u16, Errand)]) {
         let expected = errands
             .iter()
             .map(|(port, errand)| (node(*port), errand.clone()));
-        assert_eq!(shards.poll(), expected.collect());
+        assert_eq!(shards.poll(now), expected.collect());
     }
 
     /// With a channel that is listened to at the first node.
     fn listening() -> Shards {
-        let mut shards = Shards::default();
+        let mut shards = Shards::new(MAX_BACKOFF);
         shards.handle_slots(all_at(1));
         shards.want("a");
         shards.handle_subscribed(&node(1), vec!["a".to_owned()]);
@@ -218,7 +276,7 @@ mod tests {
 
     #[test]
     fn what_is_wanted_is_subscribed_to_where_its_slot_is_known_to_be() {
-        let mut shards = Shards::default();
+        let mut shards = Shards::new(MAX_BACKOFF);
         shards.want("a");
         check(&mut shards, &[]);
         assert!(!shards.is_complete());
@@ -234,7 +292,7 @@ mod tests {
 
     #[test]
     fn what_a_node_redirects_is_asked_for_there() {
-        let mut shards = Shards::default();
+        let mut shards = Shards::new(MAX_BACKOFF);
         shards.handle_slots(all_at(1));
         shards.want("a");
         assert!(shards.handle_redirection(&moved("a", 2), &node(1)));
@@ -280,11 +338,65 @@ mod tests {
     #[test]
     fn a_node_that_does_not_answer_is_left_alone_for_a_while() {
         let mut shards = listening();
-        shards.handle_silent(node(1));
-        check(&mut shards, &[]);
+        let now = Instant::now();
+        shards.handle_silent(&node(1), now);
+        check_at(now, &mut shards, &[]);
         assert!(!shards.is_complete());
+        // That it is asked where slots are changes nothing.
         shards.handle_slots(all_at(1));
-        check(&mut shards, &[(1, subscribe(&["a"]))]);
+        check_at(now, &mut shards, &[]);
+        let until = shards.poll_timeout(now).expect("a while");
+        check_at(until, &mut shards, &[(1, subscribe(&["a"]))]);
+        assert_eq!(shards.poll_timeout(until), None);
+        // Another one is asked at once.
+        shards.handle_silent(&node(1), until);
+        shards.handle_slots(all_at(2));
+        check_at(until, &mut shards, &[(2, subscribe(&["a"]))]);
+    }
+
+    #[test]
+    fn a_node_that_answers_and_closes_is_left_alone_for_longer_each_time() {
+        let mut shards = listening();
+        let mut now = Instant::now();
+        for _turn in 0..20 {
+            shards.handle_silent(&node(1), now);
+            now = shards.poll_timeout(now).expect("a while");
+            shards.handle_subscribed(&node(1), vec!["a".to_owned()]);
+        }
+        shards.handle_silent(&node(1), now);
+        let pause = |shards: &Shards, now| shards.poll_timeout(now).expect("a while") - now;
+        let longest = pause(&shards, now);
+        assert!((MAX_BACKOFF / 2..=MAX_BACKOFF).contains(&longest));
+        // Until it has done well.
+        shards.handle_subscribed(&node(1), vec!["a".to_owned()]);
+        now += 2 * MAX_BACKOFF;
+        shards.handle_silent(&node(1), now);
+        assert!(pause(&shards, now) < MAX_BACKOFF / 10);
+    }
+
+    #[test]
+    fn a_node_that_never_answers_is_left_alone_for_longer_however_long_it_takes() {
+        let mut shards = listening();
+        let mut now = Instant::now();
+        for _turn in 0..20 {
+            shards.handle_silent(&node(1), now);
+            now = shards.poll_timeout(now).expect("a while") + 2 * MAX_BACKOFF;
+        }
+        shards.handle_silent(&node(1), now);
+        let until = shards.poll_timeout(now).expect("a while");
+        assert!(until - now >= MAX_BACKOFF / 2);
+    }
+
+    #[test]
+    fn what_a_node_that_refuses_has_stays() {
+        let mut shards = listening();
+        shards.want("b");
+        let now = Instant::now();
+        shards.handle_refusal(&node(1), now);
+        check_at(now, &mut shards, &[]);
+        assert!(!shards.is_complete() && shards.is_at(&node(1)));
+        shards.give_up("b");
+        assert!(shards.is_complete());
     }
 
     #[test]
@@ -299,7 +411,7 @@ mod tests {
 
     #[test]
     fn what_is_given_up_while_it_is_subscribed_to_is_left() {
-        let mut shards = Shards::default();
+        let mut shards = Shards::new(MAX_BACKOFF);
         shards.handle_slots(all_at(1));
         shards.want("a");
         check(&mut shards, &[(1, subscribe(&["a"]))]);

@@ -104,7 +104,7 @@ impl Subscriber {
     pub(super) async fn time(&mut self) -> Result<u64, RedisError> {
         let time = redis::cmd("TIME");
         let (seconds, micros): (u64, u64) = time.query_async(&mut self.connection).await?;
-        Ok(seconds * 1000 + micros / 1000)
+        Ok(seconds.saturating_mul(1000).saturating_add(micros / 1000))
     }
 
     /// Subscribes to topics, by the clock of this server.

@@ -16,14 +16,14 @@ fn shard(name: impl Into<String>) -> Topic {
 }
 
 /// A channel of a shard whose slot this master has.
-fn channel_at(node: &RedisServer) -> String {
+pub(crate) fn channel_at(node: &RedisServer) -> String {
     let names = (0..).map(|number| format!("channel {number}"));
     let mut found = names.filter(|name| node.command(&["SPUBLISH", name, "x"]) == "0\n");
     found.next().expect("half of all slots")
 }
 
 /// Tries again as who publishes does not: until it is heard.
-async fn say_until_heard(channels: &PubSub, channel: &str, payload: &[u8]) {
+pub(crate) async fn say_until_heard(channels: &PubSub, channel: &str, payload: &[u8]) {
     let saying = async {
         while !matches!(
             channels.publish(Publish::Sharded, channel, payload).await,

@@ -101,6 +101,25 @@ impl Cluster {
         }
     }
 
+    /// Takes the master of our slot out, which runs on: the other one has all
+    /// slots.
+    pub(crate) fn take_owner_out(&self) {
+        let slot: u32 = self.slot.parse().expect("a slot");
+        let [first, last] = if slot < 8192 {
+            ["0", "8191"]
+        } else {
+            ["8192", "16383"]
+        };
+        let owner = id(&self.owner);
+        for (node, command) in [
+            (&self.other, &["CLUSTER", "FORGET", &owner][..]),
+            (&self.owner, &["CLUSTER", "RESET", "SOFT"]),
+            (&self.other, &["CLUSTER", "ADDSLOTSRANGE", first, last]),
+        ] {
+            assert_eq!(node.command(command), "OK\n", "{command:?}");
+        }
+    }
+
     /// By nodes of which the first is not there.
     pub(crate) fn config(&self, seeds: &[&RedisServer]) -> ClusterConfig {
         let seeds: Vec<String> = seeds.iter().map(|node| node.address()).collect();

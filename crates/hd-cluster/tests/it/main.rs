@@ -15,3 +15,4 @@ mod redis_server;
 mod relay;
 mod roster;
 mod unasked;
+mod unwell_masters;

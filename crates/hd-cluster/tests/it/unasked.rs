@@ -41,12 +41,14 @@ async fn serve(stream: TcpStream) -> std::io::Result<()> {
     }
 }
 
-fn push(kind: &str, channel: &str, last: &str) -> String {
+pub(crate) fn push(kind: &str, channel: &str, last: &str) -> String {
     let (kind_len, channel_len) = (kind.len(), channel.len());
     format!(">3\r\n${kind_len}\r\n{kind}\r\n${channel_len}\r\n{channel}\r\n{last}\r\n")
 }
 
-async fn read_command(stream: &mut BufReader<TcpStream>) -> std::io::Result<Vec<String>> {
+pub(crate) async fn read_command(
+    stream: &mut BufReader<TcpStream>,
+) -> std::io::Result<Vec<String>> {
     let mut words = Vec::new();
     for _ in 0..read_number(stream).await? {
         let mut word = vec![0; read_number(stream).await? + 2];

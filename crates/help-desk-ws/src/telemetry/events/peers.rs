@@ -15,12 +15,13 @@ impl PeersHeard {
     pub(crate) fn emit(self) {
         info!(
             context = PEERS,
-            "Listening to the channels of Node's servers"
+            "Listening to all channels of Node's servers"
         );
     }
 }
 
-/// Redis does not answer; what Node's servers publish meanwhile is missed.
+/// Redis does not answer, or some channels are not where they were; what Node's
+/// servers publish there meanwhile is missed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PeersCutOff;
 
@@ -28,7 +29,7 @@ impl PeersCutOff {
     pub(crate) fn emit(self) {
         warn!(
             context = PEERS,
-            "The channels of Node's servers are cut off: what those publish meanwhile is missed"
+            "Some or all channels of Node's servers are cut off: what those publish there meanwhile is missed"
         );
     }
 }

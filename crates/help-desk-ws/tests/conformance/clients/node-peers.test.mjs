@@ -4,18 +4,15 @@ import assert from "node:assert/strict";
 import { describe } from "node:test";
 import { encode } from "notepack.io";
 import { ROUTES, emit, post } from "../support/back-end.mjs";
-import { CLIENTS, connected, openSocket, received, withoutOffset } from "../support/clients.mjs";
+import { received } from "../support/clients.mjs";
 import { test } from "../../../../hd-ws-server/tests/conformance/support/limited-test.mjs";
-import { redisClient, startEmitter, startNodeServer } from "../support/node-server.mjs";
+import { redisClient, startEmitter } from "../support/node-server.mjs";
+import { MAIN, METRICS_TOKEN, Peer, REQUESTS, World } from "../support/node-world.mjs";
 import { Redis, RedisCluster, withoutRedis } from "../support/redis.mjs";
 import { startService, withoutBinary, withoutReference } from "../support/service.mjs";
 import { newUser, tokenFor } from "../support/tokens.mjs";
 
 const options = { concurrency: 3, skip: withoutBinary.skip || withoutReference.skip || withoutRedis.skip };
-const io4 = CLIENTS["socket.io-client 4.8"];
-const MAIN = "socket.io#/notifications#";
-const REQUESTS = "socket.io-request#/notifications#";
-const METRICS_TOKEN = "metrics-token-of-at-least-32-bytes-for-tests";
 
 /** `[adapter of Node's server, setting of ours]` */
 const WORLDS = [
@@ -24,106 +21,6 @@ const WORLDS = [
   ["sharded, dynamic", "sharded"],
   ["sharded, static", "auto"],
 ];
-
-/** A client, and every event that it gets. */
-class Peer {
-  events = [];
-  /** The name of events that do not count. */
-  ignored;
-
-  constructor(t, url, user, claims, extra) {
-    this.socket = openSocket(t, io4, url, { transports: ["websocket"], auth: { token: tokenFor(user, claims) }, ...extra });
-    this.socket.onAny((event, ...args) => event !== this.ignored && this.events.push([event, ...withoutOffset(args)]));
-    this.connected = connected(this.socket);
-  }
-
-  /** Resolves once it has got so many events of this name. */
-  async has(event, times = 1) {
-    while (this.events.filter(([name]) => name === event).length < times) {
-      await new Promise((resolve) => {
-        const listener = () => resolve(this.socket.offAny(listener));
-        this.socket.onAny(listener);
-      });
-    }
-  }
-}
-
-/** A server of Node and two of ours that hear each other. */
-class World {
-  /** By user, who listens to the channel of its room, where rooms have channels. */
-  #listeners = new Map();
-
-  static async start(t, adapter, setting, Kind = Redis) {
-    const world = new World();
-    const redis = await Kind.start(t);
-    const env = { REDIS_URL: redis.url, REDIS_PUBSUB: setting, METRICS_TOKEN };
-    Object.assign(world, { t, adapter, isSharded: adapter !== "classic", redis, env });
-    [world.client, world.node, ...world.services] = await Promise.all([
-      redisClient(t, world.redis),
-      startNodeServer(t, world.redis, adapter),
-      startService(t, env),
-      startService(t, env),
-    ]);
-    await world.isComplete();
-    return world;
-  }
-
-  /** Resolves once all three listen, or so many. */
-  async isComplete(servers = 3) {
-    await (this.isSharded ? this.heard("SHARDNUMSUB", MAIN, servers) : this.heard("NUMSUB", REQUESTS, servers));
-  }
-
-  async heard(command, channel, subscribers) {
-    const args = ["PUBSUB", command, channel];
-    const ask = this.redis.nodes
-      ? () => Promise.all(this.client.nodes("master").map((node) => node.call(...args)))
-      : async () => [await this.client.sendCommand(args)];
-    for (;;) {
-      const counts = (await ask()).map(([, count]) => Number(count));
-      if (counts.reduce((sum, count) => sum + count) >= subscribers) {
-        return;
-      }
-      await new Promise((resolve) => setTimeout(resolve, 2));
-    }
-  }
-
-  /** A client of one of ours. */
-  ours(index, user, { claims = {}, ...extra } = {}) {
-    return this.#joined(this.services[index], user, claims, extra);
-  }
-
-  /** A client of Node's server. */
-  nodes(user) {
-    return this.#joined(this.node, user);
-  }
-
-  /** A client of a server which listens to the channel of its user's room, as all others do that have such clients. */
-  async #joined(server, user, claims, extra) {
-    const listeners = this.#listeners.get(user) ?? new Set();
-    this.#listeners.set(user, listeners.add(server));
-    const peer = new Peer(this.t, server.url, user, claims, extra);
-    await peer.connected;
-    if (this.adapter === "sharded, dynamic") {
-      await this.heard("SHARDNUMSUB", `${MAIN}user_${user}#`, listeners.size);
-    }
-    return peer;
-  }
-
-  /** Asserts that these clients have got these events, and nothing else. */
-  async got(expected) {
-    this.node.namespace.emit("end of node");
-    await Promise.all(expected.map(([peer]) => peer.has("end of node")));
-    await post(`${this.services[1].url}/notifications/broadcast`, { event: "end of ours", payload: null });
-    await Promise.all(expected.map(([peer]) => peer.has("end of ours")));
-    for (const [peer, ...events] of expected) {
-      assert.deepEqual(peer.events.splice(0).filter(([event]) => !event.startsWith("end of")), events);
-    }
-  }
-
-  emit(index, fields) {
-    return post(`${this.services[index].url}/notifications/emit`, { event: "e", payload: { n: 1 }, ...fields });
-  }
-}
 
 for (const [adapter, setting] of WORLDS) {
   describe(`beside Node's adapter (${adapter}), with REDIS_PUBSUB=${setting},`, options, () => {
@@ -347,16 +244,7 @@ for (const [adapter, setting] of WORLDS) {
     test("a client that was away gets what was emitted there, once", async (t) => {
       const world = await World.start(t, adapter, setting);
       const user = newUser();
-      const client = await world.ours(0, user, { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 100 });
-      world.node.namespace.to(`user_${user}`).emit("n", 1);
-      await client.has("n");
-      const [gone, back] = [received(client.socket, "disconnect"), received(client.socket, "connect")];
-      // Nobody is there, until it is sent to the other one.
-      client.socket.io.uri = "http://127.0.0.1:1";
-      const { id } = client.socket;
-      client.socket.io.engine.close();
-      await gone;
-      await world.services[0].logged(new RegExp(`Client disconnected: ${id}`));
+      const client = await world.away(user);
       // What would have been given up with the last client is given up by now: 10 ms are many round trips.
       for (let turn = 0; turn < 50; turn += 1) {
         await world.node.namespace.fetchSockets();
@@ -366,9 +254,7 @@ for (const [adapter, setting] of WORLDS) {
       }
       // Both have heard them, as far as they listen.
       await world.node.namespace.fetchSockets();
-      client.socket.io.uri = world.services[1].url;
-      await back;
-      assert.equal(client.socket.recovered, true);
+      await client.comeBack(world.services[1]);
       await client.has("n", 3);
       await world.got([[client, ["n", 1], ["n", 2], ["n", 3]]]);
     });
@@ -376,22 +262,12 @@ for (const [adapter, setting] of WORLDS) {
     test("a client of one that has ended gets what was emitted there meanwhile, once", async (t) => {
       const world = await World.start(t, adapter, setting);
       const user = newUser();
-      const client = await world.ours(0, user, { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 100 });
-      world.node.namespace.to(`user_${user}`).emit("n", 1);
-      await client.has("n");
-      const [gone, back] = [received(client.socket, "disconnect"), received(client.socket, "connect")];
-      client.socket.io.uri = "http://127.0.0.1:1";
-      const { id } = client.socket;
-      client.socket.io.engine.close();
-      await gone;
-      await world.services[0].logged(new RegExp(`Client disconnected: ${id}`));
+      const client = await world.away(user);
       assert.equal((await world.services[0].terminate()).code, 0);
       for (const n of [2, 3]) {
         world.node.namespace.to(`user_${user}`).emit("n", n);
       }
-      client.socket.io.uri = world.services[1].url;
-      await back;
-      assert.equal(client.socket.recovered, true);
+      await client.comeBack(world.services[1]);
       await client.has("n", 3);
       await world.got([[client, ["n", 1], ["n", 2], ["n", 3]]]);
     });
@@ -399,15 +275,10 @@ for (const [adapter, setting] of WORLDS) {
     test("a client of the last one that has ended gets what was emitted there since another began, once", async (t) => {
       const world = await World.start(t, adapter, setting);
       const user = newUser();
-      const client = await world.ours(0, user, { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 100 });
-      world.node.namespace.to(`user_${user}`).emit("n", 1);
-      await client.has("n");
-      const [gone, back] = [received(client.socket, "disconnect"), received(client.socket, "connect")];
-      client.socket.io.uri = "http://127.0.0.1:1";
-      for (const service of world.services.reverse()) {
+      const client = await world.away(user);
+      for (const service of world.services) {
         assert.equal((await service.terminate()).code, 0);
       }
-      await gone;
       const next = await startService(t, world.env);
       await world.isComplete(2);
       if (adapter === "sharded, dynamic") {
@@ -416,9 +287,7 @@ for (const [adapter, setting] of WORLDS) {
       for (const n of [2, 3]) {
         world.node.namespace.to(`user_${user}`).emit("n", n);
       }
-      client.socket.io.uri = next.url;
-      await back;
-      assert.equal(client.socket.recovered, true);
+      await client.comeBack(next);
       await client.has("n", 3);
       assert.deepEqual(client.events, [["n", 1], ["n", 2], ["n", 3]]);
     });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use crate::OriginPolicy;
+use crate::{OriginPolicy, RejectionHook, TrustedProxies};
 
 /// Settings of the HTTP and WebSocket side of a server.
 #[derive(Clone, Debug)]
@@ -18,6 +18,11 @@ pub struct ServerConfig {
     pub path: String,
     /// Which origins browsers may come from.
     pub origins: OriginPolicy,
+    /// The proxies whose `X-Forwarded-For` says where a request comes from.
+    /// None: the address is that of the TCP connection.
+    pub trusted_proxies: TrustedProxies,
+    /// Called with each request that is rejected. Does nothing.
+    pub on_rejected: RejectionHook,
     /// How long a client may take to send a request's head. 10 s; Node's
     /// `headersTimeout` is 60 s, which a slow-header attack can live off.
     pub header_timeout: Duration,
@@ -64,6 +69,8 @@ impl Default for ServerConfig {
             engine: engineio_proto::Config::default(),
             path: "/socket.io/".into(),
             origins: OriginPolicy::default(),
+            trusted_proxies: TrustedProxies::default(),
+            on_rejected: RejectionHook::default(),
             header_timeout: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),

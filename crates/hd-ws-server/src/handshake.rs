@@ -1,8 +1,8 @@
 //! What is kept of the request that a client came with.
 
-use std::net::SocketAddr;
-
 use http::{HeaderMap, HeaderName};
+
+use crate::RemoteAddress;
 
 /// A client's handshake: the parts of its first request that the server keeps.
 ///
@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName};
 /// keep the HTTP connection's whole read buffer alive.
 #[derive(Clone)]
 pub struct ClientHandshake {
-    peer: SocketAddr,
+    remote_address: RemoteAddress,
     query: Box<str>,
     headers: Box<[(HeaderName, Box<[u8]>)]>,
 }
@@ -19,13 +19,13 @@ impl ClientHandshake {
     /// Takes from a request what is to be kept.
     #[must_use]
     pub fn new(
-        peer: SocketAddr,
+        remote_address: RemoteAddress,
         query: Option<&str>,
         headers: &HeaderMap,
         kept_headers: &[HeaderName],
     ) -> Self {
         Self {
-            peer,
+            remote_address,
             query: query.unwrap_or_default().into(),
             headers: kept_headers
                 .iter()
@@ -37,11 +37,10 @@ impl ClientHandshake {
         }
     }
 
-    /// The address at the other end of the TCP connection: behind a load
-    /// balancer, the balancer's.
+    /// Where the client is.
     #[must_use]
-    pub const fn peer(&self) -> SocketAddr {
-        self.peer
+    pub const fn remote_address(&self) -> RemoteAddress {
+        self.remote_address
     }
 
     /// The raw query string, without the question mark. It may hold a token:
@@ -66,7 +65,7 @@ impl ClientHandshake {
 impl std::fmt::Debug for ClientHandshake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ClientHandshake")
-            .field("peer", &self.peer)
+            .field("remote_address", &self.remote_address)
             .finish_non_exhaustive()
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +9,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
-use crate::{Application, ClientHandshake, Connection};
+use crate::{Application, ClientHandshake, Connection, RemoteAddress};
 
 /// Answers requests outside the Engine.IO path.
 ///
@@ -21,7 +20,7 @@ pub trait HttpHandler<A: Application>: Send + Sync + 'static {
     fn handle(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        remote_address: RemoteAddress,
     ) -> impl Future<Output = HttpReply<A>> + Send;
 }
 
@@ -53,7 +52,11 @@ impl<A: Application> fmt::Debug for HttpReply<A> {
 pub struct NotFound;
 
 impl<A: Application> HttpHandler<A> for NotFound {
-    async fn handle(&self, _request: Request<Incoming>, _peer: SocketAddr) -> HttpReply<A> {
+    async fn handle(
+        &self,
+        _request: Request<Incoming>,
+        _remote_address: RemoteAddress,
+    ) -> HttpReply<A> {
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::NOT_FOUND;
         HttpReply::Response(response)

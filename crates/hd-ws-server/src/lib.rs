@@ -70,6 +70,12 @@ pub use listener::Server;
 mod origin;
 pub use origin::{AllowedOrigins, OriginPolicy};
 
+mod rejection;
+pub use rejection::{Rejected, Rejection, RejectionHook};
+
+mod remote_address;
+pub use remote_address::{Network, NetworkError, RemoteAddress, TrustedProxies};
+
 mod socketio;
 pub use socketio::{
     AckError, Admission, Answers, ConnectRequest, CursorMac, DisconnectReason, Emitted, Moved,

@@ -122,8 +122,8 @@ impl Gateway {
         };
         let found = sources.lookup().ok_or(VerifyError::Missing)?;
         if found.source == TokenSource::Query {
-            let peer = request.handshake.peer();
-            QueryTokenUsed { peer }.emit(&self.counters);
+            let remote_address = request.handshake.remote_address();
+            QueryTokenUsed { remote_address }.emit(&self.counters);
         }
         self.verify_token(&found.token)
     }
@@ -178,7 +178,7 @@ impl NamespaceHandler for Gateway {
                 AuthenticationFailed {
                     sid: None,
                     reason,
-                    peer: request.handshake.peer(),
+                    remote_address: request.handshake.remote_address(),
                 }
                 .emit(&self.counters);
                 Err(match self.auth_failure {

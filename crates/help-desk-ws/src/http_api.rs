@@ -1,6 +1,5 @@
 //! Requests of the back end and of operators.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -13,7 +12,10 @@ use crate::telemetry::metrics::{self, Gauges};
 use crate::telemetry::{Counters, Pace};
 use bytes::Bytes;
 use hd_events::EmitLimits;
-use hd_ws_server::{ClientHandshake, Engine, HttpHandler, HttpReply, Namespace, Refusal, SocketIo};
+use hd_ws_server::{
+    ClientHandshake, Engine, HttpHandler, HttpReply, Namespace, Refusal, Rejection, RemoteAddress,
+    SocketIo,
+};
 use http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, UPGRADE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -53,21 +55,29 @@ pub(crate) struct Refused {
 }
 
 impl HttpHandler<SocketIo> for HttpApi {
-    async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> HttpReply<SocketIo> {
+    async fn handle(
+        &self,
+        request: Request<Incoming>,
+        remote_address: RemoteAddress,
+    ) -> HttpReply<SocketIo> {
         let response = match (request.method(), request.uri().path()) {
             (&Method::GET, "/notifications") if request.headers().contains_key(UPGRADE) => {
-                return self.listen(&request, peer).await;
+                return self.listen(&request, remote_address).await;
             }
             (&Method::GET, "/notifications") => upgrade_required(),
             (&Method::GET | &Method::HEAD, "/" | "/health" | "/livez") => {
                 json(StatusCode::OK, HEALTHY)
             }
             (&Method::GET | &Method::HEAD, "/readyz") => self.readiness(),
-            (&Method::POST, "/notifications/emit" | "/emit") => self.emit(request, peer).await,
-            (&Method::POST, "/notifications/emit/batch" | "/emit/batch") => {
-                self.emit_batch(request, peer).await
+            (&Method::POST, "/notifications/emit" | "/emit") => {
+                self.emit(request, remote_address).await
             }
-            (&Method::POST, "/notifications/broadcast") => self.broadcast(request, peer).await,
+            (&Method::POST, "/notifications/emit/batch" | "/emit/batch") => {
+                self.emit_batch(request, remote_address).await
+            }
+            (&Method::POST, "/notifications/broadcast") => {
+                self.broadcast(request, remote_address).await
+            }
             (method, path) if presence::is_route(path) => {
                 let asked = self.who_is_connected(method, path, request.headers());
                 asked.await.unwrap_or_else(Refused::response)
@@ -132,10 +142,9 @@ impl HttpApi {
             sockets: self.notifications.len(),
             sessions_opened: counts.opened_total(),
             upgrades: counts.upgraded_total(),
-            requests_refused: counts.refused_total(),
+            rejected: Rejection::ALL.map(|reason| (reason.code(), counts.rejected_total(reason))),
             replay: self.notifications.replay_counts(),
             is_cut_off: self.is_cut_off(),
-            turned_away: counts.turned_away_total(),
             drain_closes: counts.drained_total(),
             drain_losses: counts.lost_total(),
             too_old: counts.too_old_total(),
@@ -149,9 +158,14 @@ impl HttpApi {
     }
 
     /// A WebSocket without Socket.IO, such as that of `wscat`.
-    async fn listen(&self, request: &Request<Incoming>, peer: SocketAddr) -> HttpReply<SocketIo> {
+    async fn listen(
+        &self,
+        request: &Request<Incoming>,
+        remote_address: RemoteAddress,
+    ) -> HttpReply<SocketIo> {
         let query = request.uri().query();
-        let handshake = ClientHandshake::new(peer, query, request.headers(), &[AUTHORIZATION]);
+        let handshake =
+            ClientHandshake::new(remote_address, query, request.headers(), &[AUTHORIZATION]);
         match self.notifications.admit_plain(&handshake).await {
             Ok(opened) => HttpReply::UpgradePlain(handshake, opened),
             Err(refusal) => HttpReply::Response(Refused::from(refusal).response()),

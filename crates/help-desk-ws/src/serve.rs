@@ -10,7 +10,7 @@ use hd_cluster::{PresenceConfig, SharedLog};
 use hd_events::EmitLimits;
 use hd_ws_server::{
     AllowedOrigins, CursorMac, Engine, Namespace, NamespaceConfig, OriginPolicy, RecoveryConfig,
-    Server, ServerConfig, SocketIo,
+    RejectionHook, Server, ServerConfig, SocketIo,
 };
 use http::header::AUTHORIZATION;
 use socketio_proto::ClientConfig;
@@ -25,7 +25,7 @@ use crate::node_peers::{Listener, NodePeers};
 use crate::open_files;
 use crate::presence::{self, Changes, Presence};
 use crate::settings::{CorsOrigin, EmitAuth, NodeEnv, Settings};
-use crate::telemetry::events::Started;
+use crate::telemetry::events::{self, Started};
 use crate::telemetry::{self, Counters, Pace};
 
 /// Runs until SIGTERM or SIGINT.
@@ -225,6 +225,8 @@ fn server_config(settings: &Settings) -> ServerConfig {
             },
             allow_missing: settings.allow_no_origin,
         },
+        trusted_proxies: settings.trusted_proxies.clone(),
+        on_rejected: RejectionHook::new(events::rejected),
         header_timeout: settings.header_timeout,
         keep_alive_timeout: settings.keep_alive_timeout,
         drain_window: settings.drain_window,

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use engineio_proto::Transport;
 
+use crate::Rejection;
+
 /// Sessions by their transport, now and in all.
 #[derive(Debug, Default)]
 pub struct Counts {
@@ -12,8 +14,7 @@ pub struct Counts {
     plain: AtomicUsize,
     opened: AtomicU64,
     upgraded: AtomicU64,
-    refused: AtomicU64,
-    turned_away: AtomicU64,
+    rejected: [AtomicU64; Rejection::ALL.len()],
     drained: AtomicU64,
     lost: AtomicU64,
     too_old: AtomicU64,
@@ -50,17 +51,10 @@ impl Counts {
         self.upgraded.load(Ordering::Relaxed)
     }
 
-    /// Engine.IO requests refused since the start.
+    /// Requests rejected for this reason since the start.
     #[must_use]
-    pub fn refused_total(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
-    }
-
-    /// New clients answered with 503 since the start, because there were as many
-    /// as there may be.
-    #[must_use]
-    pub fn turned_away_total(&self) -> u64 {
-        self.turned_away.load(Ordering::Relaxed)
+    pub fn rejected_total(&self, reason: Rejection) -> u64 {
+        self.rejected[reason.index()].load(Ordering::Relaxed)
     }
 
     /// Sessions closed by a drain or a stop, each at its moment.
@@ -105,12 +99,8 @@ impl Counts {
         }
     }
 
-    pub(super) fn refused(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn turned_away(&self) {
-        self.turned_away.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn rejected(&self, reason: Rejection) {
+        self.rejected[reason.index()].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn drained(&self) {

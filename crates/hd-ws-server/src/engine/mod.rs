@@ -20,6 +20,8 @@ use std::time::Instant;
 
 use dashmap::DashMap;
 use engineio_proto::{CloseReason, Message, Revision, Session, Sid, Transport};
+use http::HeaderMap;
+use http::header::ORIGIN;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
@@ -35,7 +37,7 @@ use self::plain::PlainSession;
 use self::sweep::Sweep;
 use self::wire::Wire;
 use crate::lifecycle::{Lifecycle, jittered};
-use crate::{ClientHandshake, ServerConfig};
+use crate::{ClientHandshake, Rejected, Rejection, RemoteAddress, ServerConfig};
 
 /// What runs on top of Engine.IO: Socket.IO, or an application of its own.
 ///
@@ -195,19 +197,20 @@ impl<A: Application> Engine<A> {
             .map(|entry| Arc::clone(entry.value()))
     }
 
-    /// A place for a new client, which is turned away when there is none.
-    fn take_place(&self) -> Option<Place<'_>> {
-        let place = self.places.take();
-        if place.is_none() {
-            self.counts.turned_away();
-            if let Some(clients) = self.places.turned_away(Instant::now()) {
-                tracing::warn!(
-                    turned_away = clients,
-                    "turning new clients away: there are as many connections as there may be"
-                );
-            }
-        }
-        place
+    /// A place for a new client, which is rejected when there is none.
+    fn take_place(&self) -> Result<Place<'_>, Rejection> {
+        self.places.take().ok_or(Rejection::MaxConnections)
+    }
+
+    /// Counts a request that is rejected, and tells of it.
+    fn rejected(&self, reason: Rejection, remote_address: RemoteAddress, headers: &HeaderMap) {
+        self.counts.rejected(reason);
+        let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
+        self.config.on_rejected.call(&Rejected {
+            reason,
+            remote_address,
+            origin,
+        });
     }
 
     fn open(

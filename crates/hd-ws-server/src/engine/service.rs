@@ -19,7 +19,7 @@ use hyper::service::Service;
 
 use super::upgrade;
 use super::{Application, Connection, Engine, polling};
-use crate::{ClientHandshake, HttpHandler, HttpReply};
+use crate::{ClientHandshake, HttpHandler, HttpReply, Rejection, RemoteAddress};
 
 /// The service of one HTTP connection.
 pub(crate) struct HttpService<A: Application, H> {
@@ -50,41 +50,50 @@ impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpServi
         }
         let engine = Arc::clone(&self.engine);
         let upgrade = Arc::clone(&self.upgrade);
+        let proxies = &engine.config.trusted_proxies;
+        let remote_address = proxies.remote_address(self.peer, request.headers());
         if request.uri().path().starts_with(&engine.config.path) {
-            return serve_engine(&engine, request, self.peer, &upgrade);
+            return serve_engine(&engine, request, remote_address, &upgrade);
         }
         let handler = Arc::clone(&self.handler);
-        let peer = self.peer;
         Box::pin(async move {
             let asks = upgrade::asks_for_websocket(request.headers());
             let mut place = None;
             if asks == UpgradeHeader::WebSocket {
+                let reject = |reason| engine.rejected(reason, remote_address, request.headers());
                 let origin = engine.config.origins.judge(request.headers());
                 if origin == OriginVerdict::Refused {
+                    reject(Rejection::OriginNotAllowed);
                     return Ok(closing(StatusCode::FORBIDDEN));
                 }
                 if engine.is_draining() {
+                    reject(Rejection::Draining);
                     return Ok(come_back_later());
                 }
                 // Before the handler, which may look at a token.
-                place = engine.take_place();
-                if place.is_none() {
-                    return Ok(come_back_later());
-                }
+                place = match engine.take_place() {
+                    Ok(place) => Some(place),
+                    Err(reason) => {
+                        reject(reason);
+                        return Ok(come_back_later());
+                    }
+                };
             }
             let switch = upgrade::switch_protocols(request.headers());
-            Ok(match (handler.handle(request, peer).await, switch, place) {
-                (HttpReply::Response(response), ..) => response,
-                (HttpReply::UpgradePlain(handshake, opened), Ok(switch), Some(place)) => {
-                    let connection = engine.open_plain(place, handshake);
-                    opened(&connection);
-                    put(&upgrade, Upgrade::Direct(connection));
-                    switch.response()
-                }
-                (HttpReply::UpgradePlain(..), Err(refusal), _) => refusal.response(),
-                // Cannot be: who did not ask for a WebSocket cannot switch.
-                (HttpReply::UpgradePlain(..), Ok(_), None) => come_back_later(),
-            })
+            Ok(
+                match (handler.handle(request, remote_address).await, switch, place) {
+                    (HttpReply::Response(response), ..) => response,
+                    (HttpReply::UpgradePlain(handshake, opened), Ok(switch), Some(place)) => {
+                        let connection = engine.open_plain(place, handshake);
+                        opened(&connection);
+                        put(&upgrade, Upgrade::Direct(connection));
+                        switch.response()
+                    }
+                    (HttpReply::UpgradePlain(..), Err(refusal), _) => refusal.response(),
+                    // Cannot be: who did not ask for a WebSocket cannot switch.
+                    (HttpReply::UpgradePlain(..), Ok(_), None) => come_back_later(),
+                },
+            )
         })
     }
 }
@@ -101,7 +110,7 @@ type ResponseFuture =
 fn serve_engine<A: Application>(
     engine: &Arc<Engine<A>>,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    remote_address: RemoteAddress,
     upgrade: &Mutex<Option<Upgrade<A>>>,
 ) -> ResponseFuture {
     let origins = &engine.config.origins;
@@ -126,29 +135,40 @@ fn serve_engine<A: Application>(
         |sid| engine.find(sid),
         |connection| connection.transport(),
     );
+    let reject = |reason| engine.rejected(reason, remote_address, request.headers());
     let response = match verified {
         Err(error) => {
-            engine.counts.refused();
+            reject(error.into());
             refusal(error, facts)
         }
-        Ok(Verified::Handshake { .. }) if engine.is_draining() => come_back_later(),
+        Ok(Verified::Handshake { .. }) if engine.is_draining() => {
+            reject(Rejection::Draining);
+            come_back_later()
+        }
         Ok(Verified::Handshake {
             transport,
             revision,
             supports_binary,
         }) => {
-            let Some(place) = engine.take_place() else {
-                return ready(with_headers(come_back_later(), cors));
+            let place = match engine.take_place() {
+                Ok(place) => place,
+                Err(reason) => {
+                    reject(reason);
+                    return ready(with_headers(come_back_later(), cors));
+                }
             };
             let switch = match transport {
                 Transport::Polling => None,
                 Transport::WebSocket => match upgrade::switch_protocols(request.headers()) {
                     Ok(switch) => Some(switch),
-                    Err(refusal) => return ready(with_headers(refusal.response(), cors)),
+                    Err(refusal) => {
+                        reject(Rejection::MalformedWebSocketHandshake);
+                        return ready(with_headers(refusal.response(), cors));
+                    }
                 },
             };
             let handshake = ClientHandshake::new(
-                peer,
+                remote_address,
                 request.uri().query(),
                 request.headers(),
                 &engine.config.kept_headers,
@@ -197,9 +217,15 @@ fn serve_engine<A: Application>(
                     switch.response()
                 }
                 // The session is not polling, or moves already.
-                None => refusal(RequestError::BadRequest, facts),
+                None => {
+                    reject(Rejection::BadRequest);
+                    refusal(RequestError::BadRequest, facts)
+                }
             },
-            Err(refusal) => refusal.response(),
+            Err(refusal) => {
+                reject(Rejection::MalformedWebSocketHandshake);
+                refusal.response()
+            }
         },
     };
     ready(with_headers(response, cors))

@@ -19,6 +19,7 @@ mod packets;
 mod polling;
 mod polling_abuse;
 mod recovery;
+mod rejections;
 mod security_page;
 mod shared_log;
 mod shutdown;

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use engineio_proto::CloseReason;
-use hd_ws_server::{AllowedOrigins, ServerConfig};
+use hd_ws_server::{AllowedOrigins, Rejection, ServerConfig};
 use socketio_proto::ClientConfig;
 
 use crate::client::{WebSocket, exchange, request, websocket_head};
@@ -19,7 +19,7 @@ fn at_most(clients: usize) -> ServerConfig {
 
 const POLLING: &str = "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nhost: x\r\n\r\n";
 
-fn assert_turned_away(answer: &str) {
+fn assert_rejected(answer: &str) {
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
     // It holds no file any longer.
@@ -36,9 +36,15 @@ fn new_clients_beyond_the_bound_are_sent_elsewhere_and_those_that_are_in_served(
     let mut client = WebSocket::open(server.address);
     let query = format!("&sid={}", server.open_polling());
     for head in [POLLING, &websocket_head("", ""), &plain_head()] {
-        assert_turned_away(&exchange(server.address, head));
+        assert_rejected(&exchange(server.address, head));
     }
-    assert_eq!(server.engine.counts().turned_away_total(), 3);
+    assert_eq!(
+        server
+            .engine
+            .counts()
+            .rejected_total(Rejection::MaxConnections),
+        3
+    );
     assert_eq!(server.engine.counts().opened_total(), 2);
 
     client.send_text("4one");
@@ -67,7 +73,7 @@ fn whoever_ends_makes_room_for_one() {
         drop(client);
         assert_eq!(server.next_end(), CloseReason::TransportClose);
         let query = format!("&sid={}", server.open_polling());
-        assert_turned_away(&exchange(server.address, POLLING));
+        assert_rejected(&exchange(server.address, POLLING));
         assert!(server.request("POST", &query, "1").ends_with("ok"));
         assert_eq!(server.next_end(), CloseReason::TransportClose);
     }
@@ -93,8 +99,8 @@ fn plain_websockets_count_like_others() {
     let server = SocketServer::start(at_most(2), ClientConfig::default());
     let (plain, _) = server.join_plain();
     let client = WebSocket::open(server.address);
-    assert_turned_away(&exchange(server.address, plain_head()));
-    assert_turned_away(&exchange(server.address, POLLING));
+    assert_rejected(&exchange(server.address, plain_head()));
+    assert_rejected(&exchange(server.address, POLLING));
     drop((plain, client));
     server.emptied();
     server.join_plain();
@@ -109,7 +115,7 @@ fn a_browser_is_told_so() {
     let _client = WebSocket::open(server.address);
     let page = POLLING.replacen("host: x", "host: x\r\norigin: http://a.example", 1);
     let answer = exchange(server.address, page);
-    assert_turned_away(&answer);
+    assert_rejected(&answer);
     assert!(
         answer.contains("\r\naccess-control-allow-origin: "),
         "{answer}"

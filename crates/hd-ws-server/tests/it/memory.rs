@@ -62,7 +62,7 @@ struct Rooms;
 
 impl NamespaceHandler for Rooms {
     async fn connect(&self, request: ConnectRequest<'_>) -> Result<Admission, Refusal> {
-        let user = request.handshake.peer().port();
+        let user = request.handshake.remote_address().peer().port();
         let rooms = [
             format!("user_{user}"),
             format!("role_{}", user % 4),

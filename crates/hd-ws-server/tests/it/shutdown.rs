@@ -1,13 +1,12 @@
 //! How a server stops.
 
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use engineio_proto::CloseReason;
-use hd_ws_server::{ClientHandshake, HttpHandler, HttpReply, Phase, ServerConfig};
+use hd_ws_server::{ClientHandshake, HttpHandler, HttpReply, Phase, RemoteAddress, ServerConfig};
 use http::Request;
 use hyper::body::Incoming;
 use socket2::SockRef;
@@ -123,8 +122,12 @@ struct Hesitant {
 }
 
 impl HttpHandler<Echo> for Hesitant {
-    async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> HttpReply<Echo> {
-        let handshake = ClientHandshake::new(peer, None, request.headers(), &[]);
+    async fn handle(
+        &self,
+        request: Request<Incoming>,
+        remote_address: RemoteAddress,
+    ) -> HttpReply<Echo> {
+        let handshake = ClientHandshake::new(remote_address, None, request.headers(), &[]);
         self.asked.send(()).expect("the test waits");
         self.let_in.notified().await;
         HttpReply::UpgradePlain(handshake, Box::new(|_| ()))

@@ -8,7 +8,8 @@ use std::sync::{Arc, mpsc};
 use hd_rooms::RoomName;
 use hd_ws_server::{
     Admission, ClientHandshake, ConnectRequest, DisconnectReason, Engine, HttpHandler, HttpReply,
-    Namespace, NamespaceConfig, NamespaceHandler, Refusal, Server, ServerConfig, Socket, SocketIo,
+    Namespace, NamespaceConfig, NamespaceHandler, Refusal, RemoteAddress, Server, ServerConfig,
+    Socket, SocketIo,
 };
 use http::Request;
 use hyper::body::Incoming;
@@ -116,8 +117,12 @@ impl NamespaceHandler for Lobby {
 struct Plain(Namespace);
 
 impl HttpHandler<SocketIo> for Plain {
-    async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> HttpReply<SocketIo> {
-        let handshake = ClientHandshake::new(peer, None, request.headers(), &[]);
+    async fn handle(
+        &self,
+        request: Request<Incoming>,
+        remote_address: RemoteAddress,
+    ) -> HttpReply<SocketIo> {
+        let handshake = ClientHandshake::new(remote_address, None, request.headers(), &[]);
         let opened = self
             .0
             .admit_plain(&handshake)

@@ -1,6 +1,5 @@
 //! The routes by which the back end emits.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use hd_events::{
     Ttl,
 };
 use hd_rooms::Audience;
-use hd_ws_server::{BodyError, Emitted, Publication, Published, read_body};
+use hd_ws_server::{BodyError, Emitted, Publication, Published, RemoteAddress, read_body};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -74,28 +73,29 @@ impl HttpApi {
     pub(super) async fn emit(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        remote_address: RemoteAddress,
     ) -> Response<Full<Bytes>> {
-        self.emit_one(request, peer, EmitCommand::parse).await
+        self.emit_one(request, remote_address, EmitCommand::parse)
+            .await
     }
 
     pub(super) async fn broadcast(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        remote_address: RemoteAddress,
     ) -> Response<Full<Bytes>> {
-        self.emit_one(request, peer, EmitCommand::parse_broadcast)
+        self.emit_one(request, remote_address, EmitCommand::parse_broadcast)
             .await
     }
 
     pub(super) async fn emit_batch(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        remote_address: RemoteAddress,
     ) -> Response<Full<Bytes>> {
         let batch = match self.take_batch(request).await {
             Ok(batch) => batch,
-            Err(refused) => return self.refuse(refused, peer).response(),
+            Err(refused) => return self.refuse(refused, remote_address).response(),
         };
         // All are on their way before the first is waited for: those for the same
         // many sockets are then sent together.
@@ -115,7 +115,7 @@ impl HttpApi {
                     status = StatusCode::MULTI_STATUS;
                     Outcome::Refused {
                         success: false,
-                        error: self.refuse(refused, peer).error(),
+                        error: self.refuse(refused, remote_address).error(),
                     }
                 }
             });
@@ -126,12 +126,12 @@ impl HttpApi {
     async fn emit_one(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        remote_address: RemoteAddress,
         parse: Parse,
     ) -> Response<Full<Bytes>> {
         match self.take_one(request, parse).await {
             Ok(taken) => json_of(StatusCode::CREATED, &self.outcome(taken).await),
-            Err(refused) => self.refuse(refused, peer).response(),
+            Err(refused) => self.refuse(refused, remote_address).response(),
         }
     }
 
@@ -256,11 +256,11 @@ impl HttpApi {
         success(true, delivered)
     }
 
-    fn refuse(&self, refused: Refused, peer: SocketAddr) -> Refused {
+    fn refuse(&self, refused: Refused, remote_address: RemoteAddress) -> Refused {
         EmitRefused {
             status: refused.status,
             code: refused.code,
-            peer,
+            remote_address,
         }
         .emit(&self.counters);
         refused

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use hd_cluster::ClusterConfig;
 use hd_replay::{LogConfig, SeenConfig};
+use hd_ws_server::TrustedProxies;
 use tracing::level_filters::LevelFilter;
 
 use crate::open_files;
@@ -53,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) cors_origin: CorsOrigin,
     /// Whether a request without `Origin` may connect.
     pub(crate) allow_no_origin: bool,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) emit_auth: EmitAuth,
     /// Ids of emits that are remembered.
     pub(crate) idempotency: SeenConfig,
@@ -113,6 +116,9 @@ impl Settings {
         let auth_failure = reader.value(&var::AUTH_FAILURE, values::word);
         let cors_origin = cors_origin(&mut reader, node_env);
         let allow_no_origin = reader.value(&var::ALLOW_NO_ORIGIN, values::word);
+        let trusted_proxies = reader
+            .optional(&var::TRUSTED_PROXIES, values::networks)
+            .unwrap_or_default();
 
         let emit_auth = reader.value(&var::EMIT_AUTH, values::word);
         let emit_auth = secrets::emit_auth(&mut reader, node_env, emit_auth);
@@ -200,6 +206,7 @@ impl Settings {
             auth_failure,
             cors_origin,
             allow_no_origin,
+            trusted_proxies,
             emit_auth,
             idempotency,
             replay,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use hd_ws_server::{Network, TrustedProxies};
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
@@ -155,6 +156,18 @@ pub(super) fn name(text: &str) -> Result<String, Refusal> {
             "use 1 to 64 letters, digits, and - _ . :",
         ))
     }
+}
+
+/// Ranges of addresses, separated by commas.
+pub(super) fn networks(text: &str) -> Result<TrustedProxies, Refusal> {
+    let networks: Result<Vec<Network>, _> = text.split(',').map(|n| n.trim().parse()).collect();
+    networks.map(TrustedProxies::new).map_err(|_| {
+        Refusal::new(
+            "is not a list of IP networks",
+            "write the networks of the load balancer, such as 10.0.0.0/16,10.1.0.0/16, each with \
+             its first address",
+        )
+    })
 }
 
 pub(super) fn ip_address(text: &str) -> Result<IpAddr, Refusal> {

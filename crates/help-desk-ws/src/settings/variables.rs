@@ -143,6 +143,15 @@ variables! {
         heading: CLIENTS,
         help: "Whether a request without an Origin may connect. Browsers always send one",
     }
+    TRUSTED_PROXIES {
+        flag: "trusted-proxies",
+        value_name: "NETWORKS",
+        default: None,
+        heading: CLIENTS,
+        help: "Networks of the load balancers whose X-Forwarded-For is believed, such as \
+               10.0.0.0/16, separated by commas. Without it the remote address is that of the \
+               TCP connection",
+    }
     EMIT_AUTH {
         flag: "emit-auth",
         value_name: "HOW",

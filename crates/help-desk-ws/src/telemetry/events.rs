@@ -5,10 +5,8 @@
 //! disconnects are those of the NestJS service, to the letter. Fields under `told.` are in the
 //! message already, so only JSON lines repeat them.
 
-use std::net::SocketAddr;
-
 use hd_auth::{UserId, VerifyError};
-use hd_ws_server::RecoveryRefusal;
+use hd_ws_server::{RecoveryRefusal, RemoteAddress};
 use tracing::{debug, info, warn};
 
 use super::Counters;
@@ -17,6 +15,7 @@ mod cluster;
 mod emits;
 mod peers;
 mod process;
+mod rejections;
 
 pub(crate) use cluster::{
     LogBack, LogCutOff, LogGap, LogMoved, LogOpened, PresenceRefused, RedisEvicts, WaitingForLog,
@@ -27,6 +26,7 @@ pub(crate) use peers::{
     PeersCutOff, PeersHeard, PublishedToPeers, RoomsNotHandedOver, ShardsMissing,
 };
 pub(crate) use process::{DrainProgress, Drained, Draining, Hurried, Started, Stopped, Stopping};
+pub(crate) use rejections::rejected;
 
 /// A client has joined its private room.
 #[derive(Clone, Copy, Debug)]
@@ -121,19 +121,22 @@ pub(crate) struct AuthenticationFailed<'a> {
     /// `None` when the client was refused before it had one.
     pub(crate) sid: Option<&'a str>,
     pub(crate) reason: VerifyError,
-    /// Where the connection comes from: a load balancer, if there is one.
-    pub(crate) peer: SocketAddr,
+    pub(crate) remote_address: RemoteAddress,
 }
 
 impl AuthenticationFailed<'_> {
     pub(crate) fn emit(self, counters: &Counters) {
-        let Self { sid, reason, peer } = self;
+        let Self {
+            sid,
+            reason,
+            remote_address,
+        } = self;
         counters.authentication_failures(reason).add(1);
         warn!(
             context = GATEWAY,
             reason = reason.reason(),
             sid,
-            %peer,
+            %remote_address,
             "Authentication failed: {reason}"
         );
     }
@@ -194,7 +197,7 @@ impl TokenExpired<'_> {
 /// A client gave its token in the query string, where proxies log it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueryTokenUsed {
-    pub(crate) peer: SocketAddr,
+    pub(crate) remote_address: RemoteAddress,
 }
 
 impl QueryTokenUsed {
@@ -203,7 +206,7 @@ impl QueryTokenUsed {
         // For every connection of a wscat user: worth a count, not a line by default.
         debug!(
             context = GATEWAY,
-            peer = %self.peer,
+            remote_address = %self.remote_address,
             "Token taken from the query string, which access logs of proxies keep"
         );
     }
@@ -263,8 +266,8 @@ mod tests {
         UserId::new(id).unwrap()
     }
 
-    fn peer() -> SocketAddr {
-        "10.0.0.9:5000".parse().unwrap()
+    fn remote_address() -> RemoteAddress {
+        RemoteAddress::direct("10.0.0.9:5000".parse().unwrap())
     }
 
     #[test]
@@ -315,7 +318,7 @@ mod tests {
                 AuthenticationFailed {
                     sid: None,
                     reason,
-                    peer: peer(),
+                    remote_address: remote_address(),
                 }
                 .emit(counters);
             });
@@ -323,7 +326,7 @@ mod tests {
                 text,
                 format!(
                     "WARN  [NotificationsGateway] Authentication failed: {reason} reason={} \
-                     peer=10.0.0.9:5000",
+                     remote_address=10.0.0.9",
                     reason.reason()
                 )
             );
@@ -373,13 +376,13 @@ mod tests {
             EmitRefused {
                 status: http::StatusCode::UNAUTHORIZED,
                 code: "unauthorized",
-                peer: peer(),
+                remote_address: remote_address(),
             }
             .emit(counters);
         });
         assert_eq!(
             text,
-            "WARN  [NotificationsController] Emit refused status=401 code=unauthorized peer=10.0.0.9:5000"
+            "WARN  [NotificationsController] Emit refused status=401 code=unauthorized remote_address=10.0.0.9"
         );
         assert_eq!(counters.emits_refused.get(), 1);
     }
@@ -415,7 +418,10 @@ mod tests {
         assert_eq!(counters.slow_consumers.get(), 1);
 
         let (text, counters) = line(LogFormat::Text, |counters| {
-            QueryTokenUsed { peer: peer() }.emit(counters);
+            QueryTokenUsed {
+                remote_address: remote_address(),
+            }
+            .emit(counters);
         });
         assert!(
             text.starts_with("DEBUG [NotificationsGateway] Token taken"),

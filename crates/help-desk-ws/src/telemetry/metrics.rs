@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 use std::time::{Duration, SystemTime};
 
 use hd_auth::VerifyError;
-use hd_ws_server::{RecoveryRefusal, ReplayCounts};
+use hd_ws_server::{RecoveryRefusal, Rejection, ReplayCounts};
 
 use super::Counters;
 
@@ -19,11 +19,11 @@ pub(crate) struct Gauges {
     pub(crate) sockets: usize,
     pub(crate) sessions_opened: u64,
     pub(crate) upgrades: u64,
-    pub(crate) requests_refused: u64,
+    /// Requests that were rejected, by the code of the reason.
+    pub(crate) rejected: [(&'static str, u64); Rejection::ALL.len()],
     pub(crate) replay: ReplayCounts,
     /// Whether the log that several processes share does not reach this one.
     pub(crate) is_cut_off: bool,
-    pub(crate) turned_away: u64,
     pub(crate) drain_closes: u64,
     pub(crate) drain_losses: u64,
     pub(crate) too_old: u64,
@@ -109,14 +109,11 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges) -> String {
         [("", gauges.upgrades)],
     );
     page.counter(
-        "requests_refused_total",
-        "Engine.IO requests that were refused.",
-        [("", gauges.requests_refused)],
-    );
-    page.counter(
-        "turned_away_total",
-        "New clients answered with 503 because there were MAX_CONNECTIONS.",
-        [("", gauges.turned_away)],
+        "requests_rejected_total",
+        "Requests for a session or a WebSocket that were rejected, by reason.",
+        gauges
+            .rejected
+            .map(|(reason, count)| (format!(r#"{{reason="{reason}"}}"#), count)),
     );
     page.counter(
         "drain_closes_total",

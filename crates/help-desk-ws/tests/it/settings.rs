@@ -15,6 +15,7 @@ fn every_variable_has_its_default() {
         ("AUTH_FAILURE", "connect_error"),
         ("CORS_ORIGIN", "*"),
         ("ALLOW_NO_ORIGIN", "true"),
+        ("TRUSTED_PROXIES", "not set"),
         ("EMIT_AUTH", "token"),
         ("EMIT_TOKEN_PREVIOUS", "not set"),
         ("IDEMPOTENCY_TTL", "24h"),
@@ -78,7 +79,7 @@ fn nodes_servers_are_met_on_a_redis_only() {
 }
 
 /// A value other than the default for each variable that is not a secret.
-const OTHERS: [(&str, &str); 29] = [
+const OTHERS: [(&str, &str); 30] = [
     ("NODE_ENV", "production"),
     ("HOST", "::1"),
     ("PORT", "0"),
@@ -88,6 +89,7 @@ const OTHERS: [(&str, &str); 29] = [
     ("AUTH_FAILURE", "legacy"),
     ("CORS_ORIGIN", "https://a.example,http://b.example:8080"),
     ("ALLOW_NO_ORIGIN", "false"),
+    ("TRUSTED_PROXIES", "10.0.0.0/16,::1"),
     ("EMIT_AUTH", "open"),
     ("IDEMPOTENCY_TTL", "10m"),
     ("IDEMPOTENCY_MAX_IDS", "1000"),
@@ -209,6 +211,11 @@ fn every_bad_value_names_itself_and_the_fix() {
         ),
         ("CORS_ORIGIN", "null", "leave it out"),
         ("ALLOW_NO_ORIGIN", "1", "use one of: true, false"),
+        (
+            "TRUSTED_PROXIES",
+            "10.0.0.1/16",
+            "each with its first address",
+        ),
         ("EMIT_AUTH", "none", "use one of: token, open"),
         ("IDEMPOTENCY_TTL", "0s", "use a time from 1s to 30d"),
         (

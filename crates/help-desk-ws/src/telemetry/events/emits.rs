@@ -1,8 +1,7 @@
 //! What the back end emits.
 
-use std::net::SocketAddr;
-
 use hd_auth::UserId;
+use hd_ws_server::RemoteAddress;
 use tracing::{debug, warn};
 
 use super::super::Counters;
@@ -111,18 +110,22 @@ pub(crate) struct EmitRefused<'a> {
     pub(crate) status: http::StatusCode,
     /// The `error.code` of the answer.
     pub(crate) code: &'a str,
-    pub(crate) peer: SocketAddr,
+    pub(crate) remote_address: RemoteAddress,
 }
 
 impl EmitRefused<'_> {
     pub(crate) fn emit(self, counters: &Counters) {
-        let Self { status, code, peer } = self;
+        let Self {
+            status,
+            code,
+            remote_address,
+        } = self;
         counters.emits_refused.add(1);
         warn!(
             context = CONTROLLER,
             status = status.as_u16(),
             code,
-            %peer,
+            %remote_address,
             "Emit refused"
         );
     }

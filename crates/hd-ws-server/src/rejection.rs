@@ -1,0 +1,144 @@
+//! Why a request is rejected before it gets anywhere, and who hears of it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use engineio_proto::RequestError;
+
+use crate::RemoteAddress;
+
+/// Why a request for a session, or for a WebSocket, was rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// Engine.IO code 0.
+    #[error("the transport is unknown")]
+    TransportUnknown,
+    /// Engine.IO code 1: the session has ended, or is another server's.
+    #[error("the session id is unknown")]
+    SessionIdUnknown,
+    /// Engine.IO code 2.
+    #[error("a handshake is a GET request")]
+    BadHandshakeMethod,
+    /// Engine.IO code 3.
+    #[error("the request fits neither the transport nor the session")]
+    BadRequest,
+    /// Engine.IO code 4: the policy does not allow the `Origin`, or its absence.
+    #[error("the origin is not allowed")]
+    OriginNotAllowed,
+    /// Engine.IO code 5.
+    #[error("the protocol revision is not supported")]
+    UnsupportedProtocolVersion,
+    /// The opening handshake of the WebSocket (RFC 6455 §4.2.1) is malformed.
+    #[error("the WebSocket handshake is malformed")]
+    MalformedWebSocketHandshake,
+    /// The server drains or stops.
+    #[error("the server is draining")]
+    Draining,
+    /// [`ServerConfig::max_connections`](crate::ServerConfig::max_connections)
+    /// is reached.
+    #[error("the maximum number of connections is reached")]
+    MaxConnections,
+}
+
+impl Rejection {
+    /// Every reason, in the order of their declaration.
+    pub const ALL: [Self; 9] = [
+        Self::TransportUnknown,
+        Self::SessionIdUnknown,
+        Self::BadHandshakeMethod,
+        Self::BadRequest,
+        Self::OriginNotAllowed,
+        Self::UnsupportedProtocolVersion,
+        Self::MalformedWebSocketHandshake,
+        Self::Draining,
+        Self::MaxConnections,
+    ];
+
+    /// The reason as logs and metrics name it.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::TransportUnknown => "transport_unknown",
+            Self::SessionIdUnknown => "session_id_unknown",
+            Self::BadHandshakeMethod => "bad_handshake_method",
+            Self::BadRequest => "bad_request",
+            Self::OriginNotAllowed => "origin_not_allowed",
+            Self::UnsupportedProtocolVersion => "unsupported_protocol_version",
+            Self::MalformedWebSocketHandshake => "malformed_websocket_handshake",
+            Self::Draining => "draining",
+            Self::MaxConnections => "max_connections",
+        }
+    }
+
+    /// Where it stands in [`ALL`](Self::ALL).
+    pub(crate) const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl From<RequestError> for Rejection {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::TransportUnknown => Self::TransportUnknown,
+            RequestError::SessionIdUnknown => Self::SessionIdUnknown,
+            RequestError::BadHandshakeMethod => Self::BadHandshakeMethod,
+            RequestError::BadRequest => Self::BadRequest,
+            RequestError::Forbidden => Self::OriginNotAllowed,
+            RequestError::UnsupportedProtocolVersion => Self::UnsupportedProtocolVersion,
+        }
+    }
+}
+
+/// A request that was rejected.
+#[derive(Clone, Copy, Debug)]
+pub struct Rejected<'a> {
+    /// Why.
+    pub reason: Rejection,
+    /// Where it came from.
+    pub remote_address: RemoteAddress,
+    /// The `Origin` header, when there is one and it is text. A stranger wrote
+    /// it.
+    pub origin: Option<&'a str>,
+}
+
+/// What is called with each request that is rejected. It must not block, and
+/// strangers decide how often it is called.
+#[derive(Clone)]
+pub struct RejectionHook(Arc<dyn Fn(&Rejected<'_>) + Send + Sync>);
+
+impl RejectionHook {
+    /// A hook that calls this function.
+    pub fn new(hook: impl Fn(&Rejected<'_>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hook))
+    }
+
+    pub(crate) fn call(&self, rejected: &Rejected<'_>) {
+        (self.0)(rejected);
+    }
+}
+
+/// Does nothing: the rejections are counted in [`Counts`](crate::Counts).
+impl Default for RejectionHook {
+    fn default() -> Self {
+        Self::new(|_| ())
+    }
+}
+
+impl fmt::Debug for RejectionHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RejectionHook").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_stands_at_its_index() {
+        for (index, reason) in Rejection::ALL.into_iter().enumerate() {
+            assert_eq!(reason.index(), index, "{reason:?}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Requests that the server rejects before the application sees them.
+
+use hd_ws_server::{Rejected, Rejection};
+use tracing::{info, warn};
+
+/// Logs a rejected request. `hd-ws-server` counts it by its reason.
+pub(crate) fn rejected(rejected: &Rejected<'_>) {
+    let Rejected {
+        reason,
+        remote_address,
+        origin,
+    } = *rejected;
+    let what = Explanation { reason, origin };
+    // What happens to honest clients in every deployment is no warning.
+    if matches!(reason, Rejection::SessionIdUnknown | Rejection::Draining) {
+        info!(context = SERVER, reason = reason.code(), %remote_address, origin, "Request rejected: {what}");
+    } else {
+        warn!(context = SERVER, reason = reason.code(), %remote_address, origin, "Request rejected: {what}");
+    }
+}
+
+/// The reason in the words of the settings.
+struct Explanation<'a> {
+    reason: Rejection,
+    origin: Option<&'a str>,
+}
+
+impl std::fmt::Display for Explanation<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.reason, self.origin) {
+            (Rejection::OriginNotAllowed, Some(origin)) => {
+                write!(f, "origin {origin} is not in CORS_ORIGIN")
+            }
+            (Rejection::OriginNotAllowed, None) => {
+                f.write_str("the request has no Origin, and ALLOW_NO_ORIGIN is false")
+            }
+            (Rejection::MaxConnections, _) => f.write_str("MAX_CONNECTIONS is reached"),
+            (reason, _) => reason.fmt(f),
+        }
+    }
+}
+
+const SERVER: &str = "Server";

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    bench, deps, faults,
+    autobahn, bench, deps, faults,
     process::{cargo, run as run_command},
     steps::Steps,
     test, tidy,
@@ -39,6 +39,7 @@ pub(crate) fn run() -> Result<()> {
     steps.run("counts", bench::check_counts)?;
     println!("\nnow what `cargo xtask test` runs");
     test::run(&mut steps)?;
+    steps.run("autobahn", autobahn::run_if_possible)?;
     steps.run("faults", faults::run_short)?;
     steps.print_summary();
     Ok(())

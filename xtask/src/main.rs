@@ -8,6 +8,7 @@
     reason = "a command-line tool talks on its standard streams"
 )]
 
+mod autobahn;
 mod bench;
 mod ci;
 mod conformance;
@@ -68,6 +69,11 @@ enum Command {
         cargo xtask conformance hd-ws-server\n  \
         cargo xtask conformance hd-ws-server -- raw transcripts")]
     Conformance(conformance::Args),
+    /// Run the Autobahn test suite against the WebSocket side of hd-ws-server.
+    ///
+    /// All 517 cases against the example `websocket_echo`, compared with the expected results. Needs CPython 2.7,
+    /// which the suite is written in: `PYTHON2` may name it. The reports are in `target/autobahn/reports`.
+    Autobahn(autobahn::Args),
     /// Measure the service beside its peers and beside the limit of this machine.
     ///
     /// Builds everything in release mode, gives the server one core and the load generator another, lets the
@@ -136,6 +142,7 @@ fn run(command: Command) -> Result<()> {
         }
         Command::Ci => ci::run(),
         Command::Conformance(args) => conformance::run(&args),
+        Command::Autobahn(args) => autobahn::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Faults(args) => faults::run(&args),
         Command::Deps => deps::run(),

@@ -53,12 +53,18 @@ pub trait Application: Send + Sync + Sized + 'static {
     fn opened(&self, handshake: ClientHandshake, now: Instant) -> Self::Client;
 
     /// A client has been let in that speaks WebSocket and nothing above it; see
-    /// [`HttpReply::UpgradePlain`](crate::HttpReply::UpgradePlain). Nothing it
-    /// sends is passed on.
+    /// [`HttpReply::UpgradePlain`](crate::HttpReply::UpgradePlain). What it
+    /// sends goes to [`plain_message`](Self::plain_message).
     fn opened_plain(&self, handshake: ClientHandshake) -> Self::Client;
 
     /// A message has arrived.
     fn message(&self, connection: &Arc<Connection<Self>>, message: Message<'_>);
+
+    /// A message of a client that speaks WebSocket and nothing above it has
+    /// arrived. It is ignored unless the application says otherwise.
+    fn plain_message(&self, connection: &Arc<Connection<Self>>, message: Message<'_>) {
+        let _ = (connection, message);
+    }
 
     /// The session has moved from polling to a WebSocket.
     fn upgraded(&self, connection: &Arc<Connection<Self>>) {

@@ -279,8 +279,16 @@ impl<A: Application> Connection<A> {
             (Wire::EngineIo(session), Incoming::Binary(data)) => {
                 session.handle_packet(Transport::WebSocket, Packet::from_binary(data), now)
             }
-            // Text from a plain client has no meaning; it proves life.
-            (Wire::Plain(session), Incoming::Text(_) | Incoming::Binary(_) | Incoming::Pong) => {
+            // Whatever a plain client sends proves that it is there.
+            (Wire::Plain(session), Incoming::Text(text)) => {
+                session.handle_pong(now);
+                Ok(session.is_open().then_some(Message::Text(text)))
+            }
+            (Wire::Plain(session), Incoming::Binary(data)) => {
+                session.handle_pong(now);
+                Ok(session.is_open().then(|| Message::Binary(data.into())))
+            }
+            (Wire::Plain(session), Incoming::Pong) => {
                 session.handle_pong(now);
                 Ok(None)
             }
@@ -295,7 +303,12 @@ impl<A: Application> Connection<A> {
             (_, Incoming::Pong | Incoming::Close(_)) => Ok(None),
         };
         let is_closed = state.wire.is_closed();
+        let is_plain = matches!(state.wire, Wire::Plain(_));
         match message {
+            Ok(Some(message)) if is_plain => {
+                self.settle(state);
+                self.engine.application.plain_message(self, message);
+            }
             Ok(Some(message)) => {
                 drop(state);
                 self.deliver(message);

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
-use engineio_proto::{CloseReason, EncodedPacket, Message};
+use engineio_proto::{CloseReason, EncodedPacket, Frame, Message};
 use hd_ws_server::{
     Application, ClientHandshake, Connection, Engine, HttpHandler, NotFound, Server, ServerConfig,
 };
@@ -31,6 +31,15 @@ impl Application for Echo {
             // The client may be gone.
             let _gone = connection.send(&[EncodedPacket::message(text)]);
         }
+    }
+
+    fn plain_message(&self, connection: &Arc<Connection<Self>>, message: Message<'_>) {
+        let frame = match message {
+            Message::Text(text) => Frame::text(text),
+            Message::Binary(data) => Frame::binary(&data),
+        };
+        // The client may be gone.
+        let _gone = connection.send(&[EncodedPacket::from_frame(frame)]);
     }
 
     fn closed(&self, _connection: &Arc<Connection<Self>>, reason: CloseReason) {

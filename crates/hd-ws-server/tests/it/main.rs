@@ -16,6 +16,7 @@ mod membership;
 mod memory;
 mod origin;
 mod packets;
+mod plain_messages;
 mod polling;
 mod polling_abuse;
 mod recovery;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    autobahn, bench, deps, faults,
+    autobahn, bench, deps, faults, fuzz,
     process::{cargo, run as run_command},
     steps::Steps,
     test, tidy,
@@ -40,6 +40,7 @@ pub(crate) fn run() -> Result<()> {
     println!("\nnow what `cargo xtask test` runs");
     test::run(&mut steps)?;
     steps.run("autobahn", autobahn::run_if_possible)?;
+    steps.run("fuzz", fuzz::run_if_possible)?;
     steps.run("faults", faults::run_short)?;
     steps.print_summary();
     Ok(())

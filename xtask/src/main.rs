@@ -16,6 +16,7 @@ mod deps;
 mod dev;
 mod executables;
 mod faults;
+mod fuzz;
 mod image;
 mod links;
 mod metadata;
@@ -74,6 +75,14 @@ enum Command {
     /// All 517 cases against the example `websocket_echo`, compared with the expected results. Needs CPython 2.7,
     /// which the suite is written in: `PYTHON2` may name it. The reports are in `target/autobahn/reports`.
     Autobahn(autobahn::Args),
+    /// Fuzz the parsers and the state machines.
+    ///
+    /// Needs a nightly toolchain and cargo-fuzz. Each target of `crates/*/fuzz` runs for `--seconds`; an input that
+    /// fails is kept in `target/fuzz/artifacts`.
+    #[command(after_help = "Examples:\n  \
+        cargo xtask fuzz\n  \
+        cargo xtask fuzz engineio-proto decoder --seconds 600")]
+    Fuzz(fuzz::Args),
     /// Measure the service beside its peers and beside the limit of this machine.
     ///
     /// Builds everything in release mode, gives the server one core and the load generator another, lets the
@@ -143,6 +152,7 @@ fn run(command: Command) -> Result<()> {
         Command::Ci => ci::run(),
         Command::Conformance(args) => conformance::run(&args),
         Command::Autobahn(args) => autobahn::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Faults(args) => faults::run(&args),
         Command::Deps => deps::run(),

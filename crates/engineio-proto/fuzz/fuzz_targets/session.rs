@@ -1,0 +1,163 @@
+//! The session machine under any sequence of inputs and times: it never panics,
+//! its queue stays within its bound, what is closed stays closed and is told
+//! once.
+
+#![no_main]
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use engineio_proto::{
+    CloseReason, Config, EncodedPacket, Event, Packet, Revision, Session, Sid, Transport,
+    UpgradeId, payload,
+};
+use libfuzzer_sys::{arbitrary, fuzz_target};
+
+#[derive(arbitrary::Arbitrary, Debug)]
+enum Input<'a> {
+    Wait { millis: u16 },
+    Poll,
+    AbortPoll,
+    Answer,
+    Post { body: &'a [u8] },
+    BeginPost,
+    EndPost,
+    AbortPost,
+    Frame { text: &'a str },
+    BinaryFrame { data: &'a [u8] },
+    PingFrame { data: &'a [u8] },
+    Upgrade,
+    UpgradeFrame { text: &'a str },
+    AbortUpgrade,
+    Write { bytes: u16 },
+    TransportClosed,
+    Send { text: &'a str },
+    SendBinary { data: &'a [u8] },
+    Close,
+    Abort,
+}
+
+#[derive(arbitrary::Arbitrary, Debug)]
+struct Script<'a> {
+    begins_on_websocket: bool,
+    supports_binary: bool,
+    inputs: Vec<Input<'a>>,
+}
+
+const QUEUE_BYTES: usize = 2048;
+/// A ping, a close packet and a close frame go out over a full queue, each with
+/// what keeping it costs; and so does a pong of at most 125 bytes.
+const SLACK: usize = 512;
+
+fuzz_target!(|script: Script<'_>| {
+    let config = Config {
+        send_queue_bytes: QUEUE_BYTES,
+        max_packets_per_payload: 16,
+        ..Config::default()
+    };
+    let start = Instant::now();
+    let mut now = start;
+    let transport = if script.begins_on_websocket {
+        Transport::WebSocket
+    } else {
+        Transport::Polling
+    };
+    let mut session = Session::new(
+        Arc::new(config),
+        Sid::from_random([7; Sid::RANDOM_BYTES]),
+        transport,
+        Revision::V4,
+        script.supports_binary,
+        now,
+    );
+    let mut upgrade: Option<UpgradeId> = None;
+    let mut ends = 0;
+    for input in script.inputs {
+        let was_closed = session.transport().is_none();
+        match input {
+            Input::Wait { millis } => {
+                now += Duration::from_millis(millis.into());
+                session.handle_timeout(now);
+            }
+            Input::Poll => drop(session.handle_poll()),
+            Input::AbortPoll => session.handle_poll_aborted(),
+            Input::Answer => drop(session.poll_response()),
+            Input::Post { body } => {
+                if session.handle_post().is_ok() {
+                    post(&mut session, body, now);
+                    session.handle_post_end();
+                }
+            }
+            Input::BeginPost => drop(session.handle_post()),
+            Input::EndPost => session.handle_post_end(),
+            Input::AbortPost => session.handle_post_aborted(),
+            Input::Frame { text } => {
+                if let Ok(packet) = Packet::decode(text) {
+                    drop(session.handle_packet(Transport::WebSocket, packet, now));
+                }
+            }
+            Input::BinaryFrame { data } => {
+                let packet = Packet::from_binary(data);
+                drop(session.handle_packet(Transport::WebSocket, packet, now));
+            }
+            Input::PingFrame { data } => session.handle_ping_frame(&data[..data.len().min(125)]),
+            Input::Upgrade => upgrade = session.handle_upgrade(now).or(upgrade),
+            Input::UpgradeFrame { text } => {
+                if let (Some(id), Ok(packet)) = (upgrade, Packet::decode(text)) {
+                    let _step = session.handle_upgrade_packet(id, &packet, now);
+                }
+            }
+            Input::AbortUpgrade => {
+                if let Some(id) = upgrade.take() {
+                    session.handle_upgrade_aborted(id);
+                }
+            }
+            Input::Write { bytes } => {
+                if let Some(outbound) = session.poll_transmit() {
+                    let mut slices = [IoSlice::new(&[]); 4];
+                    let filled = outbound.fill_slices(&mut slices);
+                    let waiting: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
+                    outbound.advance(waiting.min(bytes.into()));
+                    session.handle_written();
+                }
+            }
+            Input::TransportClosed => session.handle_transport_closed(CloseReason::TransportClose),
+            Input::Send { text } => drop(session.send(EncodedPacket::message(text))),
+            Input::SendBinary { data } => drop(session.send(EncodedPacket::binary_message(data))),
+            Input::Close => session.close(CloseReason::ServerShuttingDown, now),
+            Input::Abort => session.abort(CloseReason::ForcedClose),
+        }
+        while let Some(event) = session.poll_event() {
+            match event {
+                Event::Upgraded => assert!(!was_closed),
+                Event::Closed(_) => ends += 1,
+            }
+        }
+        let is_closed = session.transport().is_none();
+        assert!(is_closed || !was_closed, "what is closed stays closed");
+        assert_eq!(ends, i32::from(is_closed), "the end is told once");
+        assert_eq!(session.poll_timeout().is_none(), is_closed);
+        assert!(!(is_closed && session.is_open()));
+        if let Some(outbound) = session.poll_transmit() {
+            assert!(outbound.memory() <= QUEUE_BYTES + SLACK);
+        }
+    }
+});
+
+fn post(session: &mut Session, body: &[u8], now: Instant) {
+    let Ok(packets) = payload::decode(body, 16) else {
+        return session.abort(CloseReason::ParseError);
+    };
+    for packet in packets {
+        let Ok(packet) = packet else {
+            return session.abort(CloseReason::ParseError);
+        };
+        if session
+            .handle_packet(Transport::Polling, packet, now)
+            .is_err()
+        {
+            return;
+        }
+    }
+}

@@ -276,6 +276,27 @@ fn a_pid_is_good_for_its_own_user_only() {
     thief.assert_refused(&client, RecoveryRefusal::OtherIdentity);
 }
 
+/// Node.js' server joins the rooms and replays before any middleware runs.
+#[test]
+fn a_good_pid_does_not_replay_to_a_client_that_is_refused() {
+    let server = start();
+    let client = Peer::connect(&server, ANA);
+    client.drop_connection(&server);
+    publish(&server, &to("ana"), 1);
+    let refused = client.auth(&format!(r#""refuse":true,{ANA}"#));
+    let mut websocket = Peer::ask(&server, &refused);
+    assert_eq!(websocket.text(), r#"44/n,{"message":"no"}"#);
+    // What was missed still waits for the client once it is let in.
+    let back = client.back(&server, ANA);
+    back.assert_recovered(&client, &[1]);
+    publish(&server, &to("ana"), 2);
+    websocket.send_text("40/other,");
+    assert!(
+        websocket.text().starts_with("40/other,"),
+        "nothing was sent in between"
+    );
+}
+
 #[test]
 fn what_somebody_else_was_sent_on_the_same_page_does_not_count() {
     let server = start();

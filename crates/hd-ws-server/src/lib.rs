@@ -68,7 +68,7 @@ mod listener;
 pub use listener::Server;
 
 mod origin;
-pub use origin::{AllowedOrigins, OriginPolicy};
+pub use origin::{AllowedOrigins, OriginPolicy, is_cross_site_without_origin};
 
 mod rejection;
 pub use rejection::{Rejected, Rejection, RejectionHook};

@@ -5,7 +5,10 @@ use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_HEADERS, ORIGIN, VARY,
 };
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// [Fetch Metadata](https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header).
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The policy for the `Origin` header. It holds for WebSocket and polling
 /// alike: browsers ask no permission before they open a WebSocket.
@@ -37,6 +40,20 @@ impl Default for OriginPolicy {
     }
 }
 
+/// Whether a browser marks a request as one that a page of another site caused
+/// and that has no `Origin`: an `<img>`, a `<script>`, a link. No native client
+/// and no server sends that, and neither does `fetch` from another site, which
+/// has an `Origin`.
+#[must_use]
+pub fn is_cross_site_without_origin(headers: &HeaderMap) -> bool {
+    !headers.contains_key(ORIGIN) && is_from_another_site(headers)
+}
+
+fn is_from_another_site(headers: &HeaderMap) -> bool {
+    let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
+    sites.any(|site| site == "cross-site")
+}
+
 impl OriginPolicy {
     /// Every origin, and none.
     #[must_use]
@@ -48,12 +65,14 @@ impl OriginPolicy {
     }
 
     /// Judges a request by its headers. Of several `Origin` headers, which no
-    /// browser sends, each must be allowed.
+    /// browser sends, each must be allowed. A request that a page of another
+    /// site made without an `Origin`, such as that of an `<img>`, is refused
+    /// whatever the policy.
     #[must_use]
     pub fn judge(&self, headers: &HeaderMap) -> OriginVerdict {
         let mut origins = headers.get_all(ORIGIN).iter().peekable();
         let is_allowed = if origins.peek().is_none() {
-            self.allow_missing
+            self.allow_missing && !is_from_another_site(headers)
         } else {
             origins.all(|origin| self.allows(origin))
         };

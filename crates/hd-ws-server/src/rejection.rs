@@ -26,6 +26,10 @@ pub enum Rejection {
     /// Engine.IO code 4: the policy does not allow the `Origin`, or its absence.
     #[error("the origin is not allowed")]
     OriginNotAllowed,
+    /// Engine.IO code 4: a browser says that a page of another site caused the
+    /// request, and not by a script, so that there is no `Origin`.
+    #[error("a page of another site caused the request, without an Origin")]
+    CrossSite,
     /// Engine.IO code 5.
     #[error("the protocol revision is not supported")]
     UnsupportedProtocolVersion,
@@ -43,12 +47,13 @@ pub enum Rejection {
 
 impl Rejection {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::TransportUnknown,
         Self::SessionIdUnknown,
         Self::BadHandshakeMethod,
         Self::BadRequest,
         Self::OriginNotAllowed,
+        Self::CrossSite,
         Self::UnsupportedProtocolVersion,
         Self::MalformedWebSocketHandshake,
         Self::Draining,
@@ -64,6 +69,7 @@ impl Rejection {
             Self::BadHandshakeMethod => "bad_handshake_method",
             Self::BadRequest => "bad_request",
             Self::OriginNotAllowed => "origin_not_allowed",
+            Self::CrossSite => "cross_site",
             Self::UnsupportedProtocolVersion => "unsupported_protocol_version",
             Self::MalformedWebSocketHandshake => "malformed_websocket_handshake",
             Self::Draining => "draining",

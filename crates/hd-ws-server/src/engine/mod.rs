@@ -208,8 +208,12 @@ impl<A: Application> Engine<A> {
         self.places.take().ok_or(Rejection::MaxConnections)
     }
 
-    /// Counts a request that is rejected, and tells of it.
-    fn rejected(&self, reason: Rejection, remote_address: RemoteAddress, headers: &HeaderMap) {
+    /// Counts a request that is rejected, and calls
+    /// [`ServerConfig::on_rejected`]. For requests that an [`HttpHandler`]
+    /// rejects for a reason that is the server's too.
+    ///
+    /// [`HttpHandler`]: crate::HttpHandler
+    pub fn rejected(&self, reason: Rejection, remote_address: RemoteAddress, headers: &HeaderMap) {
         self.counts.rejected(reason);
         let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
         self.config.on_rejected.call(&Rejected {

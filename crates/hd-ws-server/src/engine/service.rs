@@ -19,7 +19,9 @@ use hyper::service::Service;
 
 use super::upgrade;
 use super::{Application, Connection, Engine, polling};
-use crate::{ClientHandshake, HttpHandler, HttpReply, Rejection, RemoteAddress};
+use crate::{
+    ClientHandshake, HttpHandler, HttpReply, Rejection, RemoteAddress, is_cross_site_without_origin,
+};
 
 /// The service of one HTTP connection.
 pub(crate) struct HttpService<A: Application, H> {
@@ -63,7 +65,7 @@ impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpServi
                 let reject = |reason| engine.rejected(reason, remote_address, request.headers());
                 let origin = engine.config.origins.judge(request.headers());
                 if origin == OriginVerdict::Refused {
-                    reject(Rejection::OriginNotAllowed);
+                    reject(origin_rejection(request.headers()));
                     return Ok(closing(StatusCode::FORBIDDEN));
                 }
                 if engine.is_draining() {
@@ -138,7 +140,11 @@ fn serve_engine<A: Application>(
     let reject = |reason| engine.rejected(reason, remote_address, request.headers());
     let response = match verified {
         Err(error) => {
-            reject(error.into());
+            reject(if error == RequestError::Forbidden {
+                origin_rejection(request.headers())
+            } else {
+                error.into()
+            });
             refusal(error, facts)
         }
         Ok(Verified::Handshake { .. }) if engine.is_draining() => {
@@ -263,6 +269,15 @@ fn refusal(error: RequestError, facts: RequestFacts) -> Response<Full<Bytes>> {
             .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// Why [`OriginPolicy::judge`](crate::OriginPolicy::judge) refused a request.
+fn origin_rejection(headers: &HeaderMap) -> Rejection {
+    if is_cross_site_without_origin(headers) {
+        Rejection::CrossSite
+    } else {
+        Rejection::OriginNotAllowed
+    }
 }
 
 /// New clients are to try again, and to find another server then.

@@ -1,6 +1,6 @@
 //! Where a browser may come from, by polling and by WebSocket alike.
 
-use hd_ws_server::{AllowedOrigins, OriginPolicy, ServerConfig};
+use hd_ws_server::{AllowedOrigins, OriginPolicy, Rejection, ServerConfig};
 
 use crate::client::{exchange, request, websocket_head};
 use crate::echo_server::EchoServer;
@@ -139,6 +139,24 @@ fn a_missing_origin_can_be_refused() {
     });
     check(&server, "", false);
     check(&server, "origin: https://anywhere.example\r\n", true);
+}
+
+/// An `<img>` or a link of any site makes a browser send such a request.
+#[test]
+fn what_a_page_of_another_site_causes_without_an_origin_is_refused() {
+    for server in [start(list(true)), start(OriginPolicy::any())] {
+        check(&server, "sec-fetch-site: cross-site\r\n", false);
+        let twice = "sec-fetch-site: same-origin\r\nsec-fetch-site: cross-site\r\n";
+        check(&server, twice, false);
+        for own in ["same-origin", "same-site", "none"] {
+            check(&server, &format!("sec-fetch-site: {own}\r\n"), true);
+        }
+        // A script of an allowed page on another site has an Origin.
+        let script = format!("origin: {ALLOWED}\r\nsec-fetch-site: cross-site\r\n");
+        check(&server, &script, true);
+        let rejected = server.engine.counts().rejected_total(Rejection::CrossSite);
+        assert_eq!(rejected, 6);
+    }
 }
 
 /// Who has stolen a session id still cannot use it from a page of their own.

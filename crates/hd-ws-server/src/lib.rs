@@ -62,7 +62,7 @@ mod http_handler;
 pub use http_handler::{HttpHandler, HttpReply, NotFound, PlainOpened};
 
 mod lifecycle;
-pub use lifecycle::{Drain, DrainPlan, Phase};
+pub use lifecycle::{CancelDrain, Drain, DrainPlan, Phase};
 
 mod listener;
 pub use listener::Server;

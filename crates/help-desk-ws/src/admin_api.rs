@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hd_ws_server::Phase;
+use hd_ws_server::{CancelDrain, Phase};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 
@@ -28,7 +28,15 @@ pub(crate) fn serve_drain<B>(
             drainer.begin(window(request.uri().query().unwrap_or_default())?);
             StatusCode::ACCEPTED
         }
-        _ => return Err(Refused::method("GET, POST")),
+        // Asked for twice, or after nothing, it changes nothing.
+        Method::DELETE => match drainer.cancel() {
+            CancelDrain::Cancelled(_) | CancelDrain::NotDraining => StatusCode::OK,
+            CancelDrain::Stopping => {
+                let message = "the process is stopping, which cannot be cancelled";
+                return Err(Refused::new(StatusCode::CONFLICT, "stopping", message));
+            }
+        },
+        _ => return Err(Refused::method("GET, POST, DELETE")),
     };
     Ok(json(status, state(drainer)))
 }
@@ -66,7 +74,7 @@ fn state(drainer: &Drainer) -> String {
     let mut answer = serde_json::json!({"state": state, "clients": engine.len()});
     if let Some(plan) = plan {
         answer["clientsAtStart"] = plan.clients.into();
-        answer["lost"] = engine.counts().lost_total().into();
+        answer["lost"] = drainer.lost().into();
         answer["windowMs"] = millis(plan.window).into();
         answer["elapsedMs"] = millis(plan.began.elapsed()).into();
     }

@@ -1,12 +1,15 @@
 //! Moving clients to other processes, and stopping: who asks for it, and what is told of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use hd_ws_server::{Drain, DrainPlan, Engine, Phase, SocketIo};
+use hd_ws_server::{CancelDrain, Drain, DrainPlan, Engine, Phase, SocketIo};
 use tokio::sync::Notify;
 
-use crate::telemetry::events::{DrainProgress, Drained, Draining, Hurried, Stopped, Stopping};
+use crate::telemetry::events::{
+    DrainCancelled, DrainProgress, Drained, Draining, Hurried, Stopped, Stopping,
+};
 
 /// Begins drains. Whoever watches for the end of the process, such as a task of ECS that is being
 /// replaced, calls [`begin`](Self::begin) as the admin route does.
@@ -14,7 +17,9 @@ use crate::telemetry::events::{DrainProgress, Drained, Draining, Hurried, Stoppe
 pub(crate) struct Drainer {
     engine: Arc<Engine<SocketIo>>,
     shutdown_timeout: Duration,
-    begun: Notify,
+    /// Sessions that earlier drains had lost when the latest one began.
+    lost_before: AtomicU64,
+    changed: Notify,
 }
 
 impl Drainer {
@@ -22,7 +27,8 @@ impl Drainer {
         Self {
             engine,
             shutdown_timeout,
-            begun: Notify::new(),
+            lost_before: AtomicU64::new(0),
+            changed: Notify::new(),
         }
     }
 
@@ -32,19 +38,35 @@ impl Drainer {
 
     /// Moves the clients away and stays; see [`Engine::drain`].
     pub(crate) fn begin(&self, window: Option<Duration>) {
+        self.note_losses();
         if let Drain::Begun(plan) = self.engine.drain(window) {
             Draining {
                 clients: plan.clients,
                 window: plan.window,
             }
             .emit();
-            self.begun.notify_one();
+            self.changed.notify_one();
         }
+    }
+
+    /// Keeps whoever is still connected, and admits new clients; see [`Engine::cancel_drain`].
+    pub(crate) fn cancel(&self) -> CancelDrain {
+        let cancelled = self.engine.cancel_drain();
+        if let CancelDrain::Cancelled(plan) = cancelled {
+            DrainCancelled {
+                clients: plan.clients,
+                left: self.engine.len(),
+            }
+            .emit();
+            self.changed.notify_one();
+        }
+        cancelled
     }
 
     /// Moves the clients away and ends; closes the rest at once when it is called again.
     pub(crate) fn stop(&self, signal: &'static str) {
         let is_first = self.engine.deadline().is_none();
+        self.note_losses();
         let told = Instant::now();
         let plan = self.engine.stop(self.shutdown_timeout);
         let clients = self.engine.len();
@@ -60,57 +82,71 @@ impl Drainer {
         } else {
             Hurried { signal, clients }.emit();
         }
-        self.begun.notify_one();
+        self.changed.notify_one();
     }
 
-    /// Tells how the drain gets on, for ever.
+    /// Tells how each drain gets on, for ever.
     pub(crate) async fn report(&self) {
-        self.begun.notified().await;
+        // When the drain began whose end has been told.
+        let mut told = None;
         loop {
+            let Some(plan) = self.plan().filter(|plan| told != Some(plan.began)) else {
+                self.changed.notified().await;
+                continue;
+            };
             tokio::select! {
-                () = self.engine.emptied() => break,
+                () = self.engine.emptied() => {
+                    told = Some(plan.began);
+                    // A stop has the last word itself.
+                    if self.engine.deadline().is_none() {
+                        Drained {
+                            clients: plan.clients,
+                            lost: self.lost(),
+                            elapsed: plan.began.elapsed(),
+                        }
+                        .emit();
+                    }
+                }
+                () = self.changed.notified() => {}
                 () = tokio::time::sleep(PROGRESS_INTERVAL) => {
-                    let (clients, left) = (self.plan().clients, self.engine.len());
+                    let (clients, left) = (plan.clients, self.engine.len());
                     DrainProgress { clients, left }.emit();
                 }
             }
         }
-        // A stop has the last word itself.
-        if self.engine.deadline().is_none() {
-            let plan = self.plan();
-            let lost = self.lost();
-            Drained {
-                clients: plan.clients,
-                lost,
-                elapsed: plan.began.elapsed(),
-            }
-            .emit();
-        }
-        std::future::pending().await
     }
 
     /// The last word.
     pub(crate) fn stopped(&self) {
-        let plan = self.plan();
-        Stopped {
-            clients: plan.clients,
-            lost: self.lost(),
-            elapsed: plan.began.elapsed(),
-        }
-        .emit();
-    }
-
-    fn plan(&self) -> DrainPlan {
-        match self.engine.phase() {
-            Phase::Draining(plan) | Phase::Stopped(plan) => plan,
-            Phase::Starting | Phase::Serving => {
-                unreachable!("invariant: asked for once a drain has begun")
+        if let Some(plan) = self.plan() {
+            Stopped {
+                clients: plan.clients,
+                lost: self.lost(),
+                elapsed: plan.began.elapsed(),
             }
+            .emit();
         }
     }
 
-    fn lost(&self) -> u64 {
-        self.engine.counts().lost_total()
+    /// Sessions that the latest drain has lost.
+    pub(crate) fn lost(&self) -> u64 {
+        let before = self.lost_before.load(Ordering::Relaxed);
+        self.engine.counts().lost_total().saturating_sub(before)
+    }
+
+    /// What was lost so far is not the loss of a drain that begins now.
+    fn note_losses(&self) {
+        if self.plan().is_none() {
+            let lost = self.engine.counts().lost_total();
+            self.lost_before.store(lost, Ordering::Relaxed);
+        }
+    }
+
+    fn plan(&self) -> Option<DrainPlan> {
+        match self.engine.phase() {
+            Phase::Draining(plan) | Phase::Stopped(plan) => Some(plan),
+            Phase::Starting | Phase::Serving => None,
+        }
     }
 }
 

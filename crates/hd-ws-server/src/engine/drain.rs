@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use engineio_proto::{CloseReason, Sid, Transport};
 
 use super::{Application, Connection, Engine};
-use crate::lifecycle::{Drain, DrainPlan, Lifecycle, Phase, Step};
+use crate::lifecycle::{CancelDrain, Drain, DrainPlan, Lifecycle, Phase, Step};
 
 impl<A: Application> Engine<A> {
     /// Where the server is in its life.
@@ -48,6 +48,15 @@ impl<A: Application> Engine<A> {
         };
         self.lifecycle_changed.notify_one();
         drain
+    }
+
+    /// Cancels a drain: new clients are admitted again, and those that are still
+    /// connected stay. A [`stop`](Self::stop) cannot be cancelled.
+    pub fn cancel_drain(&self) -> CancelDrain {
+        let cancelled = self.lifecycle().handle_drain_cancelled();
+        // The moments that the task waits for are void.
+        self.lifecycle_changed.notify_one();
+        cancelled
     }
 
     /// Has the server stop within `timeout`: as [`drain`](Self::drain), with a

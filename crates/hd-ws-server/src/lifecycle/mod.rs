@@ -22,6 +22,7 @@ pub(crate) struct Lifecycle<K> {
 }
 
 /// ```text
+///                   ◄── drain cancelled ───
 ///   Starting ──► Serving ── drain, stop ──► Draining ── stopping, and all are gone ──► Stopped
 ///       │                                   ▲                  or the time is up
 ///       └─────────── drain, stop ───────────┘
@@ -89,6 +90,17 @@ pub enum Drain {
     Begun(DrainPlan),
     /// One was under way.
     UnderWay(DrainPlan),
+}
+
+/// The outcome of a call that cancels a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelDrain {
+    /// New clients are admitted again, and no client is closed any more.
+    Cancelled(DrainPlan),
+    /// No drain was under way.
+    NotDraining,
+    /// The server is stopping, or has stopped: that cannot be cancelled.
+    Stopping,
 }
 
 /// What the owner has to do.
@@ -171,6 +183,25 @@ impl<K> Lifecycle<K> {
             return Drain::UnderWay(*plan);
         }
         Drain::Begun(self.begin(clients, spread, End::Open, now, random))
+    }
+
+    /// The clients that are still connected are to stay, and new ones are
+    /// admitted again. A stop is final: whoever asked for it, such as ECS, kills
+    /// the process soon.
+    pub(crate) fn handle_drain_cancelled(&mut self) -> CancelDrain {
+        match &self.state {
+            State::Starting | State::Serving => CancelDrain::NotDraining,
+            State::Draining {
+                plan,
+                end: End::Open,
+                ..
+            } => {
+                let plan = *plan;
+                self.state = State::Serving;
+                CancelDrain::Cancelled(plan)
+            }
+            State::Draining { .. } | State::Stopped { .. } => CancelDrain::Stopping,
+        }
     }
 
     /// The server is to stop within `timeout`. The second time, whoever is left

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use super::{Drain, Lifecycle, Phase, Step, jittered};
+use super::{CancelDrain, Drain, Lifecycle, Phase, Step, jittered};
 
 type Client = usize;
 
@@ -304,6 +304,68 @@ fn a_drain_does_not_lengthen_a_stop() {
         matches!(server.drain(600, Some(seconds(90))), Drain::UnderWay(plan) if plan.window == window)
     );
     check_each_once(&closes(&server.pass(window)), 600);
+}
+
+#[test]
+fn a_cancelled_drain_closes_nobody_else_and_admits_new_clients() {
+    let mut server = Server::new();
+    let Drain::Begun(plan) = server.drain(100, Some(seconds(100))) else {
+        panic!("no drain was under way");
+    };
+    assert_eq!(closes(&server.pass(seconds(50))).len(), 50);
+    assert_eq!(
+        server.lifecycle.handle_drain_cancelled(),
+        CancelDrain::Cancelled(plan)
+    );
+    assert!(!server.lifecycle.is_draining());
+    assert_eq!(server.lifecycle.phase(), Phase::Serving);
+    assert_eq!(server.lifecycle.poll_timeout(), None);
+    assert_eq!(server.pass(seconds(3600)), []);
+    // The next drain begins anew, with whoever is connected then.
+    let Drain::Begun(plan) = server.drain(70, Some(seconds(10))) else {
+        panic!("no drain was under way");
+    };
+    assert_eq!((plan.clients, plan.window), (70, seconds(10)));
+    check_each_once(&closes(&server.pass(seconds(10))), 70);
+}
+
+#[test]
+fn a_drain_can_be_cancelled_after_its_last_client_has_left() {
+    let mut server = Server::new();
+    server.drain(1, None);
+    server.pass(seconds(1));
+    server.lifecycle.handle_emptied();
+    assert!(matches!(
+        server.lifecycle.handle_drain_cancelled(),
+        CancelDrain::Cancelled(_)
+    ));
+    assert_eq!(server.lifecycle.phase(), Phase::Serving);
+}
+
+#[test]
+fn there_is_nothing_to_cancel_without_a_drain() {
+    let mut server = Server::new();
+    assert_eq!(
+        server.lifecycle.handle_drain_cancelled(),
+        CancelDrain::NotDraining
+    );
+    assert_eq!(server.lifecycle.phase(), Phase::Serving);
+}
+
+#[test]
+fn a_stop_cannot_be_cancelled_whatever_it_has_come_to() {
+    let mut server = Server::new();
+    server.drain(100, Some(seconds(100)));
+    server.stop(100, seconds(8));
+    for _ in 0..10 {
+        assert_eq!(
+            server.lifecycle.handle_drain_cancelled(),
+            CancelDrain::Stopping
+        );
+        server.pass(seconds(1));
+    }
+    assert!(matches!(server.lifecycle.phase(), Phase::Stopped(_)));
+    assert!(server.lifecycle.is_draining());
 }
 
 #[test]

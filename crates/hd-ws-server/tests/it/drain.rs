@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use engineio_proto::CloseReason;
 use futures_util::FutureExt as _;
 use hd_rooms::Audience;
-use hd_ws_server::{DisconnectReason, Drain, Phase, ServerConfig};
+use hd_ws_server::{CancelDrain, DisconnectReason, Drain, Phase, ServerConfig};
 use serde_json::value::RawValue;
 use socketio_proto::{ClientConfig, EventName, OutgoingArgs};
 
@@ -138,6 +138,25 @@ fn a_socket_gets_all_that_was_emitted_and_no_disconnect() {
         server.next_end().reason,
         DisconnectReason::Session(CloseReason::ServerShuttingDown)
     );
+}
+
+#[test]
+fn a_cancelled_drain_keeps_the_clients_and_admits_new_ones() {
+    let server = EchoServer::start(ServerConfig::default());
+    assert_eq!(server.engine.cancel_drain(), CancelDrain::NotDraining);
+    let mut stays = WebSocket::open(server.address);
+    let Drain::Begun(plan) = server.engine.drain(Some(LONG)) else {
+        panic!("no drain was under way");
+    };
+    assert_eq!(server.engine.cancel_drain(), CancelDrain::Cancelled(plan));
+    assert!(!server.engine.is_draining());
+    let mut comes = WebSocket::open(server.address);
+    // The task that closes clients waits for the next drain, and not for the first one's moments.
+    server.engine.drain(Some(Duration::ZERO));
+    assert_eq!(stays.close_code(), Some(1012));
+    assert_eq!(comes.close_code(), Some(1012));
+    server.engine.stop(PATIENCE);
+    assert_eq!(server.engine.cancel_drain(), CancelDrain::Stopping);
 }
 
 #[test]

@@ -25,7 +25,9 @@ pub(crate) use peers::{
     PeerEventLost, PeerEventTaken, PeerMessageRefused, PeerMessagesDropped, PeerRequestTaken,
     PeersCutOff, PeersHeard, PublishedToPeers, RoomsNotHandedOver, ShardsMissing,
 };
-pub(crate) use process::{DrainProgress, Drained, Draining, Hurried, Started, Stopped, Stopping};
+pub(crate) use process::{
+    DrainCancelled, DrainProgress, Drained, Draining, Hurried, Started, Stopped, Stopping,
+};
 pub(crate) use rejections::rejected;
 
 /// A client has joined its private room.

@@ -58,6 +58,28 @@ impl Draining {
     }
 }
 
+/// A drain was taken back: whoever is still connected stays.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DrainCancelled {
+    /// Clients when it began.
+    pub(crate) clients: usize,
+    /// Clients connected now.
+    pub(crate) left: usize,
+}
+
+impl DrainCancelled {
+    pub(crate) fn emit(self) {
+        let Self { clients, left } = self;
+        info!(
+            context = SERVICE,
+            told.left = left,
+            told.clients = clients,
+            "Drain cancelled as asked at /admin/drain: {left} of {clients} clients left; admitting \
+             new clients"
+        );
+    }
+}
+
 /// The service was told to end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stopping {

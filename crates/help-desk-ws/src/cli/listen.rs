@@ -21,18 +21,28 @@ use super::server_url::ServerUrl;
 use super::{Failure, token};
 use crate::settings::{EmitClientSettings, NodeEnv, SigningSettings};
 
-/// The token comes from --token, or is signed for --user with JWT_SECRET.
+/// The token comes from --token, --token-file or HELP_DESK_WS_TOKEN, or is signed for --user with
+/// JWT_SECRET.
 #[derive(Debug, Args)]
 pub(super) struct ListenArgs {
     /// Where the server is; the path is the namespace, as in socket.io clients
     /// [default: http://localhost:PORT/notifications].
     #[arg(long, value_parser = ServerUrl::parse)]
     url: Option<ServerUrl>,
-    /// Token to connect with.
-    #[arg(long, value_name = "JWT", required_unless_present = "user")]
+    /// Token to connect with. Every process of the machine can read it here: in production use
+    /// --token-file, or the environment variable HELP_DESK_WS_TOKEN.
+    #[arg(long, value_name = "JWT")]
     token: Option<String>,
+    /// File with the token to connect with; - reads it from stdin.
+    #[arg(long, value_name = "FILE|-", conflicts_with = "token")]
+    token_file: Option<String>,
     /// User id to sign a token for, in development.
-    #[arg(long, value_name = "ID", value_parser = token::user_id, conflicts_with = "token")]
+    #[arg(
+        long,
+        value_name = "ID",
+        value_parser = token::user_id,
+        conflicts_with_all = ["token", "token_file"]
+    )]
     user: Option<UserId>,
     /// End after this many notifications.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -43,10 +53,11 @@ pub(super) struct ListenArgs {
 }
 
 pub(super) fn run(args: ListenArgs) -> Result<ExitCode, Failure> {
-    let token = match (args.token, args.user) {
-        (Some(token), _) => token,
-        (None, Some(user)) => sign(user)?,
-        (None, None) => unreachable!("invariant: clap asks for one of the two"),
+    let token = match (args.token, args.token_file, args.user) {
+        (Some(token), ..) => token,
+        (None, Some(file), _) => token::from_file(&file)?,
+        (None, None, Some(user)) => sign(user)?,
+        (None, None, None) => token::from_environment()?,
     };
     let url = match args.url {
         Some(url) => url,
@@ -89,7 +100,8 @@ fn sign(user: UserId) -> Result<String, Failure> {
     let settings = SigningSettings::load(None)?;
     if settings.node_env == NodeEnv::Production {
         return Err(Failure::Usage(
-            "NODE_ENV is production, where --user would listen to a real user; give a --token"
+            "NODE_ENV is production, where --user would listen to a real user; give a token \
+             by --token-file or HELP_DESK_WS_TOKEN"
                 .to_owned(),
         ));
     }

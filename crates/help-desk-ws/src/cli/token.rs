@@ -1,5 +1,6 @@
 //! `help-desk-ws token`.
 
+use std::io::Read as _;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -77,6 +78,35 @@ pub(super) fn mint(payload: &JwtPayload, settings: &SigningSettings) -> Result<S
         .context("the token cannot be signed")?)
 }
 
+/// The token in a file, or on stdin, without white space around it.
+pub(super) fn from_file(path: &str) -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = if path == "-" {
+        std::io::stdin()
+            .take(MAX_TOKEN_BYTES)
+            .read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path)
+            .and_then(|file| file.take(MAX_TOKEN_BYTES).read_to_string(&mut text))
+    };
+    read.map_err(|error| Failure::Usage(format!("cannot read a token from {path}: {error}")))?;
+    match text.trim() {
+        "" => Err(Failure::Usage(format!("there is no token in {path}"))),
+        token => Ok(token.to_owned()),
+    }
+}
+
+/// The token in `HELP_DESK_WS_TOKEN`.
+pub(super) fn from_environment() -> Result<String, Failure> {
+    match std::env::var(TOKEN_VARIABLE) {
+        Ok(token) if !token.trim().is_empty() => Ok(token.trim().to_owned()),
+        _ => Err(Failure::Usage(format!(
+            "no token is given: use --token-file FILE, {TOKEN_VARIABLE} in the environment, \
+             --token JWT, or --user ID in development"
+        ))),
+    }
+}
+
 /// A `--user`.
 pub(super) fn user_id(text: &str) -> Result<UserId, String> {
     text.parse::<u64>()
@@ -84,3 +114,8 @@ pub(super) fn user_id(text: &str) -> Result<UserId, String> {
         .and_then(|id| UserId::new(id).ok())
         .ok_or_else(|| hd_auth::InvalidUserId.to_string())
 }
+
+/// Not a setting of the server: the token of one client.
+const TOKEN_VARIABLE: &str = "HELP_DESK_WS_TOKEN";
+/// Twice what a server looks at.
+const MAX_TOKEN_BYTES: u64 = 16 * 1024;

@@ -314,8 +314,48 @@ fn the_time_ends_it() {
 }
 
 #[test]
+fn a_token_need_not_be_on_the_command_line() {
+    let listen = |args: &[&str]| {
+        let server = Server::new(|client| {
+            assert_eq!(join(client), "a.b.c");
+            send(client, r#"42/notifications,["x",1]"#);
+            until_closed(client);
+        });
+        let args = [args, &["--count", "1"]].concat();
+        (server.listen(&args), server)
+    };
+    let (program, server) = listen(&[]);
+    program
+        .env("HELP_DESK_WS_TOKEN", "a.b.c")
+        .run()
+        .check_code(0);
+    server.finish();
+    let (program, server) = listen(&["--token-file", "-"]);
+    program.stdin("a.b.c\n").run().check_code(0);
+    server.finish();
+    let (program, server) = listen(&["--token-file", "token"]);
+    let program = program.file("token", " a.b.c\r\n");
+    program
+        .env("HELP_DESK_WS_TOKEN", "d.e.f")
+        .run()
+        .check_code(0);
+    server.finish();
+}
+
+#[test]
 fn the_command_line_is_checked() {
-    Program::new(&["listen"]).run().check_code(64);
+    Program::new(&["listen"])
+        .run()
+        .check_code(64)
+        .check_stderr("no token is given: use --token-file FILE, HELP_DESK_WS_TOKEN");
+    for args in [
+        &["listen", "--token-file=-", "--user=1"][..],
+        &["listen", "--token-file=-", "--token=t"],
+        &["listen", "--token-file=no-such-file"],
+        &["listen", "--token-file=-"],
+    ] {
+        Program::new(args).run().check_code(64);
+    }
     Program::new(&["listen", "--token=t", "--user=1"])
         .run()
         .check_code(64);
@@ -333,5 +373,5 @@ fn the_command_line_is_checked() {
         .production()
         .run()
         .check_code(64)
-        .check_stderr("give a --token");
+        .check_stderr("give a token by --token-file or HELP_DESK_WS_TOKEN");
 }

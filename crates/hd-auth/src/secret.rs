@@ -46,6 +46,12 @@ impl Secret {
         self.0.len() < MIN_SECRET_BYTES
     }
 
+    /// Whether the secret has fewer bytes than these.
+    #[must_use]
+    pub fn is_shorter_than(&self, bytes: usize) -> bool {
+        self.0.len() < bytes
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }

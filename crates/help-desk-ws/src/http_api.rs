@@ -7,7 +7,7 @@ use crate::admin_api;
 use crate::cluster::Cluster;
 use crate::drain::Drainer;
 use crate::presence::Presence;
-use crate::settings::{EmitAuth, EmitWithoutRedis, OperatorAuth};
+use crate::settings::{BackEndAuth, EmitWithoutRedis, Guard, OperatorAuth, Scope};
 use crate::telemetry::metrics::{self, Gauges};
 use crate::telemetry::{Counters, Pace};
 use bytes::Bytes;
@@ -16,14 +16,17 @@ use hd_ws_server::{
     ClientHandshake, Engine, HttpHandler, HttpReply, Namespace, Refusal, Rejection, RemoteAddress,
     SocketIo,
 };
-use http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, UPGRADE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, UPGRADE};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use serde::Serialize;
 
+pub(crate) mod access;
 mod emit;
 mod presence;
+
+use access::Caller;
 
 /// The routes outside of Socket.IO.
 #[derive(Debug)]
@@ -35,12 +38,14 @@ pub(crate) struct HttpApi {
     /// For its counts.
     pub(crate) engine: Arc<Engine<SocketIo>>,
     pub(crate) started: SystemTime,
-    pub(crate) emit_auth: EmitAuth,
+    pub(crate) back_end: BackEndAuth,
     pub(crate) emit_without_redis: EmitWithoutRedis,
     /// When events that stay here are logged.
     pub(crate) local_emits: Pace,
     pub(crate) metrics_auth: OperatorAuth,
     pub(crate) admin_auth: OperatorAuth,
+    /// Names of settings whose values open a door or weaken a check.
+    pub(crate) insecure: Vec<&'static str>,
     pub(crate) drainer: Arc<Drainer>,
     pub(crate) limits: EmitLimits,
     pub(crate) counters: Arc<Counters>,
@@ -60,7 +65,17 @@ impl HttpHandler<SocketIo> for HttpApi {
         request: Request<Incoming>,
         remote_address: RemoteAddress,
     ) -> HttpReply<SocketIo> {
-        let response = match (request.method(), request.uri().path()) {
+        let path = request.uri().path();
+        if !is_health(path) {
+            let caller = Caller::new(&request, remote_address);
+            if let Err(refused) = caller.refuse_cross_site() {
+                let reason = Rejection::CrossSite;
+                self.engine
+                    .rejected(reason, remote_address, request.headers());
+                return HttpReply::Response(refused.response());
+            }
+        }
+        let response = match (request.method(), path) {
             (&Method::GET, "/notifications") if request.headers().contains_key(UPGRADE) => {
                 return self.listen(&request, remote_address).await;
             }
@@ -78,16 +93,19 @@ impl HttpHandler<SocketIo> for HttpApi {
             (&Method::POST, "/notifications/broadcast") => {
                 self.broadcast(request, remote_address).await
             }
-            (method, path) if presence::is_route(path) => {
-                let asked = self.who_is_connected(method, path, request.headers());
+            (_, path) if presence::is_route(path) => {
+                let asked = self.who_is_connected(&request, remote_address);
                 asked.await.unwrap_or_else(Refused::response)
             }
             // In production it may not even be there.
-            (_, "/metrics") if !matches!(self.metrics_auth, OperatorAuth::Closed) => {
-                self.metrics(&request).unwrap_or_else(Refused::response)
-            }
+            (_, "/metrics") if !matches!(self.metrics_auth, OperatorAuth::Closed) => self
+                .metrics(&request, remote_address)
+                .unwrap_or_else(Refused::response),
             (_, "/admin/drain") if !matches!(self.admin_auth, OperatorAuth::Closed) => {
-                admin_api::serve_drain(&request, &self.admin_auth, &self.drainer)
+                let caller = Caller::new(&request, remote_address);
+                caller
+                    .authorize_operator(&self.admin_auth, "ADMIN_TOKEN")
+                    .and_then(|()| admin_api::serve_drain(&request, &self.drainer))
                     .unwrap_or_else(Refused::response)
             }
             (_, "/" | "/health" | "/livez" | "/readyz" | "/notifications") => {
@@ -101,7 +119,7 @@ impl HttpHandler<SocketIo> for HttpApi {
                 | "/emit/batch"
                 | "/notifications/broadcast",
             ) => Refused::method("POST").response(),
-            _ => Refused::new(StatusCode::NOT_FOUND, "not_found", "no such route").response(),
+            _ => access::not_found().response(),
         };
         HttpReply::Response(response)
     }
@@ -125,15 +143,16 @@ impl HttpApi {
         cluster.is_some_and(|cluster| !cluster.is_following())
     }
 
-    fn metrics<B>(&self, request: &Request<B>) -> Result<Response<Full<Bytes>>, Refused> {
+    fn metrics<B>(
+        &self,
+        request: &Request<B>,
+        remote_address: RemoteAddress,
+    ) -> Result<Response<Full<Bytes>>, Refused> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Err(Refused::method("GET"));
         }
-        if let OperatorAuth::Token(token) = &self.metrics_auth {
-            let presented = bearer(request.headers());
-            let hint = "send the header Authorization: Bearer <METRICS_TOKEN>";
-            authenticate(presented, |presented| token.accept(presented), hint)?;
-        }
+        Caller::new(request, remote_address)
+            .authorize_operator(&self.metrics_auth, "METRICS_TOKEN")?;
         let counts = self.engine.counts();
         let gauges = Gauges {
             polling: counts.polling(),
@@ -150,11 +169,26 @@ impl HttpApi {
             too_old: counts.too_old_total(),
             is_draining: self.engine.is_draining(),
             started: self.started,
+            open_doors: self.open_doors(),
+            insecure: &self.insecure,
         };
         let mut response = Response::new(Full::from(metrics::page(&self.counters, &gauges)));
         let content_type = HeaderValue::from_static(metrics::CONTENT_TYPE);
         response.headers_mut().insert(CONTENT_TYPE, content_type);
         Ok(response)
+    }
+
+    /// Which routes answer without a token, if only to this machine.
+    fn open_doors(&self) -> [(&'static str, bool); 5] {
+        let is_open = |scope| matches!(self.back_end.guard(scope), Guard::Open | Guard::Loopback);
+        let is_loopback = |auth: &OperatorAuth| matches!(auth, OperatorAuth::Loopback);
+        [
+            ("emit", is_open(Scope::Emit)),
+            ("broadcast", is_open(Scope::Broadcast)),
+            ("presence", is_open(Scope::Presence)),
+            ("metrics", is_loopback(&self.metrics_auth)),
+            ("admin", is_loopback(&self.admin_auth)),
+        ]
     }
 
     /// A WebSocket without Socket.IO, such as that of `wscat`.
@@ -171,40 +205,6 @@ impl HttpApi {
             Err(refusal) => HttpReply::Response(Refused::from(refusal).response()),
         }
     }
-}
-
-/// For the routes of the back end.
-fn authenticate_back_end(auth: &EmitAuth, headers: &HeaderMap) -> Result<(), Refused> {
-    match auth {
-        EmitAuth::Open => Ok(()),
-        EmitAuth::Token(tokens) => {
-            let hint = "send the header Authorization: Bearer <EMIT_TOKEN>";
-            authenticate(bearer(headers), |presented| tokens.accept(presented), hint)
-        }
-    }
-}
-
-/// The token of an `Authorization: Bearer` header.
-pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-pub(crate) fn authenticate(
-    presented: Option<&str>,
-    accept: impl FnOnce(&str) -> bool,
-    hint: &str,
-) -> Result<(), Refused> {
-    let (code, message) = match presented {
-        Some(token) if accept(token) => return Ok(()),
-        Some(_) => ("invalid_token", "the token is wrong"),
-        None => ("missing_token", hint),
-    };
-    Err(Refused {
-        header: Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-        ..Refused::new(StatusCode::UNAUTHORIZED, code, message)
-    })
 }
 
 impl Refused {
@@ -250,6 +250,11 @@ impl From<Refusal> for Refused {
         };
         Self::new(StatusCode::UNAUTHORIZED, code, message)
     }
+}
+
+/// Whether a route tells nothing but that the service is well, which anybody may know.
+fn is_health(path: &str) -> bool {
+    matches!(path, "/" | "/health" | "/livez" | "/readyz")
 }
 
 /// RFC 9110 §15.5.22.

@@ -9,6 +9,7 @@ mod drain;
 mod expiry;
 mod gateway;
 mod http_api;
+mod loopback;
 mod node_peers;
 mod open_files;
 mod presence;

@@ -1,5 +1,6 @@
 //! The server: everything wired together.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -24,7 +25,7 @@ use crate::http_api::HttpApi;
 use crate::node_peers::{Listener, NodePeers};
 use crate::open_files;
 use crate::presence::{self, Changes, Presence};
-use crate::settings::{CorsOrigin, EmitAuth, NodeEnv, Settings};
+use crate::settings::{CorsOrigin, Guard, NodeEnv, Scope, Settings};
 use crate::telemetry::events::{self, Started};
 use crate::telemetry::{self, Counters, Pace};
 
@@ -100,11 +101,12 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
         presence: Arc::clone(&presence),
         engine: Arc::clone(&engine),
         started: SystemTime::now(),
-        emit_auth: settings.emit_auth.clone(),
+        back_end: settings.back_end.clone(),
         emit_without_redis: settings.emit_without_redis,
         local_emits: Pace::default(),
         metrics_auth: settings.metrics_auth.clone(),
         admin_auth: settings.admin_auth.clone(),
+        insecure: settings.insecure.clone(),
         drainer: Arc::clone(&drainer),
         limits: EmitLimits::default(),
         counters,
@@ -238,35 +240,59 @@ fn server_config(settings: &Settings) -> ServerConfig {
     }
 }
 
-/// With a secret that was made up for this run nobody could mint a token, so a
-/// ready one is shown, and what to try with it.
+/// With a secret that was made up for this run nobody could mint a token, and with a token that was
+/// made up nobody could emit: so both are shown, and what to try with them.
 fn development_hint(settings: &Settings, port: u16) -> anyhow::Result<Option<String>> {
-    if settings.node_env == NodeEnv::Production || !settings.jwt.is_ephemeral {
+    let ephemeral = settings.back_end.ephemeral();
+    let is_needed = settings.jwt.is_ephemeral || ephemeral.is_some();
+    if settings.node_env == NodeEnv::Production || !is_needed {
         return Ok(None);
     }
-    let user = UserId::new(42).context("42 is a user id")?;
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-    let token = Signer::new(&settings.jwt.secret, Algorithm::HS256).sign(
-        &JwtPayload::new(user),
-        now.as_secs(),
-        settings.jwt_expires_in,
-    )?;
     // As this process was called, so that it can be pasted.
     let program = std::env::args()
         .next()
         .unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned());
-    let authorization = match &settings.emit_auth {
-        EmitAuth::Open => String::new(),
-        EmitAuth::Token(tokens) if tokens.is_ephemeral => {
-            format!("-H 'Authorization: Bearer {}' ", tokens.current.expose())
-        }
-        EmitAuth::Token(_) => "-H \"Authorization: Bearer $EMIT_TOKEN\" ".to_owned(),
+    let mut hint = String::new();
+    let listen = if settings.jwt.is_ephemeral {
+        let token = token_of_user_42(settings)?;
+        writeln!(
+            hint,
+            "\nA token for user 42, good until this process ends:\n\n  {token}"
+        )?;
+        format!("{program} listen --url http://127.0.0.1:{port} --token {token}")
+    } else {
+        format!("{program} listen --url http://127.0.0.1:{port} --user 42")
     };
-    Ok(Some(format!(
-        "\nA token for user 42, good until this process ends:\n\n  {token}\n\nTry, in two other \
-         terminals:\n\n  {program} listen --url http://127.0.0.1:{port} --token {token}\n  curl \
-         -i {authorization}-H 'Content-Type: application/json' \\\n    -d '{{\"userId\":42,\
-         \"event\":\"new_notification\",\"payload\":{{\"mensaje\":\"Hola\",\"ticketId\":7,\
-         \"fecha\":\"2026-01-31T10:00:00Z\"}}}}' \\\n    http://127.0.0.1:{port}/notifications/emit\n\n"
-    )))
+    if let Some(token) = ephemeral {
+        writeln!(
+            hint,
+            "\nAn EMIT_TOKEN, good until this process ends:\n\n  {}",
+            token.expose()
+        )?;
+    }
+    let authorization = match (settings.back_end.guard(Scope::Emit), ephemeral) {
+        (Guard::Open | Guard::Loopback | Guard::Closed, _) => String::new(),
+        (Guard::Token, Some(token)) => {
+            format!("-H 'Authorization: Bearer {}' ", token.expose())
+        }
+        (Guard::Token, None) => "-H \"Authorization: Bearer $EMIT_TOKEN\" ".to_owned(),
+    };
+    writeln!(
+        hint,
+        "\nTry, in two other terminals:\n\n  {listen}\n  curl -i {authorization}-H 'Content-Type: \
+         application/json' \\\n    -d '{{\"userId\":42,\"event\":\"new_notification\",\"payload\":\
+         {{\"mensaje\":\"Hola\",\"ticketId\":7,\"fecha\":\"2026-01-31T10:00:00Z\"}}}}' \\\n    \
+         http://127.0.0.1:{port}/notifications/emit\n"
+    )?;
+    Ok(Some(hint))
+}
+
+fn token_of_user_42(settings: &Settings) -> anyhow::Result<String> {
+    let user = UserId::new(42).context("42 is a user id")?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    Ok(Signer::new(&settings.jwt.secret, Algorithm::HS256).sign(
+        &JwtPayload::new(user),
+        now.as_secs(),
+        settings.jwt_expires_in,
+    )?)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hd_auth::UserId;
-use hd_cluster::{AppendError, Appended, Offset};
+use hd_cluster::{Appended, Offset};
 use hd_events::{
     EmitBatch, EmitCommand, EmitError, EmitLimits, EventName, IdempotencyKey, Recipients, Target,
     Ttl,
@@ -20,12 +20,15 @@ use serde::Serialize;
 use serde_json::Value;
 use socketio_proto::OutgoingArgs;
 
-use super::{HttpApi, Refused, authenticate_back_end, json_of};
+use super::access::{Caller, require_scope};
+use super::{HttpApi, Refused, json_of};
 use crate::cluster::{Cluster, ClusterEvent, EventArgs};
 use crate::expiry::unix_time;
 use crate::gateway::room_of;
-use crate::settings::EmitWithoutRedis;
-use crate::telemetry::events::{EmitAccepted, EmitLocal, EmitRefused, EmitRepeated, IdForgotten};
+use crate::settings::{EmitWithoutRedis, Scope, Scopes};
+use crate::telemetry::events::{
+    EmitAccepted, EmitLocal, EmitNotKept, EmitRefused, EmitRepeated, IdForgotten,
+};
 
 /// An event that was taken from the back end, and is on its way.
 struct Taken {
@@ -70,22 +73,27 @@ enum Outcome {
 type Parse = fn(&[u8], &EmitLimits) -> Result<EmitCommand, EmitError>;
 
 impl HttpApi {
-    pub(super) async fn emit(
+    pub(super) fn emit(
         &self,
         request: Request<Incoming>,
         remote_address: RemoteAddress,
-    ) -> Response<Full<Bytes>> {
-        self.emit_one(request, remote_address, EmitCommand::parse)
-            .await
+    ) -> impl Future<Output = Response<Full<Bytes>>> + Send {
+        let scopes = &[Scope::Emit, Scope::Broadcast];
+        self.emit_one(request, remote_address, scopes, EmitCommand::parse)
     }
 
-    pub(super) async fn broadcast(
+    pub(super) fn broadcast(
         &self,
         request: Request<Incoming>,
         remote_address: RemoteAddress,
-    ) -> Response<Full<Bytes>> {
-        self.emit_one(request, remote_address, EmitCommand::parse_broadcast)
-            .await
+    ) -> impl Future<Output = Response<Full<Bytes>>> + Send {
+        let scopes = &[Scope::Broadcast];
+        self.emit_one(
+            request,
+            remote_address,
+            scopes,
+            EmitCommand::parse_broadcast,
+        )
     }
 
     pub(super) async fn emit_batch(
@@ -93,8 +101,8 @@ impl HttpApi {
         request: Request<Incoming>,
         remote_address: RemoteAddress,
     ) -> Response<Full<Bytes>> {
-        let batch = match self.take_batch(request).await {
-            Ok(batch) => batch,
+        let (scopes, batch) = match self.take_batch(request, remote_address).await {
+            Ok(taken) => taken,
             Err(refused) => return self.refuse(refused, remote_address).response(),
         };
         // All are on their way before the first is waited for: those for the same
@@ -102,7 +110,7 @@ impl HttpApi {
         let mut items = Vec::with_capacity(batch.items.len());
         for item in batch.items {
             items.push(match item {
-                Ok(command) => self.send(command).await,
+                Ok(command) => self.send(command, scopes).await,
                 Err(error) => Err(error.into()),
             });
         }
@@ -123,42 +131,72 @@ impl HttpApi {
         json_of(status, &Results { results })
     }
 
-    async fn emit_one(
+    /// What the future does not need is left out of it: each emit allocates one.
+    fn emit_one(
         &self,
         request: Request<Incoming>,
         remote_address: RemoteAddress,
+        wanted: &[Scope],
         parse: Parse,
-    ) -> Response<Full<Bytes>> {
-        match self.take_one(request, parse).await {
-            Ok(taken) => json_of(StatusCode::CREATED, &self.outcome(taken).await),
-            Err(refused) => self.refuse(refused, remote_address).response(),
+    ) -> impl Future<Output = Response<Full<Bytes>>> + Send + use<'_> {
+        let caller = Caller::new(&request, remote_address);
+        let scopes = caller.authorize_back_end(&self.back_end, wanted);
+        let (http::request::Parts { headers, .. }, body) = request.into_parts();
+        async move {
+            let taken = match scopes {
+                Ok(scopes) => self.take_one(headers, body, scopes, parse).await,
+                Err(refused) => Err(refused),
+            };
+            match taken {
+                Ok(taken) => json_of(StatusCode::CREATED, &self.outcome(taken).await),
+                Err(refused) => self.refuse(refused, remote_address).response(),
+            }
         }
     }
 
-    async fn take_one(&self, request: Request<Incoming>, parse: Parse) -> Result<Taken, Refused> {
-        let (head, body) = request.into_parts();
+    async fn take_one(
+        &self,
+        headers: HeaderMap,
+        body: Incoming,
+        scopes: Scopes,
+        parse: Parse,
+    ) -> Result<Taken, Refused> {
         let limit = self.limits.max_payload_bytes + ENVELOPE_BYTES;
-        let body = self.body(&head.headers, body, limit).await?;
+        let body = read(body, limit).await?;
         let mut command = parse(&body, &self.limits)?;
-        if let Some(key) = idempotency_key(&head.headers)? {
+        if let Some(key) = idempotency_key(&headers)? {
             command.identify(key)?;
         }
-        self.send(command).await
+        self.send(command, scopes).await
     }
 
-    async fn take_batch(&self, request: Request<Incoming>) -> Result<EmitBatch, Refused> {
-        let (head, body) = request.into_parts();
-        let body = self.body(&head.headers, body, BATCH_BYTES).await?;
-        if head.headers.contains_key(IDEMPOTENCY_KEY) {
+    async fn take_batch(
+        &self,
+        request: Request<Incoming>,
+        remote_address: RemoteAddress,
+    ) -> Result<(Scopes, EmitBatch), Refused> {
+        let caller = Caller::new(&request, remote_address);
+        let wanted = &[Scope::Emit, Scope::Broadcast];
+        let scopes = caller.authorize_back_end(&self.back_end, wanted)?;
+        let (http::request::Parts { headers, .. }, body) = request.into_parts();
+        let body = read(body, BATCH_BYTES).await?;
+        if headers.contains_key(IDEMPOTENCY_KEY) {
             let message = "a batch has no Idempotency-Key: give each item an \"id\"";
             return Err(Refused::new(StatusCode::BAD_REQUEST, "invalid_id", message));
         }
-        Ok(EmitBatch::parse(&body, &self.limits)?)
+        Ok((scopes, EmitBatch::parse(&body, &self.limits)?))
     }
 
     /// Sends an event. Every command of the back end comes by here, whichever
     /// route it took.
-    async fn send(&self, command: EmitCommand) -> Result<Taken, Refused> {
+    async fn send(&self, command: EmitCommand, scopes: Scopes) -> Result<Taken, Refused> {
+        require_scope(
+            scopes,
+            match command.recipients {
+                Recipients::Everyone => Scope::Broadcast,
+                Recipients::AnyOf(_) => Scope::Emit,
+            },
+        )?;
         let event = command.event.as_str();
         let name = socketio_proto::EventName::new(event).map_err(|_| {
             let message = "the event's name is reserved by Socket.IO";
@@ -185,7 +223,10 @@ impl HttpApi {
             match cluster.publish(&event, id).await {
                 Ok(Appended::New(offset)) => Delivery::Shared(Arc::clone(cluster), offset),
                 Ok(Appended::Repeated(_)) => Delivery::Repeated,
-                Err(error) => return Err(Refused::from(error)),
+                Err(error) => {
+                    EmitNotKept { error: &error }.emit();
+                    return Err(not_kept());
+                }
             }
         } else if command.volatile {
             let delivered = self.notifications.emit_volatile(&audience, name, args);
@@ -265,32 +306,26 @@ impl HttpApi {
         .emit(&self.counters);
         refused
     }
+}
 
-    /// The body of a request that may emit.
-    async fn body(
-        &self,
-        headers: &HeaderMap,
-        body: Incoming,
-        limit: usize,
-    ) -> Result<Bytes, Refused> {
-        authenticate_back_end(&self.emit_auth, headers)?;
-        let refused = |status, code, message: String| Err(Refused::new(status, code, message));
-        match read_body(body, limit, BODY_TIMEOUT).await {
-            Ok(body) => Ok(body),
-            Err(BodyError::TooLarge) => refused(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "payload_too_large",
-                format!("the body is larger than {limit} bytes"),
-            ),
-            Err(error @ BodyError::TimedOut) => {
-                refused(StatusCode::REQUEST_TIMEOUT, "timeout", error.to_string())
-            }
-            Err(error @ BodyError::Incomplete) => refused(
-                StatusCode::BAD_REQUEST,
-                "incomplete_body",
-                error.to_string(),
-            ),
+/// The body of a request that may emit.
+async fn read(body: Incoming, limit: usize) -> Result<Bytes, Refused> {
+    let refused = |status, code, message: String| Err(Refused::new(status, code, message));
+    match read_body(body, limit, BODY_TIMEOUT).await {
+        Ok(body) => Ok(body),
+        Err(BodyError::TooLarge) => refused(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "payload_too_large",
+            format!("the body is larger than {limit} bytes"),
+        ),
+        Err(error @ BodyError::TimedOut) => {
+            refused(StatusCode::REQUEST_TIMEOUT, "timeout", error.to_string())
         }
+        Err(error @ BodyError::Incomplete) => refused(
+            StatusCode::BAD_REQUEST,
+            "incomplete_body",
+            error.to_string(),
+        ),
     }
 }
 
@@ -338,15 +373,14 @@ fn success(accepted: bool, delivered: usize) -> Outcome {
     }
 }
 
-/// The event is not in the log, or nobody knows: the back end tries again.
-impl From<AppendError> for Refused {
-    fn from(error: AppendError) -> Self {
-        let message = format!("the event could not be kept: {error}");
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        Self {
-            header: Some((RETRY_AFTER, HeaderValue::from_static("1"))),
-            ..Self::new(status, "log_unavailable", message)
-        }
+/// The event is not in the log, or nobody knows: the back end retries. What Redis said is for the
+/// log only: it names hosts, users and keys.
+fn not_kept() -> Refused {
+    let message = "the event could not be kept in Redis; retry it under the same id";
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    Refused {
+        header: Some((RETRY_AFTER, HeaderValue::from_static("1"))),
+        ..Refused::new(status, "log_unavailable", message)
     }
 }
 

@@ -2,10 +2,13 @@
 
 use bytes::Bytes;
 use hd_auth::UserId;
-use http::{HeaderMap, Method, Response, StatusCode};
+use hd_ws_server::RemoteAddress;
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 
-use super::{HttpApi, Refused, authenticate_back_end, json_of};
+use super::access::Caller;
+use super::{HttpApi, Refused, json_of};
+use crate::settings::Scope;
 
 /// Whether a path is one of them.
 pub(super) fn is_route(path: &str) -> bool {
@@ -19,17 +22,17 @@ fn user_segment(path: &str) -> Option<&str> {
 }
 
 impl HttpApi {
-    pub(super) async fn who_is_connected(
+    pub(super) async fn who_is_connected<B: Sync>(
         &self,
-        method: &Method,
-        path: &str,
-        headers: &HeaderMap,
+        request: &Request<B>,
+        remote_address: RemoteAddress,
     ) -> Result<Response<Full<Bytes>>, Refused> {
-        if method != Method::GET {
+        if request.method() != Method::GET {
             return Err(Refused::method("GET"));
         }
-        authenticate_back_end(&self.emit_auth, headers)?;
-        let Some(segment) = user_segment(path) else {
+        Caller::new(request, remote_address)
+            .authorize_back_end(&self.back_end, &[Scope::Presence])?;
+        let Some(segment) = user_segment(request.uri().path()) else {
             let totals = Box::pin(self.presence.totals()).await;
             return Ok(json_of(StatusCode::OK, &totals));
         };

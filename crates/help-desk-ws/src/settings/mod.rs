@@ -16,21 +16,25 @@ use tracing::level_filters::LevelFilter;
 
 use crate::open_files;
 
+mod back_end;
 mod commands;
 mod dotenv;
 mod origin;
 mod problem;
 mod reader;
+mod redis_in_clear;
 mod secrets;
 mod sources;
+mod unknown;
 mod values;
 mod variables;
 
+pub(crate) use back_end::{BackEndAuth, Guard, Scope, Scopes};
 pub(crate) use commands::{EmitClientSettings, HealthSettings, SigningSettings};
 pub(crate) use origin::CorsOrigin;
 pub(crate) use problem::Problems;
 pub(crate) use reader::{Description, Warning};
-pub(crate) use secrets::{EmitAuth, JwtSettings, OperatorAuth};
+pub(crate) use secrets::{JwtSettings, OperatorAuth};
 pub(crate) use sources::{Flags, Sources};
 pub(crate) use values::duration;
 pub(crate) use variables::ALL as VARIABLES;
@@ -56,7 +60,7 @@ pub(crate) struct Settings {
     pub(crate) allow_no_origin: bool,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub(crate) trusted_proxies: TrustedProxies,
-    pub(crate) emit_auth: EmitAuth,
+    pub(crate) back_end: BackEndAuth,
     /// Ids of emits that are remembered.
     pub(crate) idempotency: SeenConfig,
     /// What is kept for clients that are away; `None` for nothing.
@@ -88,6 +92,8 @@ pub(crate) struct Settings {
     pub(crate) metrics_auth: OperatorAuth,
     pub(crate) admin_auth: OperatorAuth,
     pub(crate) log: LogSettings,
+    /// Names of the settings whose values open a door or weaken a check.
+    pub(crate) insecure: Vec<&'static str>,
     /// What works, and should be looked at.
     pub(crate) warnings: Vec<Warning>,
     /// The settings as they may be shown.
@@ -110,10 +116,24 @@ impl Settings {
             values::number(text, NonZeroUsize::MIN..=MOST_WORKERS)
         });
 
-        let require_exp = reader.value(&var::JWT_REQUIRE_EXP, values::word);
+        let require_exp: bool = reader.value(&var::JWT_REQUIRE_EXP, values::word);
+        if !require_exp {
+            reader.insecure(
+                &var::JWT_REQUIRE_EXP,
+                "is false: a token without `exp` is good for ever; set it to true once \
+                 help-desk-back signs with expiresIn",
+            );
+        }
         let jwt = secrets::jwt(&mut reader, node_env, require_exp);
         let jwt_expires_in = expires_in(&mut reader);
         let auth_failure = reader.value(&var::AUTH_FAILURE, values::word);
+        if auth_failure == AuthFailure::Legacy {
+            reader.insecure(
+                &var::AUTH_FAILURE,
+                "is legacy: a client is let in and put out again before it learns that its token \
+                 is bad; set it to connect_error once no client needs the old answer",
+            );
+        }
         let cors_origin = cors_origin(&mut reader, node_env);
         let allow_no_origin = reader.value(&var::ALLOW_NO_ORIGIN, values::word);
         let trusted_proxies = reader
@@ -121,7 +141,7 @@ impl Settings {
             .unwrap_or_default();
 
         let emit_auth = reader.value(&var::EMIT_AUTH, values::word);
-        let emit_auth = secrets::emit_auth(&mut reader, node_env, emit_auth);
+        let back_end = back_end::back_end_auth(&mut reader, node_env, emit_auth);
 
         let idempotency = SeenConfig {
             ttl: reader.value(&var::IDEMPOTENCY_TTL, |text| {
@@ -184,17 +204,30 @@ impl Settings {
         });
 
         let collector = "where the metrics are collected";
-        let metrics_auth =
-            secrets::operator_auth(&mut reader, node_env, &var::METRICS_TOKEN, collector);
+        let metrics_auth = secrets::operator_auth(
+            &mut reader,
+            node_env,
+            &var::METRICS_TOKEN,
+            "GET /metrics",
+            collector,
+        );
         let pipeline = "in the pipeline that drains";
-        let admin_auth = secrets::operator_auth(&mut reader, node_env, &var::ADMIN_TOKEN, pipeline);
+        let admin_auth = secrets::operator_auth(
+            &mut reader,
+            node_env,
+            &var::ADMIN_TOKEN,
+            "/admin/drain",
+            pipeline,
+        );
         let log = LogSettings {
             format: reader.value(&var::LOG_FORMAT, values::word),
             level: reader.value(&var::LOG_LEVEL, values::word),
         };
 
+        reader.warn_of_unknown_names();
+        let insecure = reader.insecure_settings();
         let (warnings, description) = reader.finish()?;
-        let (Some(jwt), Some(emit_auth)) = (jwt, emit_auth) else {
+        let Some(jwt) = jwt else {
             unreachable!("invariant: a secret that is missing here is a problem, reported above");
         };
         Ok(Self {
@@ -207,7 +240,7 @@ impl Settings {
             cors_origin,
             allow_no_origin,
             trusted_proxies,
-            emit_auth,
+            back_end,
             idempotency,
             replay,
             cluster,
@@ -230,6 +263,7 @@ impl Settings {
             metrics_auth,
             admin_auth,
             log,
+            insecure,
             warnings,
             description,
         })
@@ -379,9 +413,15 @@ fn cluster(
             "processes share what is replayed, and nothing else: set REPLAY=on, or take REDIS_URL out",
         );
     }
-    let url = std::str::from_utf8(url)
-        .ok()
-        .and_then(|url| url.parse().ok());
+    let text = std::str::from_utf8(url).unwrap_or_default();
+    if redis_in_clear::is_in_clear(text) {
+        reader.insecure(
+            &var::REDIS_URL,
+            "has neither TLS nor a host of this machine: payloads and the password cross the \
+             network in clear; use rediss:// where the network is shared",
+        );
+    }
+    let url = text.parse().ok();
     let Some(url) = url else {
         reader.problem(
             &var::REDIS_URL,
@@ -459,7 +499,7 @@ fn cors_origin(reader: &mut Reader<'_>, node_env: NodeEnv) -> CorsOrigin {
             "set it to the front end's origin, such as https://help.example.com, or to * to let \
              pages of every site connect",
         ),
-        NodeEnv::Production | NodeEnv::Development => reader.warn(
+        NodeEnv::Production | NodeEnv::Development => reader.insecure(
             &var::CORS_ORIGIN,
             "is *: pages of every site can connect; set it to the front end's origin, such as \
              https://help.example.com",

@@ -1,9 +1,11 @@
 //! Reads settings one by one, and collects what is wrong with them instead of stopping.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::problem::{Problem, Problems, shown};
 use super::sources::{Source, Sources};
+use super::unknown;
 use super::values::Refusal;
 use super::variables::{self, Variable};
 
@@ -13,14 +15,15 @@ pub(super) struct Reader<'a> {
     sources: &'a Sources,
     problems: Vec<Problem>,
     warnings: Vec<Warning>,
+    insecure: Vec<&'static str>,
     rows: Vec<Row>,
 }
 
 /// A setting that works, and that somebody should look at.
 #[derive(Debug)]
 pub(crate) struct Warning {
-    /// The setting's name.
-    pub(crate) name: &'static str,
+    /// The setting's name, or one that is close to a setting's.
+    pub(crate) name: Cow<'static, str>,
     /// What is the matter, and what to do about it.
     pub(crate) text: String,
 }
@@ -41,6 +44,7 @@ impl<'a> Reader<'a> {
             sources,
             problems,
             warnings: Vec::new(),
+            insecure: Vec::new(),
             rows: Vec::new(),
         }
     }
@@ -160,9 +164,34 @@ impl<'a> Reader<'a> {
 
     pub(super) fn warn(&mut self, variable: &'static Variable, text: impl Into<String>) {
         self.warnings.push(Warning {
-            name: variable.name,
+            name: variable.name.into(),
             text: text.into(),
         });
+    }
+
+    /// Warns of a choice that opens a door, and counts it among those that the metrics name.
+    pub(super) fn insecure(&mut self, variable: &'static Variable, text: impl Into<String>) {
+        if !self.insecure.contains(&variable.name) {
+            self.insecure.push(variable.name);
+        }
+        self.warn(variable, text);
+    }
+
+    /// Warns of names that were probably meant to be a setting's.
+    pub(super) fn warn_of_unknown_names(&mut self) {
+        for (name, source) in self.sources.unknown_names() {
+            if let Some(meant) = unknown::meant_by(name) {
+                self.warnings.push(Warning {
+                    name: shown(name).into(),
+                    text: format!("({source}) is not a setting; did you mean {}?", meant.name),
+                });
+            }
+        }
+    }
+
+    /// The settings that [`Self::insecure`] was told of.
+    pub(super) fn insecure_settings(&mut self) -> Vec<&'static str> {
+        std::mem::take(&mut self.insecure)
     }
 
     fn row(&mut self, variable: &'static Variable, value: String, source: Source) {

@@ -1,4 +1,5 @@
-//! Secrets: who may connect, who may emit, who may read the metrics and drain.
+//! Secrets: who may connect, who may read the metrics and drain. Tokens of the back end are read
+//! in [`back_end`](super::back_end).
 
 use std::fmt;
 
@@ -7,10 +8,7 @@ use subtle::ConstantTimeEq;
 
 use super::NodeEnv;
 use super::reader::Reader;
-use super::values::Words;
-use super::variables::{
-    EMIT_TOKEN, EMIT_TOKEN_PREVIOUS, JWT_SECRET, JWT_SECRET_PREVIOUS, Variable,
-};
+use super::variables::{JWT_SECRET, JWT_SECRET_PREVIOUS, Variable};
 
 /// What tokens of clients are verified with.
 #[derive(Clone, Debug)]
@@ -35,44 +33,14 @@ impl JwtSettings {
     }
 }
 
-/// Who may emit.
-#[derive(Clone, Debug)]
-pub(crate) enum EmitAuth {
-    /// Everybody who reaches the port.
-    Open,
-    /// Who presents one of these tokens.
-    Token(EmitTokens),
-}
-
-/// The tokens that open the emit endpoints.
-#[derive(Clone, Debug)]
-pub(crate) struct EmitTokens {
-    /// The token in use.
-    pub(crate) current: BearerToken,
-    /// The token before the last rotation.
-    pub(crate) previous: Option<BearerToken>,
-    /// Whether `current` was made up for this run, because none was set in development.
-    pub(crate) is_ephemeral: bool,
-}
-
-impl EmitTokens {
-    /// Whether the presented token is one of these. Takes the same time wherever it differs.
-    pub(crate) fn accept(&self, presented: &str) -> bool {
-        let mut accepted = self.current.ct_eq(presented);
-        if let Some(previous) = &self.previous {
-            accepted |= previous.ct_eq(presented);
-        }
-        accepted.into()
-    }
-}
-
 /// Who may use a route for operators.
 #[derive(Clone, Debug)]
 pub(crate) enum OperatorAuth {
     /// Nobody: there is no such route.
     Closed,
-    /// Everybody who reaches the port.
-    Open,
+    /// Whoever is on this machine, and no page of a browser: see
+    /// [`access`](crate::http_api::access).
+    Loopback,
     /// Who presents this token.
     Token(BearerToken),
 }
@@ -92,7 +60,11 @@ impl BearerToken {
         self.ct_eq(presented).into()
     }
 
-    fn ct_eq(&self, presented: &str) -> subtle::Choice {
+    pub(super) fn new(token: impl Into<Box<str>>) -> Self {
+        Self(token.into())
+    }
+
+    pub(super) fn ct_eq(&self, presented: &str) -> subtle::Choice {
         self.0.as_bytes().ct_eq(presented.as_bytes())
     }
 }
@@ -133,6 +105,14 @@ pub(super) fn jwt(
                 variable,
                 "is the default of help-desk-back, with which anybody can sign a token",
                 "set a secret of your own in both services: openssl rand -base64 48",
+            );
+        } else if secret.is_shorter_than(MIN_JWT_SECRET_BYTES) {
+            refuse_in_production(
+                reader,
+                node_env,
+                variable,
+                format!("is shorter than {MIN_JWT_SECRET_BYTES} bytes, and can be guessed"),
+                "set a longer one in both services: openssl rand -base64 48",
             );
         } else if secret.is_short() {
             reader.warn(
@@ -200,82 +180,12 @@ fn read_jwt_secret(reader: &mut Reader<'_>, variable: &'static Variable) -> Opti
     }
 }
 
-/// `EMIT_AUTH`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EmitAuthKind {
-    Token,
-    Open,
-}
-
-impl Words for EmitAuthKind {
-    const WORDS: &'static [(&'static str, Self)] = &[("token", Self::Token), ("open", Self::Open)];
-}
-
-/// Reads who may emit. `None` when there is a problem.
-pub(super) fn emit_auth(
-    reader: &mut Reader<'_>,
-    node_env: NodeEnv,
-    kind: EmitAuthKind,
-) -> Option<EmitAuth> {
-    let given = bearer_token(reader, &EMIT_TOKEN);
-    let previous = bearer_token(reader, &EMIT_TOKEN_PREVIOUS);
-    for (variable, token) in [(&EMIT_TOKEN, &given), (&EMIT_TOKEN_PREVIOUS, &previous)] {
-        let fix = "set a longer one in both services: openssl rand -hex 32";
-        refuse_short(reader, node_env, variable, token.as_ref(), fix);
-    }
-
-    if kind == EmitAuthKind::Open {
-        reader.warn(
-            &super::variables::EMIT_AUTH,
-            "is open: everybody who reaches the port can send notifications to every user; set \
-             EMIT_AUTH=token and an EMIT_TOKEN",
-        );
-        if reader.is_explicit(&EMIT_TOKEN) {
-            reader.warn(&EMIT_TOKEN, "is not asked for, because EMIT_AUTH is open");
-        }
-        return Some(EmitAuth::Open);
-    }
-    if reader.is_explicit(&EMIT_TOKEN) {
-        return Some(EmitAuth::Token(EmitTokens {
-            current: given?,
-            previous,
-            is_ephemeral: false,
-        }));
-    }
-    if reader.is_explicit(&EMIT_TOKEN_PREVIOUS) {
-        reader.problem(
-            &EMIT_TOKEN_PREVIOUS,
-            "is set without EMIT_TOKEN",
-            "set EMIT_TOKEN to the token in use",
-        );
-        return None;
-    }
-    if node_env == NodeEnv::Production {
-        reader.problem(
-            &EMIT_TOKEN,
-            "is needed in production",
-            "set it here and in help-desk-back (openssl rand -hex 32), or set EMIT_AUTH=open to \
-             let everybody who reaches the port emit",
-        );
-        return None;
-    }
-    reader.warn(
-        &EMIT_TOKEN,
-        "is not set: this run uses one of its own; set it here and in help-desk-back",
-    );
-    let generated = generate(reader, &EMIT_TOKEN)?;
-    Some(EmitAuth::Token(EmitTokens {
-        current: BearerToken(generated.into()),
-        previous: None,
-        is_ephemeral: true,
-    }))
-}
-
 /// Reads who may use a route for operators. `caller` is where else the token is set.
 pub(super) fn operator_auth(
     reader: &mut Reader<'_>,
     node_env: NodeEnv,
     variable: &'static Variable,
+    route: &str,
     caller: &str,
 ) -> OperatorAuth {
     let token = bearer_token(reader, variable);
@@ -284,7 +194,14 @@ pub(super) fn operator_auth(
     match (token, node_env) {
         (Some(token), _) => OperatorAuth::Token(token),
         (None, NodeEnv::Production) => OperatorAuth::Closed,
-        (None, NodeEnv::Development) => OperatorAuth::Open,
+        (None, NodeEnv::Development) => {
+            let what = format!(
+                "is not set: {route} answers without a token, on loopback addresses only; set one \
+                 here and {caller}: openssl rand -hex 32"
+            );
+            reader.insecure(variable, what);
+            OperatorAuth::Loopback
+        }
     }
 }
 
@@ -309,7 +226,7 @@ pub(super) fn bearer_token(
     }
 }
 
-fn refuse_short(
+pub(super) fn refuse_short(
     reader: &mut Reader<'_>,
     node_env: NodeEnv,
     variable: &'static Variable,
@@ -333,13 +250,13 @@ fn refuse_in_production(
     match node_env {
         NodeEnv::Production => reader.problem(variable, what, fix),
         NodeEnv::Development => {
-            reader.warn(variable, format!("{what}; production refuses it; {fix}"));
+            reader.insecure(variable, format!("{what}; production refuses it; {fix}"));
         }
     }
 }
 
 /// 32 random bytes in hexadecimal, so that they fit into a header and a command line.
-fn generate(reader: &mut Reader<'_>, variable: &'static Variable) -> Option<String> {
+pub(super) fn generate(reader: &mut Reader<'_>, variable: &'static Variable) -> Option<String> {
     let mut bytes = [0; 32];
     if let Err(error) = getrandom::fill(&mut bytes) {
         reader.problem(
@@ -356,26 +273,12 @@ fn generate(reader: &mut Reader<'_>, variable: &'static Variable) -> Option<Stri
 
 /// 128 bits, written in any base up to 256.
 const MIN_TOKEN_BYTES: usize = 16;
+/// The same. A token gives everybody who has one the means to try secrets offline.
+const MIN_JWT_SECRET_BYTES: usize = 16;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn both_tokens_are_accepted_during_a_rotation() {
-        let tokens = |previous: Option<&str>| EmitTokens {
-            current: BearerToken("current-token".into()),
-            previous: previous.map(|token| BearerToken(token.into())),
-            is_ephemeral: false,
-        };
-        let rotating = tokens(Some("previous-token"));
-        assert!(rotating.accept("current-token"));
-        assert!(rotating.accept("previous-token"));
-        assert!(!rotating.accept("current-toke"));
-        assert!(!rotating.accept("current-token "));
-        assert!(!rotating.accept(""));
-        assert!(!tokens(None).accept("previous-token"));
-    }
 
     #[test]
     fn debug_shows_no_token() {

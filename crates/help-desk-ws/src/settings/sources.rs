@@ -1,6 +1,6 @@
 //! Where settings come from: flags, the environment, `.env`, defaults, in this order.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
@@ -79,7 +79,7 @@ impl clap::FromArgMatches for Flags {
 }
 
 /// Where a value came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
     Flag,
     Environment,
@@ -113,6 +113,8 @@ impl fmt::Display for Source {
 pub(crate) struct Sources {
     flags: Flags,
     environment: HashMap<&'static str, OsString>,
+    /// Names in the environment that are no setting's.
+    unknown: Vec<String>,
     dotenv: HashMap<String, String>,
     /// What is wrong with `.env` as a file.
     pub(super) problems: Vec<Problem>,
@@ -125,9 +127,14 @@ impl Sources {
             .iter()
             .filter_map(|variable| Some((variable.name, std::env::var_os(variable.name)?)))
             .collect();
+        let unknown = std::env::vars_os()
+            .filter_map(|(name, _)| name.into_string().ok())
+            .filter(|name| !is_setting(name))
+            .collect();
         let mut sources = Self {
             flags,
             environment,
+            unknown,
             ..Self::default()
         };
         sources.read_dotenv(Path::new(".env"));
@@ -159,6 +166,18 @@ impl Sources {
         }
     }
 
+    /// Names in the environment and in `.env` that are no setting's, in alphabetical order.
+    pub(super) fn unknown_names(&self) -> BTreeSet<(&str, Source)> {
+        let environment = self
+            .unknown
+            .iter()
+            .map(|name| (&**name, Source::Environment));
+        let dotenv = self.dotenv.keys().filter(|name| !is_setting(name));
+        environment
+            .chain(dotenv.map(|name| (&**name, Source::DotEnv)))
+            .collect()
+    }
+
     /// The bytes of a variable and where they come from. An empty value counts as none, so that
     /// `docker run -e NAME=` takes a setting back.
     pub(super) fn bytes(&self, variable: &Variable) -> Option<(&[u8], Source)> {
@@ -184,4 +203,8 @@ impl Sources {
             (!is_blank).then_some((value, source))
         })
     }
+}
+
+fn is_setting(name: &str) -> bool {
+    variables::ALL.iter().any(|variable| variable.name == name)
 }

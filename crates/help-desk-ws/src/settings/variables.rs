@@ -175,6 +175,38 @@ variables! {
         heading: BACK_END,
         help: "The token before the last change, still accepted",
     }
+    BROADCAST_TOKEN {
+        flag: "broadcast-token",
+        is_secret: true,
+        value_name: "TOKEN",
+        default: None,
+        heading: BACK_END,
+        help: "Token for broadcasts; with it EMIT_TOKEN no longer opens them",
+    }
+    BROADCAST_TOKEN_PREVIOUS {
+        flag: "broadcast-token-previous",
+        is_secret: true,
+        value_name: "TOKEN",
+        default: None,
+        heading: BACK_END,
+        help: "The broadcast token before the last change, still accepted",
+    }
+    PRESENCE_TOKEN {
+        flag: "presence-token",
+        is_secret: true,
+        value_name: "TOKEN",
+        default: None,
+        heading: BACK_END,
+        help: "Token for who is connected; with it EMIT_TOKEN no longer opens that",
+    }
+    PRESENCE_TOKEN_PREVIOUS {
+        flag: "presence-token-previous",
+        is_secret: true,
+        value_name: "TOKEN",
+        default: None,
+        heading: BACK_END,
+        help: "The presence token before the last change, still accepted",
+    }
     IDEMPOTENCY_TTL {
         flag: "idempotency-ttl",
         value_name: "TIME",
@@ -398,7 +430,7 @@ variables! {
         default: None,
         heading: TELEMETRY,
         help: "Token for GET /metrics, sent as `Authorization: Bearer <token>`. Without one there \
-               are no metrics in production, and they are open in development",
+               are no metrics in production, and in development they are for this machine only",
     }
     ADMIN_TOKEN {
         flag: "admin-token",
@@ -407,6 +439,6 @@ variables! {
         default: None,
         heading: OPERATORS,
         help: "Token for /admin/drain, sent as `Authorization: Bearer <token>`. Without one there \
-               is no such route in production, and it is open in development",
+               is no such route in production, and in development it is for this machine only",
     }
 }

@@ -20,7 +20,9 @@ mod rejections;
 pub(crate) use cluster::{
     LogBack, LogCutOff, LogGap, LogMoved, LogOpened, PresenceRefused, RedisEvicts, WaitingForLog,
 };
-pub(crate) use emits::{EmitAccepted, EmitLocal, EmitRefused, EmitRepeated, IdForgotten};
+pub(crate) use emits::{
+    EmitAccepted, EmitLocal, EmitNotKept, EmitRefused, EmitRepeated, IdForgotten,
+};
 pub(crate) use peers::{
     PeerEventLost, PeerEventTaken, PeerMessageRefused, PeerMessagesDropped, PeerRequestTaken,
     PeersCutOff, PeersHeard, PublishedToPeers, RoomsNotHandedOver, ShardsMissing,

@@ -10,7 +10,7 @@ use super::Counters;
 
 /// What is measured where it is, and not counted by events.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Gauges {
+pub(crate) struct Gauges<'a> {
     /// Sessions by their transport.
     pub(crate) polling: usize,
     pub(crate) websocket: usize,
@@ -30,13 +30,17 @@ pub(crate) struct Gauges {
     /// Whether new clients are turned away.
     pub(crate) is_draining: bool,
     pub(crate) started: SystemTime,
+    /// Routes, and whether they answer without a token.
+    pub(crate) open_doors: [(&'static str, bool); 5],
+    /// Names of settings whose values open a door or weaken a check.
+    pub(crate) insecure: &'a [&'static str],
 }
 
 /// The media type of [`page`].
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// All numbers, each with its help.
-pub(crate) fn page(counters: &Counters, gauges: &Gauges) -> String {
+pub(crate) fn page(counters: &Counters, gauges: &Gauges<'_>) -> String {
     let mut page = Page(String::with_capacity(4096));
     page.gauge(
         "sessions",
@@ -76,6 +80,22 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges) -> String {
         "draining",
         "1 while new clients are turned away, 0 otherwise.",
         [("", u8::from(gauges.is_draining))],
+    );
+    page.gauge(
+        "open_doors",
+        "1 where a route answers without a token, everybody or this machine only.",
+        gauges.open_doors.map(|(door, is_open)| {
+            let label = format!(r#"{{door="{door}"}}"#);
+            (label, u8::from(is_open))
+        }),
+    );
+    page.gauge(
+        "insecure_settings",
+        "1 for each setting whose value opens a door or weakens a check.",
+        gauges
+            .insecure
+            .iter()
+            .map(|setting| (format!(r#"{{setting="{setting}"}}"#), 1)),
     );
     page.gauge(
         "build_info",

@@ -49,7 +49,11 @@ pub(crate) fn log_settings(settings: &Settings) -> io::Result<()> {
         }
     }
     for warning in &settings.warnings {
-        tracing::warn!(context = "Settings", told.name = warning.name, "{warning}");
+        tracing::warn!(
+            context = "Settings",
+            told.name = &*warning.name,
+            "{warning}"
+        );
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
     reason = "clippy takes helpers of tests for other code"
 )]
 
+mod closed;
 mod env_example;
 mod guides;
 mod http_commands;
@@ -13,5 +14,6 @@ mod listen;
 mod program;
 mod redaction;
 mod serve;
+mod server;
 mod settings;
 mod token;

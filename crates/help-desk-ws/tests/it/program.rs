@@ -60,6 +60,12 @@ impl Program {
             .env("CORS_ORIGIN", "https://help.example.com")
     }
 
+    /// The same settings, to be checked only.
+    pub(crate) fn check(mut self) -> Self {
+        self.command.arg("--check");
+        self
+    }
+
     pub(crate) fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
         fs::write(self.directory.0.join(name), content).unwrap();
         self

@@ -1,119 +1,10 @@
 //! The main job, by the program alone: a client listens, the back end emits,
 //! the notification arrives, and SIGTERM ends the server in order.
 
-use std::io::{BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use crate::program::{GOOD_SECRET, GOOD_TOKEN, Program};
-
-struct Server {
-    process: Child,
-    lines: BufReader<std::process::ChildStdout>,
-    url: String,
-}
-
-impl Server {
-    fn start() -> Self {
-        Self::start_program(program(SERVE))
-    }
-
-    fn start_program(mut program: Program) -> Self {
-        let mut process = program.start();
-        let mut lines = BufReader::new(process.stdout.take().unwrap());
-        let url = line_with(&mut lines, "Listening on ")
-            .split("Listening on ")
-            .nth(1)
-            .and_then(|rest| rest.split_whitespace().next())
-            .unwrap()
-            .to_owned();
-        Self {
-            process,
-            lines,
-            url,
-        }
-    }
-
-    /// The head of the answer and what came with it of the body.
-    fn request(&self, method: &str, target: &str) -> String {
-        self.request_with(method, target, "")
-    }
-
-    fn request_with(&self, method: &str, target: &str, authorization: &str) -> String {
-        let mut stream = self.send(method, target, authorization);
-        let mut answer = Vec::new();
-        let mut buffer = [0; 1024];
-        while !answer.ends_with(b"}") {
-            let count = stream.read(&mut buffer).unwrap();
-            assert_ne!(count, 0, "the connection ended");
-            answer.extend_from_slice(&buffer[..count]);
-        }
-        String::from_utf8(answer).unwrap()
-    }
-
-    /// The whole of an answer after which the connection is closed.
-    fn request_head(&self, method: &str, target: &str) -> String {
-        let mut answer = String::new();
-        let mut stream = self.send(method, target, "");
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    fn send(&self, method: &str, target: &str, authorization: &str) -> TcpStream {
-        let address = self.url.trim_start_matches("http://");
-        let mut stream = TcpStream::connect(address).unwrap();
-        write!(
-            stream,
-            "{method} {target} HTTP/1.1\r\nhost: x\r\nauthorization: {authorization}\r\n\
-             content-length: 0\r\n\r\n"
-        )
-        .unwrap();
-        stream
-    }
-
-    /// Starts a listener for user 42, and waits until it is connected.
-    fn listener(&mut self) -> Child {
-        let url = self.url.clone();
-        let args = ["listen", "--url", &url, "--user", "42", "--timeout", "60s"];
-        let listener = program(&args).start();
-        line_with(&mut self.lines, "Client connected");
-        listener
-    }
-
-    fn signal(&self, name: &str) {
-        let killed = Command::new("kill")
-            .args([&format!("-{name}"), &self.process.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(killed.success());
-    }
-
-    fn emit(&self, user: &str) -> String {
-        let payload = r#"{"mensaje":"Hola","ticketId":7}"#;
-        let run = program(&[
-            "emit",
-            "--url",
-            &self.url,
-            "--user",
-            user,
-            "--event",
-            "new_notification",
-            "--payload",
-            payload,
-        ])
-        .run();
-        assert_eq!(run.code, Some(0), "{run:?}");
-        run.stdout
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It has ended already where the test got to its end.
-        let _ended = self.process.kill();
-    }
-}
+use crate::program::{GOOD_TOKEN, Program};
+use crate::server::{SERVE, Server, line_with, program};
 
 /// The value of a line of a file of `/proc`.
 fn proc_value(server: &Server, file: &str, key: &str) -> String {
@@ -312,7 +203,10 @@ fn a_drain_is_asked_for_in_plain_terms() {
     }
     let answer = server.request("PUT", "/admin/drain");
     assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
-    assert!(answer.contains("\r\nallow: GET, POST\r\n"), "{answer}");
+    assert!(
+        answer.contains("\r\nallow: GET, POST, DELETE\r\n"),
+        "{answer}"
+    );
     assert!(
         server
             .request("GET", "/readyz")
@@ -372,26 +266,4 @@ fn an_old_connection_is_closed() {
     assert_eq!(listener.wait_with_output().unwrap().status.code(), Some(69));
 }
 
-fn program(args: &[&str]) -> Program {
-    Program::new(args)
-        .env("JWT_SECRET", GOOD_SECRET)
-        .env("EMIT_TOKEN", GOOD_TOKEN)
-}
-
-/// The next line that has `text` in it.
-fn line_with(lines: &mut impl std::io::BufRead, text: &str) -> String {
-    loop {
-        let mut line = String::new();
-        assert_ne!(
-            lines.read_line(&mut line).unwrap(),
-            0,
-            "no line with {text:?}"
-        );
-        if line.contains(text) {
-            return line;
-        }
-    }
-}
-
 const ADMIN_TOKEN: &str = "0a1b2c3d4e5f60718293a4b5c6d7e8f9";
-const SERVE: &[&str] = &["serve", "--host", "127.0.0.1", "--port", "0"];

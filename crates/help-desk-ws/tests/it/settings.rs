@@ -18,6 +18,10 @@ fn every_variable_has_its_default() {
         ("TRUSTED_PROXIES", "not set"),
         ("EMIT_AUTH", "token"),
         ("EMIT_TOKEN_PREVIOUS", "not set"),
+        ("BROADCAST_TOKEN", "not set"),
+        ("BROADCAST_TOKEN_PREVIOUS", "not set"),
+        ("PRESENCE_TOKEN", "not set"),
+        ("PRESENCE_TOKEN_PREVIOUS", "not set"),
         ("IDEMPOTENCY_TTL", "24h"),
         ("IDEMPOTENCY_MAX_IDS", "100000"),
         ("EMIT_WITHOUT_REDIS", "refuse"),
@@ -349,7 +353,6 @@ fn production_refuses_what_is_missing() {
             "JWT_SECRET",
             "set it to the secret that help-desk-back signs with",
         ),
-        ("EMIT_TOKEN", "or set EMIT_AUTH=open"),
         ("CORS_ORIGIN", "set it to the front end's origin"),
     ] {
         let run = Program::new(&["--check"]).production().env(name, "").run();
@@ -401,11 +404,38 @@ fn default_secrets_of_the_back_end_are_refused_in_production() {
     }
 }
 
+const TOKENS: [&str; 5] = [
+    "EMIT_TOKEN",
+    "BROADCAST_TOKEN",
+    "PRESENCE_TOKEN",
+    "METRICS_TOKEN",
+    "ADMIN_TOKEN",
+];
+
+#[test]
+fn a_secret_that_can_be_guessed_is_refused_in_production() {
+    for name in ["JWT_SECRET", "JWT_SECRET_PREVIOUS"] {
+        let with = |secret: &str| {
+            let program = Program::new(&["--check"]).production();
+            program.env(name, secret).run()
+        };
+        with("fifteen bytes..")
+            .check_code(64)
+            .check_stderr(&format!("{name} (environment) is shorter than 16 bytes"));
+        with("sixteen bytes...")
+            .check_code(0)
+            .check_stderr(&format!("warning: {name} is shorter than the 32 bytes"));
+    }
+}
+
 #[test]
 fn weak_secrets_are_warned_about() {
-    check_settings(&[("JWT_SECRET", "short")])
+    check_settings(&[("JWT_SECRET", "sixteen bytes...")])
         .check_code(0)
         .check_stderr("warning: JWT_SECRET is shorter than the 32 bytes");
+    check_settings(&[("JWT_SECRET", "fifteen bytes..")])
+        .check_code(0)
+        .check_stderr("warning: JWT_SECRET is shorter than 16 bytes, and can be guessed");
     check_settings(&[("JWT_SECRET", &format!("{GOOD_SECRET}\n"))])
         .check_code(0)
         .check_stderr("warning: JWT_SECRET begins or ends with white space");
@@ -415,7 +445,7 @@ fn weak_secrets_are_warned_about() {
     check_settings(&[("METRICS_TOKEN", "short")])
         .check_code(0)
         .check_stderr("warning: METRICS_TOKEN is shorter than 16 bytes");
-    for name in ["EMIT_TOKEN", "METRICS_TOKEN", "ADMIN_TOKEN"] {
+    for name in TOKENS {
         Program::new(&["--check"])
             .production()
             .env(name, "short")
@@ -431,7 +461,7 @@ fn secrets_that_cannot_work_are_refused() {
         .check_code(64)
         .check_stderr("JWT_SECRET (environment) cannot be used: the secret is a PEM key");
     for token in ["two words", "ñandú"] {
-        for name in ["EMIT_TOKEN", "METRICS_TOKEN", "ADMIN_TOKEN"] {
+        for name in TOKENS {
             check_settings(&[(name, token)])
                 .check_code(64)
                 .check_stderr(&format!("{name} (environment) has characters that"));
@@ -444,9 +474,12 @@ fn previous_secrets_need_their_successors() {
     check_settings(&[("JWT_SECRET_PREVIOUS", GOOD_SECRET)])
         .check_code(64)
         .check_stderr("JWT_SECRET_PREVIOUS (environment) is set without JWT_SECRET");
-    check_settings(&[("EMIT_TOKEN_PREVIOUS", GOOD_TOKEN)])
-        .check_code(64)
-        .check_stderr("EMIT_TOKEN_PREVIOUS (environment) is set without EMIT_TOKEN");
+    for name in ["EMIT_TOKEN", "BROADCAST_TOKEN", "PRESENCE_TOKEN"] {
+        let previous = format!("{name}_PREVIOUS");
+        check_settings(&[(&previous, GOOD_TOKEN)])
+            .check_code(64)
+            .check_stderr(&format!("{previous} (environment) is set without {name}"));
+    }
     let run = Program::new(&["--check"])
         .production()
         .env("JWT_SECRET_PREVIOUS", "the secret, before the last change")

@@ -1,6 +1,7 @@
 //! What the back end emits.
 
 use hd_auth::UserId;
+use hd_cluster::AppendError;
 use hd_ws_server::RemoteAddress;
 use tracing::{debug, warn};
 
@@ -100,6 +101,23 @@ impl IdForgotten {
     pub(crate) fn emit(self, counters: &Counters) {
         // Counted only: once there are too many, each emit forgets one.
         counters.ids_forgotten.add(1);
+    }
+}
+
+/// Redis did not take an event. The answer to the back end does not say why.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EmitNotKept<'a> {
+    pub(crate) error: &'a AppendError,
+}
+
+impl EmitNotKept<'_> {
+    pub(crate) fn emit(self) {
+        warn!(
+            context = CONTROLLER,
+            reason = "log_unavailable",
+            error = %self.error,
+            "Event not kept: Redis did not take it; the emit is answered with 503"
+        );
     }
 }
 

@@ -51,6 +51,34 @@ describe("a page in a browser", options, () => {
     }
   }
 
+  test("of another site gets no session by an <img>, and reaches no route of operators", withoutReference, async (t) => {
+    const service = await startService(t, { NODE_ENV: "development" });
+    const page = await browser.open(t);
+    // Another site than 127.0.0.1, and the same machine.
+    const url = `http://localhost:${service.port}`;
+    await page.evaluate(
+      (sources) =>
+        Promise.all(
+          sources.map((source) => {
+            const image = document.body.appendChild(new Image());
+            const done = new Promise((resolve) => (image.onload = image.onerror = resolve));
+            image.src = source;
+            return done;
+          }),
+        ),
+      [`${url}/socket.io/?EIO=4&transport=polling`, `${url}/metrics`, `${url}/admin/drain`],
+    );
+    await page.evaluate(
+      (target) => fetch(target, { method: "POST", mode: "no-cors" }).catch(() => {}),
+      `${url}/admin/drain?window=0s`,
+    );
+    const state = await (await fetch(`${service.url}/admin/drain`)).json();
+    assert.deepEqual(state, { state: "serving", clients: 0 });
+    const metrics = await (await fetch(`${service.url}/metrics`)).text();
+    assert.match(metrics, /^helpdesk_ws_sessions_opened_total 0$/m);
+    assert.match(metrics, /^helpdesk_ws_requests_rejected_total\{reason="cross_site"\} 3$/m);
+  });
+
   test("polls with credentials, as behind sticky sessions", withoutReference, async (t) => {
     const service = await startService(t, { CORS_ORIGIN: browser.origin });
     const user = newUser();

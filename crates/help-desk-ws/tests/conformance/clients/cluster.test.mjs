@@ -9,6 +9,8 @@ import { Redis, RedisCluster, certificate, withoutRedis } from "../support/redis
 import { beginService, startService, withoutBinary, withoutReference } from "../support/service.mjs";
 import { newUser, tokenFor } from "../support/tokens.mjs";
 
+/** The answer to an emit that Redis did not take, whatever it said. */
+const NOT_KEPT = "the event could not be kept in Redis; retry it under the same id";
 const options = { concurrency: 3, skip: withoutBinary.skip || withoutReference.skip || withoutRedis.skip };
 const io4 = CLIENTS["socket.io-client 4.8"];
 
@@ -129,6 +131,7 @@ describe("several instances", options, () => {
     await redis.kill();
     const refused = await number(services[1], user, 2, `retry-of-${user}`);
     assert.deepEqual([refused.status, refused.json.error.code, refused.headers.get("retry-after")], [503, "log_unavailable", "1"]);
+    assert.equal(refused.json.error.message, NOT_KEPT);
     await services[1].logged(/\[Cluster\] Redis does not answer/);
     const ready = await fetch(`${services[1].url}/readyz`);
     assert.deepEqual([ready.status, await ready.json()], [200, { status: "degraded" }]);
@@ -155,6 +158,9 @@ describe("several instances", options, () => {
     redis.command("CONFIG", "SET", "maxmemory", "1");
     const refused = await number(service, user, 2, `retry-of-${user}`);
     assert.deepEqual([refused.status, refused.json.error.code], [503, "log_unavailable"]);
+    // What Redis said is in the log only.
+    assert.equal(refused.json.error.message, NOT_KEPT);
+    await service.logged(/Event not kept: .*OOM/);
     redis.command("CONFIG", "SET", "maxmemory", "100mb");
     assert.equal((await number(service, user, 2, `retry-of-${user}`)).status, 201);
     await have(client, 2);

@@ -103,7 +103,6 @@ describe("settings", options, () => {
     ["JWT_SECRET", { ...production, JWT_SECRET: "" }],
     ["JWT_SECRET", { ...production, JWT_SECRET: "default-secret" }],
     ["JWT_SECRET", { ...production, JWT_SECRET: "default-secret-change-me" }],
-    ["EMIT_TOKEN", { ...production, EMIT_TOKEN: "" }],
     ["CORS_ORIGIN", { ...production, CORS_ORIGIN: "" }],
   ];
   for (const [name, env, value] of bad) {
@@ -120,6 +119,12 @@ describe("settings", options, () => {
       }
     });
   }
+
+  test("of production without EMIT_TOKEN start, with the emit routes closed", async (t) => {
+    const service = await startService(t, { ...production, EMIT_TOKEN: "" });
+    const { status, json } = await post(`${service.url}/emit`, { userId: newUser(), event: "x", payload: 1 });
+    assert.deepEqual([status, json.error.code], [404, "emit_closed"]);
+  });
 
   test("of production start", async (t) => {
     const service = await startService(t, production);

@@ -106,8 +106,12 @@ describe("one instance", { concurrency: 3, skip }, () => {
       const posted = await get(url, { method: "POST" });
       assert.deepEqual([posted.status, posted.headers.get("allow")], [405, "GET"]);
     }
+    // Open emits open no presence: it has a token, or answers this machine only.
     const open = await startService(t, { EMIT_AUTH: "open" });
-    assert.equal((await get(`${open.url}/sockets`, { token: null })).status, 200);
+    assert.equal((await get(`${open.url}/sockets`, { token: null })).status, 401);
+    assert.equal((await get(`${open.url}/sockets`)).status, 200);
+    const local = await startService(t, { EMIT_AUTH: "open", EMIT_TOKEN: "" });
+    assert.equal((await get(`${local.url}/sockets`, { token: null })).status, 200);
   });
 });
 

@@ -151,6 +151,9 @@ async function serve() {
     if (request.method !== "POST") {
       return refuse(405, "method_not_allowed", "only POST is allowed", { Allow: "POST" });
     }
+    if (!settings.emitOpen && settings.production && settings.emitTokens.length === 0) {
+      return refuse(404, "emit_closed", "no EMIT_TOKEN is set");
+    }
     if (!settings.emitOpen && !settings.emitTokens.includes(bearer(request.headers.authorization))) {
       return refuse(401, "unauthorized", "a token is needed", { "WWW-Authenticate": "Bearer" });
     }

@@ -42,6 +42,33 @@ pub struct ServerConfig {
     /// `None`, as with Node: as many as the process may open files, after which
     /// not even that is answered.
     pub max_connections: Option<NonZeroUsize>,
+    /// Most clients that have joined nothing, which anybody may be. When there
+    /// are more, the oldest of the address that has most of them is closed; an
+    /// honest client joins at once. `None`, as with Node: no bound of their own,
+    /// so that who comes first keeps [`max_connections`](Self::max_connections)
+    /// from all others.
+    pub max_unjoined_connections: Option<NonZeroUsize>,
+    /// Most clients of one address that have joined nothing: beyond it the
+    /// oldest of them is closed. As many TCP connections of one address may
+    /// have asked nothing yet; further ones are closed. `None`, as with Node.
+    pub max_connections_per_address: Option<NonZeroUsize>,
+    /// Most handshakes by one TCP connection, unless it is one of a proxy, which
+    /// carries those of many clients. More are answered with 429, and the
+    /// connection is closed. `None`, as with Node.
+    pub max_handshakes_per_connection: Option<NonZeroU32>,
+    /// Most handshakes of one address in a second; ten times as many in a row
+    /// after a while without. More are answered with 429. One whose client then
+    /// joins does not count. `None`, as with Node.
+    pub max_handshakes_per_address: Option<NonZeroU32>,
+    /// Most clients of one address in a second that the application keeps out;
+    /// ten times as many in a row after a while without. Beyond it a client that
+    /// asks to join is closed before the application sees it. `None`, as with
+    /// Node.
+    pub max_auth_failures_per_address: Option<NonZeroU32>,
+    /// Whether the limits of an address hold for private addresses too while no
+    /// proxy is trusted: an address of a private network may be a load
+    /// balancer's that nobody has named, which all clients share. Yes.
+    pub limit_private_addresses: bool,
     /// How long a WebSocket that this side has closed waits for the peer's
     /// close frame. 2 s; `ws` for Node waits 30 s.
     pub close_linger: Duration,
@@ -76,6 +103,12 @@ impl Default for ServerConfig {
             body_timeout: Duration::from_secs(30),
             max_header_bytes: 16 * 1024,
             max_connections: None,
+            max_unjoined_connections: None,
+            max_connections_per_address: None,
+            max_handshakes_per_connection: None,
+            max_handshakes_per_address: None,
+            max_auth_failures_per_address: None,
+            limit_private_addresses: true,
             close_linger: Duration::from_secs(2),
             drain_window: Duration::from_secs(60),
             drain_rate: const { NonZeroU32::new(200).expect("invariant: 200 is not zero") },

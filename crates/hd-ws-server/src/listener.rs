@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::engine::{self, HttpService};
+use crate::engine::{self, HttpService, SilentConnection};
 use crate::head_timeout::head_timeout;
 use crate::{Application, Engine, HttpHandler};
 
@@ -107,8 +108,20 @@ async fn accept<A: Application, H: HttpHandler<A>>(
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
+                // Dropped, the connection is closed.
+                let Some(silent) = SilentConnection::new(engine, peer) else {
+                    continue;
+                };
                 let (engine, handler) = (Arc::clone(engine), Arc::clone(handler));
-                connections.spawn(serve_http(stream, peer, engine, handler, end_http.clone()));
+                let service = HttpService {
+                    engine,
+                    handler,
+                    peer,
+                    silent,
+                    handshakes: AtomicU32::new(0),
+                    upgrade: Arc::default(),
+                };
+                connections.spawn(serve_http(stream, service, end_http.clone()));
             }
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
@@ -123,21 +136,14 @@ async fn accept<A: Application, H: HttpHandler<A>>(
 /// Serves one connection for as long as it speaks HTTP.
 async fn serve_http<A: Application, H: HttpHandler<A>>(
     stream: TcpStream,
-    peer: SocketAddr,
-    engine: Arc<Engine<A>>,
-    handler: Arc<H>,
+    service: HttpService<A, H>,
     end_http: CancellationToken,
 ) {
     // Frames are written whole; waiting for more to send would only delay them.
     // Where it fails the connection is dead, and the first read says so.
     let _dead = stream.set_nodelay(true);
-    let slot = Arc::new(Mutex::new(None));
-    let service = HttpService {
-        engine: Arc::clone(&engine),
-        handler,
-        peer,
-        upgrade: Arc::clone(&slot),
-    };
+    let (engine, peer) = (Arc::clone(&service.engine), service.peer);
+    let slot = Arc::clone(&service.upgrade);
     let (io, service) = head_timeout(stream, service, engine.config.header_timeout);
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())

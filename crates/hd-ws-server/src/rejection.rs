@@ -7,7 +7,8 @@ use engineio_proto::RequestError;
 
 use crate::RemoteAddress;
 
-/// Why a request for a session, or for a WebSocket, was rejected.
+/// Why a request for a session, or for a WebSocket, was rejected, or a session
+/// that had joined nothing was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Rejection {
@@ -43,11 +44,33 @@ pub enum Rejection {
     /// is reached.
     #[error("the maximum number of connections is reached")]
     MaxConnections,
+    /// A session that had joined nothing made room for another:
+    /// [`ServerConfig::max_unjoined_connections`](crate::ServerConfig::max_unjoined_connections),
+    /// or [`max_connections`](crate::ServerConfig::max_connections), is reached.
+    #[error("a session that joined nothing makes room for another")]
+    UnjoinedEvicted,
+    /// [`ServerConfig::max_connections_per_address`](crate::ServerConfig::max_connections_per_address)
+    /// is reached: a session, or a TCP connection, that had joined nothing was
+    /// closed.
+    #[error("the maximum number of connections of one address is reached")]
+    ConnectionsPerAddress,
+    /// [`ServerConfig::max_handshakes_per_connection`](crate::ServerConfig::max_handshakes_per_connection)
+    /// is reached.
+    #[error("the maximum number of handshakes of one connection is reached")]
+    HandshakesPerConnection,
+    /// [`ServerConfig::max_handshakes_per_address`](crate::ServerConfig::max_handshakes_per_address)
+    /// is reached.
+    #[error("the maximum number of handshakes of one address is reached")]
+    HandshakesPerAddress,
+    /// [`ServerConfig::max_auth_failures_per_address`](crate::ServerConfig::max_auth_failures_per_address)
+    /// is reached.
+    #[error("the maximum number of refused clients of one address is reached")]
+    AuthFailuresPerAddress,
 }
 
 impl Rejection {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 15] = [
         Self::TransportUnknown,
         Self::SessionIdUnknown,
         Self::BadHandshakeMethod,
@@ -58,6 +81,11 @@ impl Rejection {
         Self::MalformedWebSocketHandshake,
         Self::Draining,
         Self::MaxConnections,
+        Self::UnjoinedEvicted,
+        Self::ConnectionsPerAddress,
+        Self::HandshakesPerConnection,
+        Self::HandshakesPerAddress,
+        Self::AuthFailuresPerAddress,
     ];
 
     /// The reason as logs and metrics name it.
@@ -74,6 +102,11 @@ impl Rejection {
             Self::MalformedWebSocketHandshake => "malformed_websocket_handshake",
             Self::Draining => "draining",
             Self::MaxConnections => "max_connections",
+            Self::UnjoinedEvicted => "unjoined_evicted",
+            Self::ConnectionsPerAddress => "connections_per_address",
+            Self::HandshakesPerConnection => "handshakes_per_connection",
+            Self::HandshakesPerAddress => "handshakes_per_address",
+            Self::AuthFailuresPerAddress => "auth_failures_per_address",
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::IoSlice;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
@@ -11,10 +12,12 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 use super::counts::Kind;
+use super::places::{Evicted, Standing};
 use super::pump::MAX_SLICES;
 use super::sweep::Tick;
 use super::wire::Wire;
 use super::{Application, Engine};
+use crate::{Rejection, RemoteAddress};
 
 /// A connected client: a session machine behind a short lock, and the
 /// WebSocket that it is written to, once there is one.
@@ -24,6 +27,10 @@ use super::{Application, Engine};
 pub struct Connection<A: Application> {
     pub(super) engine: Arc<Engine<A>>,
     sid: Sid,
+    remote_address: RemoteAddress,
+    /// Whether it has joined something, as far as the limits of what it may send
+    /// go.
+    has_joined: AtomicBool,
     /// Set when the session is on a WebSocket.
     pub(super) stream: OnceLock<TcpStream>,
     state: Mutex<State>,
@@ -40,6 +47,9 @@ pub(super) struct State {
     /// When the session is closed for its age; not set any more once it is.
     too_old_at: Option<Instant>,
     armed: Option<Tick>,
+    pub(super) standing: Standing,
+    /// Whether it was closed to make room: what it holds is to be free now.
+    pub(super) is_evicted: bool,
 }
 
 /// What became of a message.
@@ -54,7 +64,7 @@ pub enum Sent {
 impl<A: Application> Connection<A> {
     pub(super) fn new(
         engine: Arc<Engine<A>>,
-        sid: Sid,
+        (sid, remote_address): (Sid, RemoteAddress),
         wire: Wire,
         kind: Kind,
         too_old_at: Option<Instant>,
@@ -63,6 +73,8 @@ impl<A: Application> Connection<A> {
         Self {
             engine,
             sid,
+            remote_address,
+            has_joined: AtomicBool::new(false),
             stream: OnceLock::new(),
             state: Mutex::new(State {
                 wire,
@@ -71,6 +83,8 @@ impl<A: Application> Connection<A> {
                 kind,
                 too_old_at,
                 armed: None,
+                standing: Standing::Nowhere,
+                is_evicted: false,
             }),
             client,
         }
@@ -80,6 +94,68 @@ impl<A: Application> Connection<A> {
     #[must_use]
     pub const fn sid(&self) -> &Sid {
         &self.sid
+    }
+
+    /// Where the client is.
+    #[must_use]
+    pub const fn remote_address(&self) -> RemoteAddress {
+        self.remote_address
+    }
+
+    /// The client has joined something: it is no stranger any more. Until then,
+    /// and again after [`left`](Self::left), it has one of the places for those
+    /// that have joined nothing
+    /// ([`ServerConfig::max_unjoined_connections`](crate::ServerConfig::max_unjoined_connections)).
+    pub fn joined(&self) {
+        let mut state = self.lock();
+        let places = &self.engine.places;
+        places.join(&mut state.standing, self.remote_address);
+        self.has_joined.store(true, Ordering::Relaxed);
+    }
+
+    /// The client has left the last that it had [joined](Self::joined).
+    pub fn left(&self) {
+        let session = Evicted {
+            sid: self.sid,
+            remote_address: self.remote_address,
+        };
+        let evicted = {
+            let mut state = self.lock();
+            self.has_joined.store(false, Ordering::Relaxed);
+            let engine = &self.engine;
+            let is_limited = engine.is_limited(self.remote_address);
+            engine
+                .places
+                .leave(&mut state.standing, session, is_limited)
+        };
+        if !evicted.is_empty() {
+            // The application may hold a lock.
+            let engine = Arc::clone(&self.engine);
+            self.spawn(async move { engine.close_evicted(evicted) });
+        }
+    }
+
+    /// Whether what the client says of itself is to be looked at: not when too
+    /// many of its address were [kept out](Self::kept_out). It is to be closed
+    /// then, by its transport.
+    pub(crate) fn may_authenticate(&self) -> bool {
+        let engine = &self.engine;
+        let may = engine.may_authenticate(self.remote_address, Instant::now());
+        if !may {
+            engine.tell_rejected(Rejection::AuthFailuresPerAddress, self.remote_address, None);
+        }
+        may
+    }
+
+    /// The application has kept the client out.
+    pub(crate) fn kept_out(&self) {
+        let now = Instant::now();
+        self.engine.auth_failed(self.remote_address, now);
+    }
+
+    /// Whether it has joined something.
+    pub(super) fn has_joined(&self) -> bool {
+        self.has_joined.load(Ordering::Relaxed)
     }
 
     /// What the application keeps for this client.

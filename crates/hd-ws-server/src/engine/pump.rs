@@ -229,7 +229,7 @@ impl<A: Application> Pump<A> {
 /// Drives a pump to its end, and the WebSocket to its own.
 async fn run<A: Application>(mut pump: Pump<A>) {
     let ended = std::future::poll_fn(|cx| pump.poll(cx)).await;
-    if ended == Ended::ByUs {
+    if ended == Ended::ByUs && !pump.connection.lock().is_evicted {
         Box::pin(linger(&pump.connection, pump.stream())).await;
     }
     // An application may keep the connection, and the peer waits for the end of

@@ -114,6 +114,9 @@ impl SocketIo {
                 let ((socket, askers), deadline) = {
                     let mut client = connection.client().lock();
                     let left = client.has_left(&namespace, &lost_acks);
+                    if client.sockets.is_empty() {
+                        connection.left();
+                    }
                     (left, client.poll_timeout())
                 };
                 drop(askers); // not under the lock
@@ -214,6 +217,11 @@ fn connect(
     namespace: Namespace,
     auth: Option<Box<RawValue>>,
 ) {
+    // Before anything that the client says of itself is looked at.
+    if !connection.may_authenticate() {
+        connection.close(CloseReason::ForcedClose);
+        return;
+    }
     let handler = Arc::clone(namespace.handler());
     let came_back = namespace.order().came_back(auth.as_deref());
     let mut verdict = handler.connect_client(Arc::clone(connection), auth);
@@ -250,7 +258,10 @@ fn answer_connect(
                 });
             }
         },
-        Err(refusal) => refuse(connection, namespace.name(), refusal),
+        Err(refusal) => {
+            connection.kept_out();
+            refuse(connection, namespace.name(), refusal);
+        }
     }
 }
 
@@ -342,6 +353,7 @@ fn enter(
         return false;
     }
     client.sockets.push(socket.clone());
+    connection.joined();
     if let Err(error) = joined {
         // It would sit there and hear nothing; elsewhere there may be room.
         tracing::error!(%error, "closing a client that fits into no room");

@@ -27,5 +27,6 @@ mod shutdown;
 mod slow_clients;
 mod socket_server;
 mod sockets;
+mod strangers;
 mod upgrade;
 mod websocket;

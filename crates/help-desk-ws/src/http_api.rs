@@ -158,6 +158,7 @@ impl HttpApi {
             polling: counts.polling(),
             websocket: counts.websocket(),
             plain: counts.plain(),
+            unjoined: self.engine.unjoined(),
             sockets: self.notifications.len(),
             sessions_opened: counts.opened_total(),
             upgrades: counts.upgraded_total(),

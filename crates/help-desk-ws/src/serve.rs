@@ -211,6 +211,7 @@ fn pid_macs(settings: &Settings) -> Vec<CursorMac> {
 }
 
 fn server_config(settings: &Settings) -> ServerConfig {
+    let strangers = &settings.strangers;
     ServerConfig {
         engine: engineio_proto::Config {
             ping_interval: settings.ping_interval,
@@ -235,6 +236,12 @@ fn server_config(settings: &Settings) -> ServerConfig {
         drain_rate: settings.drain_rate,
         max_connection_age: settings.max_connection_age,
         max_connections: Some(settings.max_connections),
+        max_unjoined_connections: Some(strangers.max_unjoined_connections),
+        max_connections_per_address: Some(strangers.max_connections_per_address),
+        max_handshakes_per_connection: Some(strangers.max_handshakes_per_connection),
+        max_handshakes_per_address: Some(strangers.max_handshakes_per_address),
+        max_auth_failures_per_address: Some(strangers.max_auth_failures_per_address),
+        limit_private_addresses: strangers.limit_private_addresses,
         kept_headers: vec![AUTHORIZATION],
         ..ServerConfig::default()
     }

@@ -57,6 +57,14 @@ impl Args {
         }
     }
 
+    /// Bytes of memory, about.
+    pub(crate) fn memory(&self) -> usize {
+        let attachments = self.attachments.iter().map(Bytes::len);
+        self.json.len()
+            + self.attachments.capacity() * size_of::<Bytes>()
+            + attachments.sum::<usize>()
+    }
+
     pub(crate) fn push_attachment(&mut self, data: Bytes) {
         self.attachments.push(data);
     }

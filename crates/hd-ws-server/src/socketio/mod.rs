@@ -381,12 +381,9 @@ fn refuse(
             connection.send(error.packets())
         }
         Refusal::ConnectThenDisconnect => {
-            if !proto.accept(namespace) {
+            if !proto.turn_away(namespace) {
                 return;
             }
-            let now = Instant::now();
-            // It has been in for no time, so no ack is awaited.
-            let _no_acks = proto.disconnect(namespace, now);
             let connect = encode::connect(namespace, new_sid().as_str(), None);
             let disconnect = encode::disconnect(namespace);
             connection

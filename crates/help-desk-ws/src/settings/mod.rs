@@ -25,6 +25,7 @@ mod reader;
 mod redis_in_clear;
 mod secrets;
 mod sources;
+mod strangers;
 mod unknown;
 mod values;
 mod variables;
@@ -36,6 +37,7 @@ pub(crate) use problem::Problems;
 pub(crate) use reader::{Description, Warning};
 pub(crate) use secrets::{JwtSettings, OperatorAuth};
 pub(crate) use sources::{Flags, Sources};
+pub(crate) use strangers::StrangerSettings;
 pub(crate) use values::duration;
 pub(crate) use variables::ALL as VARIABLES;
 
@@ -85,6 +87,7 @@ pub(crate) struct Settings {
     pub(crate) max_connection_age: Option<Duration>,
     /// Most clients at a time.
     pub(crate) max_connections: NonZeroUsize,
+    pub(crate) strangers: StrangerSettings,
     /// Most bytes that a client may send at once.
     pub(crate) max_payload: usize,
     /// Most bytes that may wait for one client.
@@ -196,6 +199,7 @@ impl Settings {
         });
         let max_connection_age = reader.value(&var::MAX_CONNECTION_AGE, max_connection_age);
         let max_connections = max_connections(&mut reader);
+        let strangers = strangers::strangers(&mut reader, max_connections);
         let max_payload = reader.value(&var::MAX_PAYLOAD, |text| {
             values::number(text, LEAST_PAYLOAD..=MOST_BYTES)
         });
@@ -258,6 +262,7 @@ impl Settings {
             drain_rate,
             max_connection_age,
             max_connections,
+            strangers,
             max_payload,
             send_queue_bytes,
             metrics_auth,

@@ -15,6 +15,8 @@ pub(crate) struct Gauges<'a> {
     pub(crate) polling: usize,
     pub(crate) websocket: usize,
     pub(crate) plain: usize,
+    /// Those of them that have joined nothing.
+    pub(crate) unjoined: usize,
     /// Clients in `/notifications`.
     pub(crate) sockets: usize,
     pub(crate) sessions_opened: u64,
@@ -50,6 +52,11 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges<'_>) -> String {
             (r#"{transport="websocket"}"#, gauges.websocket),
             (r#"{transport="plain"}"#, gauges.plain),
         ],
+    );
+    page.gauge(
+        "unjoined_sessions",
+        "Sessions that have joined nothing, of which MAX_UNJOINED_CONNECTIONS may be.",
+        [("", gauges.unjoined)],
     );
     page.gauge(
         "sockets",

@@ -52,7 +52,8 @@ impl Default for ClientConfig {
 /// mean comes out. The packets to send are the caller's to
 /// [encode](crate::encode), before or after the command that they belong to:
 /// [`accept`](Self::accept) with CONNECT, [`refuse`](Self::refuse) with
-/// CONNECT_ERROR, [`disconnect`](Self::disconnect) with DISCONNECT.
+/// CONNECT_ERROR, [`disconnect`](Self::disconnect) with DISCONNECT,
+/// [`turn_away`](Self::turn_away) with CONNECT and DISCONNECT.
 ///
 /// A client that broke the protocol is not to be fed again: drop the machine
 /// together with the connection.
@@ -72,8 +73,8 @@ pub struct Client {
 ///               CONNECT              accept()
 ///   (none) ───────────────► Connecting ─────────► Connected
 ///    ▲  ▲                    │  ▲                  │     │
-///    │  └──────refuse()──────┘  │ CONNECT          │     │ disconnect()
-///    ├─────────DISCONNECT───────┼──────────────────┘     ▼
+///    │  └──────refuse()──────┘  │ CONNECT          │     │ disconnect(),
+///    ├─────────DISCONNECT───────┼──────────────────┘     ▼ turn_away()
 ///    └─────────DISCONNECT───────┴─────────────────────── Left
 /// ```
 ///
@@ -123,6 +124,16 @@ impl Client {
         now: Instant,
     ) -> Result<Option<ClientEvent>, ClientError> {
         let Some(packet) = self.decoder.add(message, &self.config.limits, now)? else {
+            let namespace = self.decoder.unfinished();
+            match namespace.and_then(|namespace| self.state(namespace)) {
+                Some(State::Connected) => {}
+                Some(State::Left) => self.decoder.discard(),
+                // Refused before an attachment of it is kept.
+                Some(State::Connecting) | None => {
+                    self.decoder = Decoder::new();
+                    return Err(ProtocolViolation::NotConnected.into());
+                }
+            }
             return Ok(None);
         };
         let namespace = packet.namespace;
@@ -198,6 +209,17 @@ impl Client {
         is_asking
     }
 
+    /// Keeps the client out of a namespace that it asked for, in the words of a
+    /// server that lets it in and takes it out at once: CONNECT and DISCONNECT
+    /// tell it so. Returns false when it did not ask.
+    ///
+    /// `connect_timeout` goes on, as after [`refuse`](Self::refuse), and what the
+    /// client sends there before it knows is ignored.
+    #[must_use]
+    pub fn turn_away(&mut self, namespace: &Namespace) -> bool {
+        self.replace(namespace, State::Connecting, State::Left)
+    }
+
     /// Takes the client out of a namespace; DISCONNECT tells it so. Returns the
     /// ids of the acks that will not come any more, or `None` when the client
     /// is not in the namespace.
@@ -205,8 +227,13 @@ impl Client {
     /// What the client sends there before it knows is ignored.
     #[must_use]
     pub fn disconnect(&mut self, namespace: &Namespace, now: Instant) -> Option<Vec<u64>> {
-        self.replace(namespace, State::Connected, State::Left)
-            .then(|| self.has_left(namespace, now))
+        if !self.replace(namespace, State::Connected, State::Left) {
+            return None;
+        }
+        if self.decoder.unfinished() == Some(namespace) {
+            self.decoder.discard();
+        }
+        Some(self.has_left(namespace, now))
     }
 
     /// The namespaces that the client is in, in no particular order.
@@ -254,6 +281,12 @@ impl Client {
             .position(|awaited| awaited.id == id)
             .map(|position| self.awaited_acks.swap_remove(position))
             .is_some()
+    }
+
+    /// How many bytes of memory are kept of a packet that has come in part, about.
+    #[must_use]
+    pub fn partial_memory(&self) -> usize {
+        self.decoder.memory()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due, and why. Ask again

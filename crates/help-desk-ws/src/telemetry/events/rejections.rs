@@ -35,6 +35,22 @@ impl std::fmt::Display for Explanation<'_> {
                 f.write_str("the request has no Origin, and ALLOW_NO_ORIGIN is false")
             }
             (Rejection::MaxConnections, _) => f.write_str("MAX_CONNECTIONS is reached"),
+            (Rejection::UnjoinedEvicted, _) => f.write_str(
+                "MAX_UNJOINED_CONNECTIONS is reached, and the client, which has joined nothing, \
+                 makes room",
+            ),
+            (Rejection::ConnectionsPerAddress, _) => f.write_str(
+                "MAX_CONNECTIONS_PER_ADDRESS is reached, and the client has joined nothing",
+            ),
+            (Rejection::HandshakesPerConnection, _) => {
+                f.write_str("MAX_HANDSHAKES_PER_CONNECTION is reached")
+            }
+            (Rejection::HandshakesPerAddress, _) => {
+                f.write_str("MAX_HANDSHAKES_PER_ADDRESS is reached")
+            }
+            (Rejection::AuthFailuresPerAddress, _) => {
+                f.write_str("MAX_AUTH_FAILURES_PER_ADDRESS is reached")
+            }
             (reason, _) => reason.fmt(f),
         }
     }

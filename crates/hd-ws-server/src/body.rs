@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
+
+use crate::engine::append;
 
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,6 +17,9 @@ pub enum BodyError {
     /// It did not come in time.
     #[error("the body did not come in time")]
     TimedOut,
+    /// Too much is kept of what has come in part from all clients.
+    #[error("there is no room for the body")]
+    NoRoom,
     /// The client went away in the middle of it.
     #[error("the body ended early")]
     Incomplete,
@@ -38,13 +43,32 @@ pub async fn read_body(
     limit: usize,
     timeout: Duration,
 ) -> Result<Bytes, BodyError> {
-    tokio::time::timeout(timeout, read(body, limit))
+    read_held_body(body, limit, timeout, |_| true).await
+}
+
+/// As [`read_body`]. `hold` is told how much memory the body takes so far, and
+/// says whether there is room for it.
+pub(crate) async fn read_held_body(
+    body: Incoming,
+    limit: usize,
+    timeout: Duration,
+    hold: impl FnMut(usize) -> bool,
+) -> Result<Bytes, BodyError> {
+    tokio::time::timeout(timeout, read(body, limit, hold))
         .await
         .unwrap_or(Err(BodyError::TimedOut))
 }
 
-async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, BodyError> {
-    let mut bytes = BytesMut::new();
+async fn read(
+    mut body: Incoming,
+    limit: usize,
+    mut hold: impl FnMut(usize) -> bool,
+) -> Result<Bytes, BodyError> {
+    // Of which no more is allocated than twice what has come.
+    let declared = body.size_hint().upper();
+    let declared = declared.and_then(|len| usize::try_from(len).ok());
+    let whole = declared.map_or(limit, |len| len.min(limit));
+    let mut bytes = Vec::new();
     let mut seen = 0_usize;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| BodyError::Incomplete)?;
@@ -53,15 +77,18 @@ async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, BodyError> {
         };
         seen = seen.saturating_add(data.len());
         if seen <= limit {
-            bytes.extend_from_slice(data);
+            append(&mut bytes, data, whole);
+            if !hold(bytes.capacity()) {
+                return Err(BodyError::NoRoom);
+            }
         } else if seen > limit.saturating_add(THROWN_AWAY) {
             break;
         } else {
-            bytes = BytesMut::new();
+            bytes = Vec::new();
         }
     }
     if seen <= limit {
-        Ok(bytes.freeze())
+        Ok(bytes.into())
     } else {
         Err(BodyError::TooLarge)
     }

@@ -65,6 +65,22 @@ pub struct ServerConfig {
     /// asks to join is closed before the application sees it. `None`, as with
     /// Node.
     pub max_auth_failures_per_address: Option<NonZeroU32>,
+    /// Largest message or polling body of a client that has joined nothing, in
+    /// bytes. `None`, as with Node: [`max_message_bytes`](Self::max_message_bytes).
+    pub max_unjoined_message_bytes: Option<NonZeroUsize>,
+    /// Largest message or polling body of a client that has joined something,
+    /// in bytes. `None`, as with Node: as large as the handshake announces, the
+    /// `max_payload` of [`engine`](Self::engine), which is the bound in any case.
+    pub max_message_bytes: Option<NonZeroUsize>,
+    /// Most packets, and frames of WebSocket's own, of a client while it has
+    /// joined nothing, and then none without a meaning (NOOP, OPEN, UPGRADE).
+    /// `None`, as with Node.
+    pub max_unjoined_packets: Option<NonZeroU32>,
+    /// Most memory for messages that have come in part, in bytes, of all
+    /// clients: unfinished frames, fragments, attachments and bodies. Clients
+    /// that have joined nothing get half of it. Whoever needs more is closed.
+    /// `None`, as with Node.
+    pub max_partial_input_bytes: Option<NonZeroUsize>,
     /// Whether the limits of an address hold for private addresses too while no
     /// proxy is trusted: an address of a private network may be a load
     /// balancer's that nobody has named, which all clients share. Yes.
@@ -108,6 +124,10 @@ impl Default for ServerConfig {
             max_handshakes_per_connection: None,
             max_handshakes_per_address: None,
             max_auth_failures_per_address: None,
+            max_unjoined_message_bytes: None,
+            max_message_bytes: None,
+            max_unjoined_packets: None,
+            max_partial_input_bytes: None,
             limit_private_addresses: true,
             close_linger: Duration::from_secs(2),
             drain_window: Duration::from_secs(60),

@@ -7,8 +7,8 @@ use engineio_proto::RequestError;
 
 use crate::RemoteAddress;
 
-/// Why a request for a session, or for a WebSocket, was rejected, or a session
-/// that had joined nothing was closed.
+/// Why a request for a session, or for a WebSocket, was rejected, or a client
+/// closed by a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Rejection {
@@ -66,11 +66,27 @@ pub enum Rejection {
     /// is reached.
     #[error("the maximum number of refused clients of one address is reached")]
     AuthFailuresPerAddress,
+    /// A message is larger than
+    /// [`ServerConfig::max_unjoined_message_bytes`](crate::ServerConfig::max_unjoined_message_bytes).
+    #[error("a message of a client that joined nothing is too large")]
+    UnjoinedMessageBytes,
+    /// A message is larger than
+    /// [`ServerConfig::max_message_bytes`](crate::ServerConfig::max_message_bytes).
+    #[error("a message is too large")]
+    MessageBytes,
+    /// [`ServerConfig::max_unjoined_packets`](crate::ServerConfig::max_unjoined_packets)
+    /// is reached, or a packet has no meaning.
+    #[error("a client that joined nothing sends too many packets")]
+    UnjoinedPackets,
+    /// [`ServerConfig::max_partial_input_bytes`](crate::ServerConfig::max_partial_input_bytes)
+    /// is reached.
+    #[error("too much is kept of messages that have come in part")]
+    PartialInputBytes,
 }
 
 impl Rejection {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::TransportUnknown,
         Self::SessionIdUnknown,
         Self::BadHandshakeMethod,
@@ -86,6 +102,10 @@ impl Rejection {
         Self::HandshakesPerConnection,
         Self::HandshakesPerAddress,
         Self::AuthFailuresPerAddress,
+        Self::UnjoinedMessageBytes,
+        Self::MessageBytes,
+        Self::UnjoinedPackets,
+        Self::PartialInputBytes,
     ];
 
     /// The reason as logs and metrics name it.
@@ -107,6 +127,10 @@ impl Rejection {
             Self::HandshakesPerConnection => "handshakes_per_connection",
             Self::HandshakesPerAddress => "handshakes_per_address",
             Self::AuthFailuresPerAddress => "auth_failures_per_address",
+            Self::UnjoinedMessageBytes => "unjoined_message_bytes",
+            Self::MessageBytes => "message_bytes",
+            Self::UnjoinedPackets => "unjoined_packets",
+            Self::PartialInputBytes => "partial_input_bytes",
         }
     }
 

@@ -14,7 +14,7 @@ use hd_ws_server::{
     RejectionHook, Server, ServerConfig, SocketIo,
 };
 use http::header::AUTHORIZATION;
-use socketio_proto::ClientConfig;
+use socketio_proto::{ClientConfig, Limits};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cluster::Cluster;
@@ -65,6 +65,11 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
     };
     let mut io = SocketIo::new(ClientConfig {
         connect_timeout: settings.connect_timeout,
+        limits: Limits {
+            // A packet with its attachments is as large as one without.
+            max_attachment_bytes: settings.strangers.max_message_bytes.get(),
+            ..Limits::default()
+        },
         ..ClientConfig::default()
     });
     let config = NamespaceConfig {
@@ -242,6 +247,10 @@ fn server_config(settings: &Settings) -> ServerConfig {
         max_handshakes_per_address: Some(strangers.max_handshakes_per_address),
         max_auth_failures_per_address: Some(strangers.max_auth_failures_per_address),
         limit_private_addresses: strangers.limit_private_addresses,
+        max_unjoined_message_bytes: Some(strangers.max_unjoined_message_bytes),
+        max_message_bytes: Some(strangers.max_message_bytes),
+        max_unjoined_packets: Some(strangers.max_unjoined_packets),
+        max_partial_input_bytes: Some(strangers.max_partial_input_bytes),
         kept_headers: vec![AUTHORIZATION],
         ..ServerConfig::default()
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::IoSlice;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
@@ -12,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 use super::counts::Kind;
+use super::partial_input::{Held, InputBounds, NoRoom, PartialInput};
 use super::places::{Evicted, Standing};
 use super::pump::MAX_SLICES;
 use super::sweep::Tick;
@@ -50,6 +52,8 @@ pub(super) struct State {
     pub(super) standing: Standing,
     /// Whether it was closed to make room: what it holds is to be free now.
     pub(super) is_evicted: bool,
+    /// How many packets came while it had joined nothing.
+    unjoined_packets: u32,
 }
 
 /// What became of a message.
@@ -85,6 +89,7 @@ impl<A: Application> Connection<A> {
                 armed: None,
                 standing: Standing::Nowhere,
                 is_evicted: false,
+                unjoined_packets: 0,
             }),
             client,
         }
@@ -121,6 +126,7 @@ impl<A: Application> Connection<A> {
         };
         let evicted = {
             let mut state = self.lock();
+            state.unjoined_packets = 0;
             self.has_joined.store(false, Ordering::Relaxed);
             let engine = &self.engine;
             let is_limited = engine.is_limited(self.remote_address);
@@ -142,7 +148,7 @@ impl<A: Application> Connection<A> {
         let engine = &self.engine;
         let may = engine.may_authenticate(self.remote_address, Instant::now());
         if !may {
-            engine.tell_rejected(Rejection::AuthFailuresPerAddress, self.remote_address, None);
+            self.tell_rejected(Rejection::AuthFailuresPerAddress);
         }
         may
     }
@@ -156,6 +162,60 @@ impl<A: Application> Connection<A> {
     /// Whether it has joined something.
     pub(super) fn has_joined(&self) -> bool {
         self.has_joined.load(Ordering::Relaxed)
+    }
+
+    /// What may be kept of what the client sends.
+    pub(super) fn input_bounds(&self) -> InputBounds<'_> {
+        let config = &self.engine.config;
+        let most = config.engine.max_payload;
+        let max_message = config.max_message_bytes.map_or(most, NonZeroUsize::get);
+        let max_unjoined = config.max_unjoined_message_bytes;
+        InputBounds {
+            has_joined: &self.has_joined,
+            max_message: max_message.min(most),
+            max_unjoined_message: max_unjoined
+                .map_or(max_message, NonZeroUsize::get)
+                .min(most),
+            partial_input: &self.engine.partial_input,
+        }
+    }
+
+    /// Keeps nothing yet of what comes in part.
+    pub(crate) fn hold(&self) -> Held {
+        PartialInput::hold(Arc::clone(&self.engine.partial_input))
+    }
+
+    /// Has the holder keep so many bytes of what has come in part.
+    pub(crate) fn hold_bytes(&self, held: &mut Held, bytes: usize) -> Result<(), NoRoom> {
+        let result = held.set(bytes, self.has_joined());
+        if result.is_err() {
+            self.tell_rejected(Rejection::PartialInputBytes);
+        }
+        result
+    }
+
+    /// Whether a client may send this packet: one that has joined nothing has no
+    /// use for many, nor for those without a meaning.
+    pub(super) fn admits(&self, state: &mut State, is_noise: bool) -> bool {
+        let Some(most) = self.engine.config.max_unjoined_packets else {
+            return true;
+        };
+        if self.has_joined() {
+            return true;
+        }
+        state.unjoined_packets = state.unjoined_packets.saturating_add(1);
+        let is_admitted = !is_noise && state.unjoined_packets <= most.get();
+        if !is_admitted && !state.wire.is_closed() {
+            self.tell_rejected(Rejection::UnjoinedPackets);
+            state.wire.abort(CloseReason::TransportError);
+        }
+        is_admitted
+    }
+
+    /// Counts that the client is closed for this reason, and tells of it.
+    pub(super) fn tell_rejected(&self, reason: Rejection) {
+        let remote_address = self.remote_address;
+        self.engine.tell_rejected(reason, remote_address, None);
     }
 
     /// What the application keeps for this client.
@@ -375,6 +435,12 @@ impl<A: Application> Connection<A> {
         }
         self.settle(state);
     }
+}
+
+/// Whether a packet has no meaning when a client sends it: OPEN, UPGRADE where
+/// nothing is probed, and NOOP.
+pub(super) fn is_noise(packet: &[u8]) -> bool {
+    matches!(packet.first(), Some(b'0' | b'5' | b'6'))
 }
 
 /// Writes packets as far as the socket takes them. Returns how many bytes that

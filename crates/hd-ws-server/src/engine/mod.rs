@@ -4,6 +4,7 @@ mod connection;
 mod counts;
 mod drain;
 mod frame_reader;
+mod partial_input;
 mod places;
 mod plain;
 mod polling;
@@ -29,10 +30,12 @@ use tokio_util::task::TaskTracker;
 
 pub use connection::{Connection, Sent};
 pub use counts::Counts;
+pub(crate) use partial_input::{Held, append};
 pub(crate) use service::{HttpService, SilentConnection};
 pub(crate) use upgrade::{abandon_upgrade, serve_upgrade};
 
 use self::counts::Kind;
+use self::partial_input::PartialInput;
 use self::places::{Eviction, Place, Places};
 use self::plain::PlainSession;
 use self::sweep::Sweep;
@@ -98,6 +101,7 @@ pub struct Engine<A: Application> {
     connections: DashMap<Sid, Arc<Connection<A>>>,
     /// One is kept by each of them, and by who is just being let in.
     places: Places,
+    partial_input: Arc<PartialInput>,
     /// Whether it was said that a proxy is not trusted.
     has_warned_of_proxy: AtomicBool,
     sweep: Sweep,
@@ -127,6 +131,7 @@ impl<A: Application> Engine<A> {
         Self {
             session_config: Arc::new(config.engine.clone()),
             places: Places::new(&config),
+            partial_input: PartialInput::new(config.max_partial_input_bytes.map(Into::into)),
             has_warned_of_proxy: AtomicBool::new(false),
             sweep: Sweep::new(shortest, Instant::now()),
             config,
@@ -170,6 +175,12 @@ impl<A: Application> Engine<A> {
     #[must_use]
     pub fn unjoined(&self) -> usize {
         self.places.unjoined()
+    }
+
+    /// Bytes of memory that are kept of messages that have come in part.
+    #[must_use]
+    pub fn partial_input_bytes(&self) -> usize {
+        self.partial_input.used()
     }
 
     /// Waits until no session is left, and the application has been told of the

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use engineio_proto::{
-    CloseReason, Message, ProtocolViolation, RequestError, Session, Transport, payload,
+    CloseReason, Message, Packet, ProtocolViolation, RequestError, Session, Transport, payload,
 };
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
@@ -18,7 +18,8 @@ use hyper::body::Incoming;
 use super::service::empty;
 use super::wire::Wire;
 use super::{Application, Connection};
-use crate::{BodyError, read_body};
+use crate::BodyError;
+use crate::body::read_held_body;
 
 /// Starts a GET, which is answered once there is something to answer.
 pub(super) fn start_poll<A: Application>(
@@ -41,15 +42,21 @@ pub(super) async fn serve_post<A: Application>(
     }
     let reading = ReadingPost(Some(connection));
     let is_binary = is_octet_stream(request.headers());
-    let config = &reading.connection().engine.config;
-    let (limit, timeout) = (config.engine.max_payload, config.body_timeout);
+    let connection = reading.connection();
+    let timeout = connection.engine.config.body_timeout;
+    let bounds = connection.input_bounds();
+    let limit = bounds.max_message();
+    let mut held = connection.hold();
     // What drops out of here without a body drops `reading`, which ends the
     // session: what the client sent is lost, and it must know.
-    let body = match read_body(request.into_body(), limit, timeout).await {
+    let hold = |bytes| connection.hold_bytes(&mut held, bytes).is_ok();
+    let body = match read_held_body(request.into_body(), limit, timeout, hold).await {
         Ok(body) => body,
         Err(BodyError::TimedOut) => return empty(StatusCode::REQUEST_TIMEOUT),
         Err(BodyError::Incomplete) => return empty(StatusCode::BAD_REQUEST),
+        Err(BodyError::NoRoom) => return empty(StatusCode::SERVICE_UNAVAILABLE),
         Err(BodyError::TooLarge) => {
+            connection.tell_rejected(bounds.too_large());
             reading.finish();
             return empty(StatusCode::PAYLOAD_TOO_LARGE);
         }
@@ -80,7 +87,17 @@ fn handle_payload<A: Application>(connection: &Arc<Connection<A>>, body: &[u8]) 
             connection.end(CloseReason::ParseError);
             return false;
         };
+        let is_noise = matches!(packet, Packet::Open(_) | Packet::Upgrade | Packet::Noop);
         let now = Instant::now();
+        let is_admitted = {
+            let mut state = connection.lock();
+            let is_admitted = connection.admits(&mut state, is_noise);
+            connection.settle(state);
+            is_admitted
+        };
+        if !is_admitted {
+            return false;
+        }
         let handled: Result<Option<Message<'_>>, ProtocolViolation> = connection
             .with_session(Ok(None), |session| {
                 session.handle_packet(Transport::Polling, packet, now)

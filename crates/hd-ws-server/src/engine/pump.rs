@@ -15,9 +15,11 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::task::coop::consume_budget;
 
-use super::frame_reader::{FrameReader, Incoming};
+use super::connection::is_noise;
+use super::frame_reader::{FrameError, FrameReader, Incoming};
 use super::wire::Wire;
 use super::{Application, Connection};
+use crate::Rejection;
 
 /// One WebSocket's task.
 pub(super) struct Pump<A: Application> {
@@ -78,8 +80,8 @@ impl<A: Application> Pump<A> {
         let mut left = READ_BUDGET;
         let result = loop {
             if !self.read_ahead.is_empty() {
-                let bytes = std::mem::take(&mut self.read_ahead);
-                if let ControlFlow::Break(poll) = self.handle_bytes(&bytes) {
+                let mut bytes = Vec::from(std::mem::take(&mut self.read_ahead));
+                if let ControlFlow::Break(poll) = self.handle_bytes(&mut bytes) {
                     break poll;
                 }
             }
@@ -93,7 +95,7 @@ impl<A: Application> Pump<A> {
             match self.stream().try_read(&mut scratch) {
                 Ok(0) => break Poll::Ready(self.handle_end(CloseReason::TransportClose)),
                 Ok(count) => {
-                    if let ControlFlow::Break(poll) = self.handle_bytes(&scratch[..count]) {
+                    if let ControlFlow::Break(poll) = self.handle_bytes(&mut scratch[..count]) {
                         break poll;
                     }
                     left = left.saturating_sub(count);
@@ -113,12 +115,12 @@ impl<A: Application> Pump<A> {
     /// Handles what was read. Breaks when there is nothing more to read: ready
     /// when the WebSocket is at its end, and pending when the session is closed
     /// and its last frame is to be written.
-    fn handle_bytes(&mut self, bytes: &[u8]) -> ControlFlow<Poll<Ended>> {
+    fn handle_bytes(&mut self, bytes: &mut [u8]) -> ControlFlow<Poll<Ended>> {
         let connection = &self.connection;
-        let max_payload = connection.engine.config.engine.max_payload;
+        let bounds = connection.input_bounds();
         let mut goodbye = None;
         let mut is_closed = false;
-        let read = self.reader.read(bytes, max_payload, |incoming| {
+        let read = self.reader.read(bytes, bounds, |incoming| {
             if let Incoming::Close(code) = incoming {
                 goodbye = Some(code);
                 return ControlFlow::Break(());
@@ -139,6 +141,13 @@ impl<A: Application> Pump<A> {
             },
             Err(error) => {
                 tracing::debug!(%error, "closing a websocket");
+                match error {
+                    FrameError::TooLarge => connection.tell_rejected(bounds.too_large()),
+                    FrameError::NoRoom => connection.tell_rejected(Rejection::PartialInputBytes),
+                    FrameError::TooManyFragments
+                    | FrameError::InvalidUtf8
+                    | FrameError::Protocol => {}
+                }
                 self.say_goodbye(CloseReason::TransportError, Some(error.close_code()));
                 ControlFlow::Break(Poll::Ready(Ended::ByUs))
             }
@@ -268,6 +277,11 @@ impl<A: Application> Connection<A> {
     fn handle_incoming(self: &Arc<Self>, incoming: Incoming<'_>) -> ControlFlow<()> {
         let now = Instant::now();
         let mut state = self.lock();
+        let is_noise = matches!(incoming, Incoming::Text(text) if is_noise(text.as_bytes()));
+        if !self.admits(&mut state, is_noise) {
+            self.settle(state);
+            return ControlFlow::Break(());
+        }
         let message = match (&mut state.wire, incoming) {
             (Wire::EngineIo(session), Incoming::Text(text)) => match Packet::decode(text) {
                 Ok(packet) => session.handle_packet(Transport::WebSocket, packet, now),

@@ -151,7 +151,13 @@ impl Application for SocketIo {
                 return;
             };
             let handled = proto.handle_message(message, Instant::now());
-            (handled, proto.poll_timeout())
+            let deadline = proto.poll_timeout();
+            if !client.hold(connection) {
+                drop(client);
+                connection.abort(CloseReason::TransportError);
+                return;
+            }
+            (handled, deadline)
         };
         match (handled, deadline) {
             (Ok(Some(event)), _) => self.handle_event(connection, event),

@@ -316,3 +316,214 @@ fn join(server: &SocketServer) -> WebSocket {
     }
     panic!("it never joins");
 }
+
+/// 300 bytes a message before joining and 1,000 after.
+fn short_messages() -> SocketServer {
+    start(ServerConfig {
+        max_unjoined_message_bytes: NonZeroUsize::new(300),
+        max_message_bytes: NonZeroUsize::new(1000),
+        ..ServerConfig::default()
+    })
+}
+
+fn text_of(len: usize, start: &str, end: &str) -> Vec<u8> {
+    let filling = "x".repeat(len - start.len() - end.len());
+    crate::client::frame(0x81, format!("{start}{filling}{end}").as_bytes())
+}
+
+#[test]
+fn messages_are_shorter_before_joining() {
+    let server = short_messages();
+    for frames in [
+        text_of(301, "40/n,{\"a\":\"", "\"}"),
+        // Its header is enough.
+        text_of(301, "40/n,{\"a\":\"", "\"}")[..8].to_vec(),
+        [
+            crate::client::frame(0x01, &[b'4'; 200]),
+            crate::client::frame(0x80, &[b'4'; 101]),
+        ]
+        .concat(),
+    ] {
+        let mut client = WebSocket::open(server.address);
+        client.send(&frames);
+        assert_eq!(client.close_code(), Some(1009));
+    }
+    assert_eq!(rejected(&server, Rejection::UnjoinedMessageBytes), 3);
+    let mut client = WebSocket::open(server.address);
+    client.send(&text_of(300, "40/n,{\"a\":\"", "\"}"));
+    assert!(client.text().starts_with("40/n,"));
+    let _socket = server.next_connected();
+    client.send(&text_of(1000, "42/n,[\"a\",\"", "\"]"));
+    client.send(&text_of(1001, "42/n,[\"a\",\"", "\"]"));
+    assert_eq!(client.close_code(), Some(1009));
+    assert_eq!(rejected(&server, Rejection::MessageBytes), 1);
+}
+
+#[test]
+fn polling_bodies_are_shorter_before_joining() {
+    let server = short_messages();
+    let sid = poll_from(&server, "192.0.2.1").unwrap();
+    let post = |body: &str| {
+        let head = format!(
+            "POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nhost: x\r\n\
+             connection: close\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        exchange(server.address, head + body)
+    };
+    let body = |len: usize| format!("42/n,[\"a\",\"{}\"]", "x".repeat(len - 13));
+    let answer = post(&body(301));
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(post("40/n,").ends_with("ok"));
+    server.next_connected();
+    assert!(post(&body(1000)).ends_with("ok"));
+    let answer = post(&body(1001));
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert_eq!(rejected(&server, Rejection::UnjoinedMessageBytes), 1);
+    assert_eq!(rejected(&server, Rejection::MessageBytes), 1);
+}
+
+#[test]
+fn before_joining_packets_are_few_and_have_a_meaning() {
+    let server = start(ServerConfig {
+        max_unjoined_packets: NonZeroU32::new(20),
+        ..ServerConfig::default()
+    });
+    for noise in ["6", "0{}", "5"] {
+        let mut client = WebSocket::open(server.address);
+        client.send_text(noise);
+        client.closed();
+    }
+    for flood in [
+        crate::client::frame(0x8a, b""),
+        crate::client::frame(0x81, b"3"),
+    ] {
+        let mut client = WebSocket::open(server.address);
+        client.send(&flood.repeat(20));
+        client.send(&crate::client::frame(0x89, b"one more"));
+        client.closed();
+    }
+    assert_eq!(rejected(&server, Rejection::UnjoinedPackets), 5);
+    let sid = poll_from(&server, "192.0.2.1").unwrap();
+    let body = ["3"; 21].join("\x1e");
+    let answer = exchange(
+        server.address,
+        format!(
+            "POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nhost: x\r\n\
+             connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        ),
+    );
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert_eq!(rejected(&server, Rejection::UnjoinedPackets), 6);
+    // Who has joined is bounded by what it sends in a second, if at all.
+    let (mut client, _socket) = server.join("");
+    client.send(&crate::client::frame(0x81, b"6").repeat(100));
+    is_alive(&mut client);
+}
+
+/// Unfinished frames, fragments, attachments and bodies: all of them count, and
+/// what is given up is given back.
+#[test]
+fn what_has_come_in_part_is_bounded_over_all_clients() {
+    let server = start(ServerConfig {
+        max_partial_input_bytes: NonZeroUsize::new(200_000),
+        ..ServerConfig::default()
+    });
+    let patience = Instant::now() + PATIENCE;
+    let held = |least: usize, most: usize| {
+        while !(least..=most).contains(&server.engine.partial_input_bytes()) {
+            let bytes = server.engine.partial_input_bytes();
+            assert!(Instant::now() < patience, "{bytes} bytes");
+            std::thread::yield_now();
+        }
+    };
+    let begun = &crate::client::frame(0x81, &[b'4'; 60_000])[..50_000];
+    let mut stranger = WebSocket::open(server.address);
+    stranger.send(begun);
+    held(50_000, 61_000);
+    // Half of it is for those that have joined.
+    let mut another = WebSocket::open(server.address);
+    another.send(begun);
+    assert_eq!(another.close_code(), Some(1008));
+    held(50_000, 61_000);
+    let (mut client, _socket) = server.join("");
+    client.send_text("452-/n,[\"a\"]");
+    client.send(&crate::client::frame(0x82, &[0; 60_000]));
+    held(110_000, 125_000);
+    client.send(&crate::client::frame(0x02, &[0; 50_000]));
+    held(160_000, 185_000);
+    let (mut next, _socket) = server.join("");
+    next.send(begun);
+    assert_eq!(next.close_code(), Some(1008));
+    assert_eq!(rejected(&server, Rejection::PartialInputBytes), 2);
+    drop(stranger);
+    held(110_000, 125_000);
+    // The packet is whole, and nothing of it is kept.
+    client.send(&crate::client::frame(0x80, &[0; 10]));
+    held(0, 0);
+    let sid = poll_from(&server, "192.0.2.1").unwrap();
+    let mut stream = connect(server.address);
+    let head = format!(
+        "POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nhost: x\r\n\
+         content-length: 60000\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&[b'4'; 50_000]).unwrap();
+    held(50_000, 61_000);
+    drop(stream);
+    held(0, 0);
+}
+
+/// What the unfinished things of a client cost that has joined nothing.
+#[test]
+fn nothing_that_a_stranger_begins_is_kept_beyond_48_kib() {
+    let server = start(ServerConfig {
+        max_unjoined_message_bytes: NonZeroUsize::new(16 * 1024),
+        max_unjoined_packets: NonZeroU32::new(100),
+        ..ServerConfig::default()
+    });
+    let mut client = WebSocket::open(server.address);
+    client.send(&crate::client::frame(0x01, &[b'4'; 8 * 1024]));
+    client.send(&crate::client::frame(0x00, &[b'4'; 8 * 1024]));
+    let begun = crate::client::frame(0x81, &[b'4'; 16 * 1024]);
+    client.send(&begun[..begun.len() - 1]);
+    let patience = Instant::now() + PATIENCE;
+    while server.engine.partial_input_bytes() < 32 * 1024 {
+        assert!(Instant::now() < patience);
+        std::thread::yield_now();
+    }
+    assert!(server.engine.partial_input_bytes() <= 48 * 1024);
+    // A packet of which attachments would be due is of a namespace that it has
+    // not joined.
+    let mut client = WebSocket::open(server.address);
+    client.send_text("451-/n,[\"a\"]");
+    client.send(&crate::client::frame(0x82, &[0; 10_000]));
+    client.closed();
+}
+
+#[test]
+fn a_refusal_in_the_words_of_connect_and_disconnect_does_not_keep_a_client() {
+    let server = SocketServer::start(
+        ServerConfig::default(),
+        ClientConfig {
+            connect_timeout: Duration::from_millis(200),
+            max_connects_per_minute: u32::MAX,
+            ..ClientConfig::default()
+        },
+    );
+    let mut client = WebSocket::open(server.address);
+    let mut refusals = 0;
+    // As long as it is there.
+    while client
+        .0
+        .write_all(&crate::client::frame(0x81, br#"40/n,{"legacy":true}"#))
+        .is_ok()
+        && client.next().is_some_and(|(first, _)| first == 0x81)
+        && client.next().is_some_and(|(first, _)| first == 0x81)
+    {
+        refusals += 1;
+    }
+    assert!(refusals > 0);
+    server.emptied();
+}

@@ -17,6 +17,8 @@ pub(crate) struct Gauges<'a> {
     pub(crate) plain: usize,
     /// Those of them that have joined nothing.
     pub(crate) unjoined: usize,
+    /// Kept of messages that have come in part.
+    pub(crate) partial_input_bytes: usize,
     /// Clients in `/notifications`.
     pub(crate) sockets: usize,
     pub(crate) sessions_opened: u64,
@@ -57,6 +59,12 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges<'_>) -> String {
         "unjoined_sessions",
         "Sessions that have joined nothing, of which MAX_UNJOINED_CONNECTIONS may be.",
         [("", gauges.unjoined)],
+    );
+    page.gauge(
+        "partial_input_bytes",
+        "Memory for messages that have come in part, of which there may be \
+         MAX_PARTIAL_INPUT_BYTES.",
+        [("", gauges.partial_input_bytes)],
     );
     page.gauge(
         "sockets",
@@ -137,7 +145,7 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges<'_>) -> String {
     );
     page.counter(
         "requests_rejected_total",
-        "Requests for a session or a WebSocket that were rejected, by reason.",
+        "Requests for a session or a WebSocket that were rejected, and clients closed by a limit, by reason.",
         gauges
             .rejected
             .map(|(reason, count)| (format!(r#"{{reason="{reason}"}}"#), count)),

@@ -51,6 +51,20 @@ impl std::fmt::Display for Explanation<'_> {
             (Rejection::AuthFailuresPerAddress, _) => {
                 f.write_str("MAX_AUTH_FAILURES_PER_ADDRESS is reached")
             }
+            (Rejection::UnjoinedMessageBytes, _) => f.write_str(
+                "a message is larger than MAX_UNJOINED_MESSAGE_BYTES, and the client has joined \
+                 nothing",
+            ),
+            (Rejection::MessageBytes, _) => {
+                f.write_str("a message is larger than MAX_MESSAGE_BYTES")
+            }
+            (Rejection::UnjoinedPackets, _) => f.write_str(
+                "a client that has joined nothing sends more than MAX_UNJOINED_PACKETS, or what \
+                 has no meaning",
+            ),
+            (Rejection::PartialInputBytes, _) => {
+                f.write_str("MAX_PARTIAL_INPUT_BYTES are kept of messages that have come in part")
+            }
             (reason, _) => reason.fmt(f),
         }
     }

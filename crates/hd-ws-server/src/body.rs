@@ -17,9 +17,6 @@ pub enum BodyError {
     /// It did not come in time.
     #[error("the body did not come in time")]
     TimedOut,
-    /// Too much is kept of what has come in part from all clients.
-    #[error("there is no room for the body")]
-    NoRoom,
     /// The client went away in the middle of it.
     #[error("the body ended early")]
     Incomplete,
@@ -43,17 +40,19 @@ pub async fn read_body(
     limit: usize,
     timeout: Duration,
 ) -> Result<Bytes, BodyError> {
-    read_held_body(body, limit, timeout, |_| true).await
+    let body = read_held_body(body, limit, timeout, |_| true).await?;
+    // There is room for it.
+    body.ok_or(BodyError::TooLarge)
 }
 
 /// As [`read_body`]. `hold` is told how much memory the body takes so far, and
-/// says whether there is room for it.
+/// says whether there is room for it; `None` when there is not.
 pub(crate) async fn read_held_body(
     body: Incoming,
     limit: usize,
     timeout: Duration,
     hold: impl FnMut(usize) -> bool,
-) -> Result<Bytes, BodyError> {
+) -> Result<Option<Bytes>, BodyError> {
     tokio::time::timeout(timeout, read(body, limit, hold))
         .await
         .unwrap_or(Err(BodyError::TimedOut))
@@ -63,7 +62,7 @@ async fn read(
     mut body: Incoming,
     limit: usize,
     mut hold: impl FnMut(usize) -> bool,
-) -> Result<Bytes, BodyError> {
+) -> Result<Option<Bytes>, BodyError> {
     // Of which no more is allocated than twice what has come.
     let declared = body.size_hint().upper();
     let declared = declared.and_then(|len| usize::try_from(len).ok());
@@ -79,7 +78,7 @@ async fn read(
         if seen <= limit {
             append(&mut bytes, data, whole);
             if !hold(bytes.capacity()) {
-                return Err(BodyError::NoRoom);
+                return Ok(None);
             }
         } else if seen > limit.saturating_add(THROWN_AWAY) {
             break;
@@ -88,7 +87,7 @@ async fn read(
         }
     }
     if seen <= limit {
-        Ok(bytes.into())
+        Ok(Some(bytes.into()))
     } else {
         Err(BodyError::TooLarge)
     }

@@ -51,10 +51,10 @@ pub(super) async fn serve_post<A: Application>(
     // session: what the client sent is lost, and it must know.
     let hold = |bytes| connection.hold_bytes(&mut held, bytes).is_ok();
     let body = match read_held_body(request.into_body(), limit, timeout, hold).await {
-        Ok(body) => body,
+        Ok(Some(body)) => body,
+        Ok(None) => return empty(StatusCode::SERVICE_UNAVAILABLE),
         Err(BodyError::TimedOut) => return empty(StatusCode::REQUEST_TIMEOUT),
         Err(BodyError::Incomplete) => return empty(StatusCode::BAD_REQUEST),
-        Err(BodyError::NoRoom) => return empty(StatusCode::SERVICE_UNAVAILABLE),
         Err(BodyError::TooLarge) => {
             connection.tell_rejected(bounds.too_large());
             reading.finish();
@@ -89,14 +89,13 @@ fn handle_payload<A: Application>(connection: &Arc<Connection<A>>, body: &[u8]) 
         };
         let is_noise = matches!(packet, Packet::Open(_) | Packet::Upgrade | Packet::Noop);
         let now = Instant::now();
-        let is_admitted = {
+        if !connection.has_joined() {
             let mut state = connection.lock();
             let is_admitted = connection.admits(&mut state, is_noise);
             connection.settle(state);
-            is_admitted
-        };
-        if !is_admitted {
-            return false;
+            if !is_admitted {
+                return false;
+            }
         }
         let handled: Result<Option<Message<'_>>, ProtocolViolation> = connection
             .with_session(Ok(None), |session| {

@@ -25,7 +25,7 @@ fn unjoined(clients: usize) -> ServerConfig {
 /// Every request comes from a proxy, which says where from.
 fn behind_a_proxy(config: ServerConfig) -> ServerConfig {
     ServerConfig {
-        trusted_proxies: TrustedProxies::new(["127.0.0.0/8".parse().unwrap()]),
+        trusted_proxies: TrustedProxies::new(["127.0.0.0/8".parse().expect("a network")]),
         ..config
     }
 }

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use engineio_proto::CloseReason;
 use hd_auth::{JwtPayload, TokenSource, TokenSources, UserId, Verifier, VerifyError};
@@ -20,11 +19,11 @@ use socketio_proto::{Args, Event};
 use crate::expiry::{Expiries, unix_time};
 use crate::presence::Changes;
 use crate::settings::AuthFailure;
+use crate::telemetry::Counters;
 use crate::telemetry::events::{
     AuthenticationFailed, ClientConnected, ClientDisconnected, ClientRecovered, QueryTokenUsed,
     RecoveryRefused, SlowConsumerClosed, TokenRefreshRefused, TokenRefreshed,
 };
-use crate::telemetry::{Counters, Pace};
 
 /// The application of `/notifications`.
 #[derive(Debug)]
@@ -44,8 +43,6 @@ pub(crate) struct ClientData {
     pub(crate) since: u64,
     /// When the token expires, in seconds since 1970.
     expires_at: Option<u64>,
-    /// Of lines about its refused tokens.
-    refusals: Pace,
 }
 
 /// The private room of a user.
@@ -170,7 +167,6 @@ impl NamespaceHandler for Gateway {
                     user_id: payload.usu_id,
                     since: u64::try_from(unix_time().as_millis()).unwrap_or(u64::MAX),
                     expires_at: payload.exp,
-                    refusals: Pace::default(),
                 })),
                 identity: Some(payload.usu_id.get()),
             }),
@@ -228,17 +224,7 @@ impl NamespaceHandler for Gateway {
                 serde_json::json!({"ok": true, "exp": exp})
             }
             Err(code) => {
-                let client: Option<&ClientData> = socket.data();
-                let is_due = |client: &ClientData| {
-                    let refusals = &client.refusals;
-                    refusals.is_due(unix_time(), REFUSALS_LOGGED)
-                };
-                TokenRefreshRefused {
-                    sid,
-                    reason: code,
-                    is_logged: client.is_none_or(is_due),
-                }
-                .emit(&self.counters);
+                TokenRefreshRefused { sid, reason: code }.emit(&self.counters);
                 serde_json::json!({"ok": false, "code": code})
             }
         };
@@ -281,8 +267,6 @@ const REFRESH: &str = "auth:refresh";
 const OTHER_USER: &str = "token_other_user";
 /// What the names of rooms begin with that tokens give.
 const KINDS: [&str; 5] = ["user", "role", "department", "region", "position"];
-/// From one line about a client's refused tokens to the next.
-const REFUSALS_LOGGED: Duration = Duration::from_secs(60);
 const _: () = assert!(hd_events::MAX_ROOM_NAME_BYTES <= hd_rooms::MAX_ROOM_NAME_BYTES);
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use crate::cluster::Cluster;
 use crate::drain::Drainer;
 use crate::presence::Presence;
 use crate::settings::{BackEndAuth, EmitWithoutRedis, Guard, OperatorAuth, Scope};
+use crate::telemetry::Counters;
 use crate::telemetry::metrics::{self, Gauges};
-use crate::telemetry::{Counters, Pace};
 use bytes::Bytes;
 use hd_events::EmitLimits;
 use hd_ws_server::{
@@ -40,8 +40,6 @@ pub(crate) struct HttpApi {
     pub(crate) started: SystemTime,
     pub(crate) back_end: BackEndAuth,
     pub(crate) emit_without_redis: EmitWithoutRedis,
-    /// When events that stay here are logged.
-    pub(crate) local_emits: Pace,
     pub(crate) metrics_auth: OperatorAuth,
     pub(crate) admin_auth: OperatorAuth,
     /// Names of settings whose values open a door or weaken a check.

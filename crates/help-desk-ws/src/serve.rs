@@ -27,7 +27,7 @@ use crate::open_files;
 use crate::presence::{self, Changes, Presence};
 use crate::settings::{CorsOrigin, Guard, NodeEnv, Scope, Settings};
 use crate::telemetry::events::{self, Started};
-use crate::telemetry::{self, Counters, Pace};
+use crate::telemetry::{self, Counters, LogHandle};
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -35,20 +35,25 @@ use crate::telemetry::{self, Counters, Pace};
 ///
 /// What keeps the server from starting.
 pub(crate) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
-    telemetry::init(settings.log)?;
-    telemetry::log_settings(&settings)?;
+    // First: the log has a thread of its own.
     let max_open_files =
         open_files::make_room().context("the limit of open files cannot be raised")?;
+    let log = telemetry::init(settings.log)?;
+    telemetry::log_settings(&settings, &log);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.workers.get())
         .enable_all()
         .build()
         .context("the runtime cannot be started")?
-        .block_on(serve(settings, max_open_files))
+        .block_on(serve(settings, max_open_files, &log))
 }
 
-async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCode> {
-    let counters = Arc::new(Counters::default());
+async fn serve(
+    settings: Settings,
+    max_open_files: u64,
+    log: &LogHandle,
+) -> anyhow::Result<ExitCode> {
+    let counters = Arc::new(Counters::new(log.counts()));
     let expiries = Arc::new(Expiries::new(Arc::clone(&counters)));
     let presence_config = PresenceConfig::default();
     let changes = settings
@@ -103,7 +108,6 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
         started: SystemTime::now(),
         back_end: settings.back_end.clone(),
         emit_without_redis: settings.emit_without_redis,
-        local_emits: Pace::default(),
         metrics_auth: settings.metrics_auth.clone(),
         admin_auth: settings.admin_auth.clone(),
         insecure: settings.insecure.clone(),
@@ -141,8 +145,7 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
     }
     .emit();
     if let Some(hint) = development_hint(&settings, address.port())? {
-        use std::io::Write as _;
-        write!(std::io::stdout().lock(), "{hint}")?;
+        log.print(hint);
     }
 
     let telling = {
@@ -175,6 +178,7 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
         }
     };
     tokio::join!(presence.leave(), handing_over);
+    log.summarize();
     drainer.stopped();
     Ok(ExitCode::SUCCESS)
 }

@@ -23,7 +23,6 @@ use socketio_proto::OutgoingArgs;
 use super::access::{Caller, require_scope};
 use super::{HttpApi, Refused, json_of};
 use crate::cluster::{Cluster, ClusterEvent, EventArgs};
-use crate::expiry::unix_time;
 use crate::gateway::room_of;
 use crate::settings::{EmitWithoutRedis, Scope, Scopes};
 use crate::telemetry::events::{
@@ -278,7 +277,6 @@ impl HttpApi {
                     event,
                     user_id,
                     delivered,
-                    is_logged: self.local_emits.is_due(unix_time(), LOCAL_EMITS_LOGGED),
                 }
                 .emit(&self.counters);
                 return success(false, delivered);
@@ -399,8 +397,6 @@ impl From<EmitError> for Refused {
     }
 }
 
-/// From one line about events that stay here to the next.
-const LOCAL_EMITS_LOGGED: Duration = Duration::from_secs(5);
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// For the body of an emit; as long as for a body of Engine.IO.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);

@@ -222,6 +222,9 @@ impl Settings {
         let log = LogSettings {
             format: reader.value(&var::LOG_FORMAT, values::word),
             level: reader.value(&var::LOG_LEVEL, values::word),
+            lines_per_second: reader.value(&var::LOG_LINES_PER_SECOND, |text| {
+                values::number(text, 1..=MAX_LOG_LINES_PER_SECOND)
+            }),
         };
 
         reader.warn_of_unknown_names();
@@ -359,6 +362,8 @@ impl Words for Option<Adapters> {
 pub(crate) struct LogSettings {
     pub(crate) format: LogFormat,
     pub(crate) level: LevelFilter,
+    /// Most lines of a kind that are written in a second.
+    pub(crate) lines_per_second: u32,
 }
 
 /// The shape of a log line.
@@ -526,6 +531,8 @@ const MOST_DRAIN_RATE: NonZeroU32 = NonZeroU32::new(100_000).expect("invariant: 
 /// File numbers are ints.
 const MOST_CONNECTIONS: NonZeroUsize =
     NonZeroUsize::new(i32::MAX as usize).expect("invariant: it is not zero");
+/// More than the service can log: no line is suppressed.
+const MAX_LOG_LINES_PER_SECOND: u32 = 1_000_000;
 const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const MOST_WORKERS: NonZeroUsize = NonZeroUsize::new(1024).expect("invariant: 1024 is not zero");
 /// A CONNECT packet with a token of 8 kB, the most that is verified, and room around it.

@@ -423,6 +423,16 @@ variables! {
         heading: TELEMETRY,
         help: "off, error, warn, info, debug or trace",
     }
+    LOG_LINES_PER_SECOND {
+        flag: "log-lines-per-second",
+        value_name: "N",
+        // Ours: enough to see what is going on, and with 200 bytes a line 170 MB a day at most for a
+        // kind that floods.
+        default: Some("10"),
+        heading: TELEMETRY,
+        help: "Lines of one kind and reason that are written in a second; a summary counts the \
+               others every 5 s. Connects and disconnects of clients have 1000, unless it is more",
+    }
     METRICS_TOKEN {
         flag: "metrics-token",
         is_secret: true,

@@ -251,6 +251,16 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges<'_>) -> String {
         "Clients closed because they read more slowly than they were sent.",
         [("", counters.slow_consumers.get())],
     );
+    page.counter(
+        "log_lines_suppressed_total",
+        "Log lines that a summary counts, since more than LOG_LINES_PER_SECOND were of their kind.",
+        [("", counters.log.suppressed.get())],
+    );
+    page.counter(
+        "log_lines_dropped_total",
+        "Log lines that were dropped, since stdout was not read in time.",
+        [("", counters.log.dropped.get())],
+    );
     page.0
 }
 

@@ -11,6 +11,7 @@ mod env_example;
 mod guides;
 mod http_commands;
 mod listen;
+mod logs;
 mod program;
 mod redaction;
 mod serve;

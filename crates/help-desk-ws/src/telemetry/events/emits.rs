@@ -46,8 +46,6 @@ pub(crate) struct EmitLocal<'a> {
     pub(crate) user_id: Option<UserId>,
     /// Sockets that it went to.
     pub(crate) delivered: usize,
-    /// False for the most of many.
-    pub(crate) is_logged: bool,
 }
 
 impl EmitLocal<'_> {
@@ -56,19 +54,16 @@ impl EmitLocal<'_> {
             event,
             user_id,
             delivered,
-            is_logged,
         } = self;
         counters.emits_local.add(1);
         counters.notifications_delivered.add(delivered as u64);
-        if is_logged {
-            warn!(
-                context = CONTROLLER,
-                event,
-                user_id = user_id.map(UserId::get),
-                delivered,
-                "Emitted to the clients of this process only: Redis does not answer"
-            );
-        }
+        warn!(
+            context = CONTROLLER,
+            event,
+            user_id = user_id.map(UserId::get),
+            delivered,
+            "Emitted to the clients of this process only: Redis does not answer"
+        );
     }
 }
 

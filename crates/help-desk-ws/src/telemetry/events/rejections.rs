@@ -41,3 +41,68 @@ impl std::fmt::Display for Explanation<'_> {
 }
 
 const SERVER: &str = "Server";
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{line, remote_address};
+    use super::*;
+    use crate::settings::LogFormat;
+
+    fn rejection(format: LogFormat, reason: Rejection, origin: Option<&str>) -> String {
+        let rejected = Rejected {
+            reason,
+            remote_address: remote_address(),
+            origin,
+        };
+        line(format, |_| super::rejected(&rejected)).0
+    }
+
+    #[test]
+    fn a_rejected_origin_is_named_with_the_setting() {
+        let origin = "https://evil.example";
+        assert_eq!(
+            rejection(LogFormat::Text, Rejection::OriginNotAllowed, Some(origin)),
+            "WARN  [Server] Request rejected: origin https://evil.example is not in CORS_ORIGIN \
+             reason=origin_not_allowed remote_address=10.0.0.9 origin=https://evil.example"
+        );
+        assert_eq!(
+            rejection(LogFormat::Json, Rejection::OriginNotAllowed, Some(origin)),
+            r#"{"context":"Server","level":"warn","message":"Request rejected: origin https://evil.example is not in CORS_ORIGIN","origin":"https://evil.example","reason":"origin_not_allowed","remote_address":"10.0.0.9"}"#
+        );
+        assert_eq!(
+            rejection(LogFormat::Text, Rejection::OriginNotAllowed, None),
+            "WARN  [Server] Request rejected: the request has no Origin, and ALLOW_NO_ORIGIN is \
+             false reason=origin_not_allowed remote_address=10.0.0.9"
+        );
+    }
+
+    #[test]
+    fn a_reached_bound_is_named_as_its_setting() {
+        assert_eq!(
+            rejection(LogFormat::Text, Rejection::MaxConnections, None),
+            "WARN  [Server] Request rejected: MAX_CONNECTIONS is reached reason=max_connections \
+             remote_address=10.0.0.9"
+        );
+    }
+
+    #[test]
+    fn each_reason_has_a_line_with_its_code() {
+        for reason in Rejection::ALL {
+            let text = rejection(LogFormat::Text, reason, None);
+            let code = format!("reason={} remote_address=10.0.0.9", reason.code());
+            assert!(text.contains("[Server] Request rejected: "), "{text}");
+            assert!(text.ends_with(&code), "{text}");
+            let of_honest_clients = [Rejection::SessionIdUnknown, Rejection::Draining];
+            let is_info = text.starts_with("INFO ");
+            assert_eq!(is_info, of_honest_clients.contains(&reason), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_origin_that_a_stranger_wrote_begins_no_line_and_no_field() {
+        let origin = "x\nINFO  [Server] all is well reason=\u{1b}[2J\"";
+        let text = rejection(LogFormat::Text, Rejection::OriginNotAllowed, Some(origin));
+        assert!(!text.contains(['\n', '\u{1b}']), "{text}");
+        assert!(text.contains(r#"origin="x\nINFO"#), "{text}");
+    }
+}

@@ -8,7 +8,6 @@ use std::time::{Instant, SystemTime};
 use anyhow::Context as _;
 use hd_auth::{Algorithm, JwtPayload, Mac, Signer, UserId, Verifier};
 use hd_cluster::{PresenceConfig, SharedLog};
-use hd_events::EmitLimits;
 use hd_ws_server::{
     AllowedOrigins, CursorMac, Engine, Namespace, NamespaceConfig, OriginPolicy, RecoveryConfig,
     RejectionHook, Server, ServerConfig, SocketIo,
@@ -20,8 +19,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cluster::Cluster;
 use crate::drain::Drainer;
 use crate::expiry::Expiries;
-use crate::gateway::Gateway;
-use crate::http_api::HttpApi;
+use crate::gateway::{Gateway, RefreshRates};
+use crate::http_api::{EmitLimits, HttpApi};
 use crate::node_peers::{Listener, NodePeers};
 use crate::open_files;
 use crate::presence::{self, Changes, Presence};
@@ -67,6 +66,7 @@ async fn serve(
         expiries: Arc::clone(&expiries),
         counters: Arc::clone(&counters),
         changes: changes.clone(),
+        refreshes: RefreshRates::new(settings.client_limits.connections_per_user),
     };
     let mut io = SocketIo::new(ClientConfig {
         connect_timeout: settings.connect_timeout,
@@ -112,7 +112,8 @@ async fn serve(
         admin_auth: settings.admin_auth.clone(),
         insecure: settings.insecure.clone(),
         drainer: Arc::clone(&drainer),
-        limits: EmitLimits::default(),
+        limits: hd_events::EmitLimits::default(),
+        emit_limits: EmitLimits::new(&settings.emit_rates),
         counters,
     });
 
@@ -239,6 +240,10 @@ fn server_config(settings: &Settings) -> ServerConfig {
         drain_rate: settings.drain_rate,
         max_connection_age: settings.max_connection_age,
         max_connections: Some(settings.max_connections),
+        max_messages_per_second: Some(settings.client_limits.messages),
+        max_inbound_bytes_per_second: Some(settings.client_limits.inbound_bytes),
+        max_connections_per_user: Some(settings.client_limits.connections_per_user),
+        max_send_queue_total_bytes: settings.client_limits.send_queue_total_bytes,
         kept_headers: vec![AUTHORIZATION],
         ..ServerConfig::default()
     }

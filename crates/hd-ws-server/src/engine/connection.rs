@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::IoSlice;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
@@ -11,10 +12,13 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 use super::counts::Kind;
+use super::inbound::InboundBuckets;
 use super::pump::MAX_SLICES;
 use super::sweep::Tick;
+use super::users::User;
 use super::wire::Wire;
 use super::{Application, Engine};
+use crate::RemoteAddress;
 
 /// A connected client: a session machine behind a short lock, and the
 /// WebSocket that it is written to, once there is one.
@@ -24,9 +28,15 @@ use super::{Application, Engine};
 pub struct Connection<A: Application> {
     pub(super) engine: Arc<Engine<A>>,
     sid: Sid,
+    remote_address: RemoteAddress,
     /// Set when the session is on a WebSocket.
     pub(super) stream: OnceLock<TcpStream>,
     state: Mutex<State>,
+    pub(super) inbound: InboundBuckets,
+    /// Set when the application knows who it is.
+    pub(super) user: OnceLock<Arc<User>>,
+    /// What the queue counts for in the sum over all.
+    pub(super) queued: AtomicUsize,
     client: A::Client,
 }
 
@@ -55,6 +65,7 @@ impl<A: Application> Connection<A> {
     pub(super) fn new(
         engine: Arc<Engine<A>>,
         sid: Sid,
+        remote_address: RemoteAddress,
         wire: Wire,
         kind: Kind,
         too_old_at: Option<Instant>,
@@ -63,6 +74,7 @@ impl<A: Application> Connection<A> {
         Self {
             engine,
             sid,
+            remote_address,
             stream: OnceLock::new(),
             state: Mutex::new(State {
                 wire,
@@ -72,6 +84,9 @@ impl<A: Application> Connection<A> {
                 too_old_at,
                 armed: None,
             }),
+            inbound: InboundBuckets::default(),
+            user: OnceLock::new(),
+            queued: AtomicUsize::new(0),
             client,
         }
     }
@@ -80,6 +95,11 @@ impl<A: Application> Connection<A> {
     #[must_use]
     pub const fn sid(&self) -> &Sid {
         &self.sid
+    }
+
+    /// Where the client's first request came from.
+    pub(super) const fn remote_address(&self) -> RemoteAddress {
+        self.remote_address
     }
 
     /// What the application keeps for this client.
@@ -234,6 +254,7 @@ impl<A: Application> Connection<A> {
 
     fn wake(&self, mut state: MutexGuard<'_, State>) -> Option<Event> {
         let event = state.wire.poll_event();
+        self.count_queue(state.wire.queued_memory());
         if let Some(deadline) = state.wire.poll_timeout() {
             let deadline = state.too_old_at.map_or(deadline, |at| at.min(deadline));
             self.engine.sweep.arm(self.sid, &mut state.armed, deadline);

@@ -4,13 +4,16 @@ mod connection;
 mod counts;
 mod drain;
 mod frame_reader;
+mod inbound;
 mod places;
 mod plain;
 mod polling;
 mod pump;
+mod queues;
 mod service;
 mod sweep;
 mod upgrade;
+mod users;
 mod wire;
 
 use std::fmt;
@@ -32,9 +35,12 @@ pub(crate) use service::HttpService;
 pub(crate) use upgrade::{abandon_upgrade, serve_upgrade};
 
 use self::counts::Kind;
+use self::inbound::InboundRates;
 use self::places::{Place, Places};
 use self::plain::PlainSession;
+use self::queues::SendQueues;
 use self::sweep::Sweep;
+use self::users::Users;
 use self::wire::Wire;
 use crate::lifecycle::{Lifecycle, jittered};
 use crate::{ClientHandshake, Rejected, Rejection, RemoteAddress, ServerConfig};
@@ -96,6 +102,9 @@ pub struct Engine<A: Application> {
     connections: DashMap<Sid, Arc<Connection<A>>>,
     /// One is kept by each of them, and by who is just being let in.
     places: Places,
+    users: Users,
+    inbound_rates: InboundRates,
+    queues: SendQueues,
     sweep: Sweep,
     counts: Counts,
     runtime: Handle,
@@ -123,6 +132,9 @@ impl<A: Application> Engine<A> {
         Self {
             session_config: Arc::new(config.engine.clone()),
             places: Places::new(config.max_connections),
+            users: Users::new(config.max_connections_per_user),
+            inbound_rates: InboundRates::new(&config),
+            queues: SendQueues::new(config.max_send_queue_total_bytes),
             sweep: Sweep::new(shortest, Instant::now()),
             config,
             application,
@@ -220,7 +232,26 @@ impl<A: Application> Engine<A> {
             reason,
             remote_address,
             origin,
+            identity: None,
         });
+    }
+
+    /// Counts a client that is closed by a limit, and tells of it.
+    fn limited(&self, connection: &Connection<A>, reason: Rejection, identity: Option<u64>) {
+        self.counts.rejected(reason);
+        let user = connection.user();
+        self.config.on_rejected.call(&Rejected {
+            reason,
+            remote_address: connection.remote_address(),
+            origin: None,
+            identity: identity.or_else(|| user.map(|user| user.identity())),
+        });
+    }
+
+    /// Bytes that wait for all clients, each frame with what it costs to keep it.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.queues.total()
     }
 
     fn open(
@@ -242,8 +273,10 @@ impl<A: Application> Engine<A> {
             now,
         );
         let kind = Kind::EngineIo(transport);
+        let remote_address = handshake.remote_address();
         let client = self.application.opened(handshake, now);
-        self.insert(place, sid, Wire::EngineIo(session), kind, client)
+        let wire = Wire::EngineIo(session);
+        self.insert(place, sid, wire, kind, remote_address, client)
     }
 
     fn open_plain(
@@ -253,8 +286,10 @@ impl<A: Application> Engine<A> {
     ) -> Arc<Connection<A>> {
         let now = Instant::now();
         let session = PlainSession::new(&self.session_config, now);
+        let remote_address = handshake.remote_address();
         let client = self.application.opened_plain(handshake);
-        self.insert(place, new_sid(), Wire::Plain(session), Kind::Plain, client)
+        let (wire, kind) = (Wire::Plain(session), Kind::Plain);
+        self.insert(place, new_sid(), wire, kind, remote_address, client)
     }
 
     fn insert(
@@ -263,6 +298,7 @@ impl<A: Application> Engine<A> {
         sid: Sid,
         wire: Wire,
         kind: Kind,
+        remote_address: RemoteAddress,
         client: A::Client,
     ) -> Arc<Connection<A>> {
         self.counts.opened(kind);
@@ -270,8 +306,15 @@ impl<A: Application> Engine<A> {
             .config
             .max_connection_age
             .map(|age| Instant::now() + jittered(age, random_number()));
-        let connection = Connection::new(Arc::clone(self), sid, wire, kind, too_old_at, client);
-        let connection = Arc::new(connection);
+        let connection = Arc::new(Connection::new(
+            Arc::clone(self),
+            sid,
+            remote_address,
+            wire,
+            kind,
+            too_old_at,
+            client,
+        ));
         self.untold_ends.fetch_add(1, Ordering::AcqRel);
         self.connections.insert(sid, Arc::clone(&connection));
         // Until `remove`.
@@ -295,6 +338,10 @@ impl<A: Application> Engine<A> {
         if was_open {
             self.counts.closed(connection.lock().kind);
             self.places.give_back();
+            if let Some(user) = connection.user() {
+                self.users
+                    .disconnected(user, connection.sid(), Instant::now());
+            }
         }
         was_open
     }

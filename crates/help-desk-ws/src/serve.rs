@@ -20,7 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cluster::Cluster;
 use crate::drain::Drainer;
 use crate::expiry::Expiries;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, RefreshRates};
 use crate::http_api::HttpApi;
 use crate::node_peers::{Listener, NodePeers};
 use crate::open_files;
@@ -67,6 +67,7 @@ async fn serve(
         expiries: Arc::clone(&expiries),
         counters: Arc::clone(&counters),
         changes: changes.clone(),
+        refreshes: RefreshRates::new(settings.client_limits.connections_per_user),
     };
     let mut io = SocketIo::new(ClientConfig {
         connect_timeout: settings.connect_timeout,
@@ -239,6 +240,10 @@ fn server_config(settings: &Settings) -> ServerConfig {
         drain_rate: settings.drain_rate,
         max_connection_age: settings.max_connection_age,
         max_connections: Some(settings.max_connections),
+        max_messages_per_second: Some(settings.client_limits.messages),
+        max_inbound_bytes_per_second: Some(settings.client_limits.inbound_bytes),
+        max_connections_per_user: Some(settings.client_limits.connections_per_user),
+        max_send_queue_total_bytes: settings.client_limits.send_queue_total_bytes,
         kept_headers: vec![AUTHORIZATION],
         ..ServerConfig::default()
     }

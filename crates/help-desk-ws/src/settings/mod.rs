@@ -19,6 +19,7 @@ use crate::open_files;
 mod back_end;
 mod commands;
 mod dotenv;
+mod limits;
 mod origin;
 mod problem;
 mod reader;
@@ -31,6 +32,7 @@ mod variables;
 
 pub(crate) use back_end::{BackEndAuth, Guard, Scope, Scopes};
 pub(crate) use commands::{EmitClientSettings, HealthSettings, SigningSettings};
+pub(crate) use limits::{ClientLimits, EmitRates};
 pub(crate) use origin::CorsOrigin;
 pub(crate) use problem::Problems;
 pub(crate) use reader::{Description, Warning};
@@ -89,6 +91,8 @@ pub(crate) struct Settings {
     pub(crate) max_payload: usize,
     /// Most bytes that may wait for one client.
     pub(crate) send_queue_bytes: usize,
+    pub(crate) client_limits: ClientLimits,
+    pub(crate) emit_rates: EmitRates,
     pub(crate) metrics_auth: OperatorAuth,
     pub(crate) admin_auth: OperatorAuth,
     pub(crate) log: LogSettings,
@@ -203,6 +207,9 @@ impl Settings {
             values::number(text, LEAST_SEND_QUEUE_BYTES..=MOST_BYTES)
         });
 
+        let client_limits = limits::client_limits(&mut reader, send_queue_bytes);
+        let emit_rates = limits::emit_rates(&mut reader);
+
         let collector = "where the metrics are collected";
         let metrics_auth = secrets::operator_auth(
             &mut reader,
@@ -263,6 +270,8 @@ impl Settings {
             max_connections,
             max_payload,
             send_queue_bytes,
+            client_limits,
+            emit_rates,
             metrics_auth,
             admin_auth,
             log,

@@ -27,6 +27,10 @@ pub(crate) struct Gauges<'a> {
     pub(crate) drain_closes: u64,
     pub(crate) drain_losses: u64,
     pub(crate) too_old: u64,
+    pub(crate) throttled: u64,
+    pub(crate) user_evictions: u64,
+    /// Bytes that wait for all clients.
+    pub(crate) queued_bytes: usize,
     /// Whether new clients are turned away.
     pub(crate) is_draining: bool,
     pub(crate) started: SystemTime,
@@ -55,6 +59,11 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges<'_>) -> String {
         "sockets",
         "Clients that are in /notifications now.",
         [("", gauges.sockets)],
+    );
+    page.gauge(
+        "send_queue_bytes",
+        "Bytes that wait for all clients, each event with what it costs to keep it.",
+        [("", gauges.queued_bytes)],
     );
     page.gauge(
         "replay_events",
@@ -130,7 +139,8 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges<'_>) -> String {
     );
     page.counter(
         "requests_rejected_total",
-        "Requests for a session or a WebSocket that were rejected, by reason.",
+        "Requests for a session or a WebSocket that were rejected, and clients closed for a limit, \
+         by reason.",
         gauges
             .rejected
             .map(|(reason, count)| (format!(r#"{{reason="{reason}"}}"#), count)),
@@ -149,6 +159,16 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges<'_>) -> String {
         "too_old_closes_total",
         "Sessions closed because they reached MAX_CONNECTION_AGE.",
         [("", gauges.too_old)],
+    );
+    page.counter(
+        "clients_throttled_total",
+        "Times that a client was read more slowly, since it or its user sent more than they may.",
+        [("", gauges.throttled)],
+    );
+    page.counter(
+        "user_evictions_total",
+        "Connections closed because their user has MAX_CONNECTIONS_PER_USER newer ones.",
+        [("", gauges.user_evictions)],
     );
     page.counter(
         "connects_total",

@@ -93,12 +93,12 @@ impl TokenBucket {
         let now = since_epoch(now);
         let cost = rate.time_of(tokens);
         let mut charged = 0;
-        let _previous = self
-            .full_at
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |full_at| {
-                charged = full_at.max(now).saturating_add(cost);
-                Some(charged)
-            });
+        let _previous =
+            self.full_at
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |full_at| {
+                    charged = full_at.max(now).saturating_add(cost);
+                    Some(charged)
+                });
         Duration::from_nanos(charged.saturating_sub(now.saturating_add(rate.capacity_nanos)))
     }
 

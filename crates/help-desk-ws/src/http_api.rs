@@ -11,7 +11,6 @@ use crate::settings::{BackEndAuth, EmitWithoutRedis, Guard, OperatorAuth, Scope}
 use crate::telemetry::Counters;
 use crate::telemetry::metrics::{self, Gauges};
 use bytes::Bytes;
-use hd_events::EmitLimits;
 use hd_ws_server::{
     ClientHandshake, Engine, HttpHandler, HttpReply, Namespace, Refusal, Rejection, RemoteAddress,
     SocketIo,
@@ -24,9 +23,11 @@ use serde::Serialize;
 
 pub(crate) mod access;
 mod emit;
+mod emit_limits;
 mod presence;
 
 use access::Caller;
+pub(crate) use emit_limits::{EmitLimit, EmitLimits};
 
 /// The routes outside of Socket.IO.
 #[derive(Debug)]
@@ -45,16 +46,20 @@ pub(crate) struct HttpApi {
     /// Names of settings whose values open a door or weaken a check.
     pub(crate) insecure: Vec<&'static str>,
     pub(crate) drainer: Arc<Drainer>,
-    pub(crate) limits: EmitLimits,
+    pub(crate) limits: hd_events::EmitLimits,
+    pub(crate) emit_limits: EmitLimits,
     pub(crate) counters: Arc<Counters>,
 }
 
 /// A request that is refused.
+#[derive(Debug)]
 pub(crate) struct Refused {
     status: StatusCode,
     code: &'static str,
     message: String,
     header: Option<(HeaderName, HeaderValue)>,
+    /// When it is refused for a limit.
+    limit: Option<EmitLimit>,
 }
 
 impl HttpHandler<SocketIo> for HttpApi {
@@ -215,6 +220,7 @@ impl Refused {
             code,
             message: message.into(),
             header: None,
+            limit: None,
         }
     }
 

@@ -8,7 +8,6 @@ use std::time::{Instant, SystemTime};
 use anyhow::Context as _;
 use hd_auth::{Algorithm, JwtPayload, Mac, Signer, UserId, Verifier};
 use hd_cluster::{PresenceConfig, SharedLog};
-use hd_events::EmitLimits;
 use hd_ws_server::{
     AllowedOrigins, CursorMac, Engine, Namespace, NamespaceConfig, OriginPolicy, RecoveryConfig,
     RejectionHook, Server, ServerConfig, SocketIo,
@@ -21,7 +20,7 @@ use crate::cluster::Cluster;
 use crate::drain::Drainer;
 use crate::expiry::Expiries;
 use crate::gateway::{Gateway, RefreshRates};
-use crate::http_api::HttpApi;
+use crate::http_api::{EmitLimits, HttpApi};
 use crate::node_peers::{Listener, NodePeers};
 use crate::open_files;
 use crate::presence::{self, Changes, Presence};
@@ -113,7 +112,8 @@ async fn serve(
         admin_auth: settings.admin_auth.clone(),
         insecure: settings.insecure.clone(),
         drainer: Arc::clone(&drainer),
-        limits: EmitLimits::default(),
+        limits: hd_events::EmitLimits::default(),
+        emit_limits: EmitLimits::new(&settings.emit_rates),
         counters,
     });
 

@@ -336,11 +336,7 @@ async fn linger<A: Application>(connection: &Connection<A>, stream: &TcpStream) 
 
 impl<A: Application> Connection<A> {
     /// Handles one message of the WebSocket.
-    fn handle_incoming(
-        self: &Arc<Self>,
-        incoming: Incoming<'_>,
-        now: Instant,
-    ) -> ControlFlow<()> {
+    fn handle_incoming(self: &Arc<Self>, incoming: Incoming<'_>, now: Instant) -> ControlFlow<()> {
         let mut state = self.lock();
         let message = match (&mut state.wire, incoming) {
             (Wire::EngineIo(session), Incoming::Text(text)) => match Packet::decode(text) {

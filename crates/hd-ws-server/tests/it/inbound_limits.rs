@@ -60,12 +60,25 @@ fn a_client_that_floods_is_closed_whatever_it_sends_and_others_are_served() {
     for (what, bytes, reason) in [
         ("noop", frame(0x81, b"6"), Rejection::MaxMessagesPerSecond),
         ("pong", frame(0x81, b"3"), Rejection::MaxMessagesPerSecond),
-        ("ping frame", frame(0x89, b"x"), Rejection::MaxMessagesPerSecond),
-        ("pong frame", frame(0x8a, b"x"), Rejection::MaxMessagesPerSecond),
+        (
+            "ping frame",
+            frame(0x89, b"x"),
+            Rejection::MaxMessagesPerSecond,
+        ),
+        (
+            "pong frame",
+            frame(0x8a, b"x"),
+            Rejection::MaxMessagesPerSecond,
+        ),
         ("binary", frame(0x82, b"x"), Rejection::MaxMessagesPerSecond),
         (
             "empty fragments",
-            [frame(0x01, b"4"), frame(0x00, b"").repeat(16_000), frame(0x80, b"")].concat(),
+            [
+                frame(0x01, b"4"),
+                frame(0x00, b"").repeat(16_000),
+                frame(0x80, b""),
+            ]
+            .concat(),
             Rejection::MaxInboundBytesPerSecond,
         ),
         (
@@ -160,7 +173,10 @@ fn all_clients_of_a_user_share_its_rate() {
     assert_eq!(second.close_code(), Some(1008));
     let end = server.next_end();
     assert_eq!(end.socket, socket);
-    assert_eq!(end.reason, DisconnectReason::Session(CloseReason::RateLimited));
+    assert_eq!(
+        end.reason,
+        DisconnectReason::Session(CloseReason::RateLimited)
+    );
     // Another user has a rate of its own.
     other.send(&event.repeat(60));
     other.send_text(r#"42/n,7["last"]"#);

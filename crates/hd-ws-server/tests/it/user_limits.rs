@@ -16,7 +16,7 @@ fn server(max_connections: usize) -> (SocketServer, Arc<Mutex<Vec<String>>>) {
     let config = ServerConfig {
         max_connections_per_user: NonZeroUsize::new(max_connections),
         on_rejected: RejectionHook::new(move |rejected| {
-            hook.lock().unwrap().push(format!(
+            hook.lock().expect("a lock").push(format!(
                 "{} {} {:?}",
                 rejected.reason.code(),
                 rejected.remote_address,

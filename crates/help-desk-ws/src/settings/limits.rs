@@ -40,7 +40,10 @@ pub(super) fn client_limits(reader: &mut Reader<'_>, send_queue_bytes: usize) ->
             values::number(text, NonZeroUsize::MIN..=MAX_CONNECTIONS_PER_USER)
         }),
         send_queue_total_bytes: reader.value(&var::MAX_SEND_QUEUE_TOTAL_BYTES, |text| {
-            values::number(text, MIN_SEND_QUEUE_TOTAL_BYTES..=MAX_SEND_QUEUE_TOTAL_BYTES)
+            values::number(
+                text,
+                MIN_SEND_QUEUE_TOTAL_BYTES..=MAX_SEND_QUEUE_TOTAL_BYTES,
+            )
         }),
     };
     if limits.send_queue_total_bytes < send_queue_bytes {

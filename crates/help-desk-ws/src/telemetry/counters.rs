@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hd_auth::VerifyError;
 use hd_ws_server::RecoveryRefusal;
 
+use crate::http_api::EmitLimit;
+
 /// One count.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
@@ -80,6 +82,7 @@ pub(crate) struct Counters {
     /// Of the log itself, which adds to them.
     pub(crate) log: Arc<LogCounts>,
     recoveries_refused: [Counter; RecoveryRefusal::ALL.len()],
+    emits_limited: [Counter; EmitLimit::ALL.len()],
     authentication_failures: [Counter; VerifyError::ALL.len()],
 }
 
@@ -98,6 +101,11 @@ impl Counters {
             .position(|known| *known == reason)
             .expect("invariant: VerifyError::ALL has every reason");
         &self.authentication_failures[place]
+    }
+
+    /// Commands that were refused for this limit.
+    pub(crate) fn emits_limited(&self, limit: EmitLimit) -> &Counter {
+        &self.emits_limited[limit as usize]
     }
 
     /// Clients that came back and were not sent what they had missed, for this

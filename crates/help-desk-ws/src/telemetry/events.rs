@@ -373,6 +373,7 @@ mod tests {
 
         let (text, counters) = line(LogFormat::Text, |counters| {
             EmitRefused {
+                limit: None,
                 status: http::StatusCode::UNAUTHORIZED,
                 code: "unauthorized",
                 remote_address: remote_address(),
@@ -381,7 +382,8 @@ mod tests {
         });
         assert_eq!(
             text,
-            "WARN  [NotificationsController] Emit refused status=401 code=unauthorized remote_address=10.0.0.9"
+            "WARN  [NotificationsController] Emit refused status=401 code=unauthorized reason=unauthorized \
+             remote_address=10.0.0.9"
         );
         assert_eq!(counters.emits_refused.get(), 1);
     }

@@ -7,6 +7,7 @@ use hd_auth::VerifyError;
 use hd_ws_server::{RecoveryRefusal, Rejection, ReplayCounts};
 
 use super::Counters;
+use crate::http_api::EmitLimit;
 
 /// What is measured where it is, and not counted by events.
 #[derive(Clone, Copy, Debug)]
@@ -214,6 +215,14 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges<'_>) -> String {
             (LOCAL, counters.emits_local.get()),
             (REFUSED, counters.emits_refused.get()),
         ],
+    );
+    page.counter(
+        "emits_limited_total",
+        "Requests to emit that were answered with 429 or 503 for a limit, by reason.",
+        EmitLimit::ALL.map(|limit| {
+            let label = format!(r#"{{reason="{}"}}"#, limit.code());
+            (label, counters.emits_limited(limit).get())
+        }),
     );
     page.counter(
         "deliveries_total",

@@ -6,6 +6,7 @@ use hd_ws_server::RemoteAddress;
 use tracing::{debug, warn};
 
 use super::super::Counters;
+use crate::http_api::EmitLimit;
 
 /// A command of the back end was carried out.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +124,8 @@ pub(crate) struct EmitRefused<'a> {
     pub(crate) status: http::StatusCode,
     /// The `error.code` of the answer.
     pub(crate) code: &'a str,
+    /// The limit that it is refused for.
+    pub(crate) limit: Option<EmitLimit>,
     pub(crate) remote_address: RemoteAddress,
 }
 
@@ -131,13 +134,19 @@ impl EmitRefused<'_> {
         let Self {
             status,
             code,
+            limit,
             remote_address,
         } = self;
         counters.emits_refused.add(1);
+        if let Some(limit) = limit {
+            counters.emits_limited(limit).add(1);
+        }
+        let reason = limit.map_or(code, |limit| limit.code());
         warn!(
             context = CONTROLLER,
             status = status.as_u16(),
             code,
+            reason,
             %remote_address,
             "Emit refused"
         );

@@ -10,6 +10,7 @@ mod closed;
 mod env_example;
 mod guides;
 mod http_commands;
+mod limits;
 mod listen;
 mod logs;
 mod program;

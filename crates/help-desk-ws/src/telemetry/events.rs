@@ -382,7 +382,7 @@ mod tests {
         });
         assert_eq!(
             text,
-            "WARN  [NotificationsController] Emit refused status=401 code=unauthorized reason=unauthorized \
+            "WARN  [NotificationsController] Emit refused status=401 code=unauthorized \
              remote_address=10.0.0.9"
         );
         assert_eq!(counters.emits_refused.get(), 1);

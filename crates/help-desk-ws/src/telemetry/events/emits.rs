@@ -141,7 +141,8 @@ impl EmitRefused<'_> {
         if let Some(limit) = limit {
             counters.emits_limited(limit).add(1);
         }
-        let reason = limit.map_or(code, |limit| limit.code());
+        // The limit, of which several answer with the same code.
+        let reason = limit.map(|limit| limit.code());
         warn!(
             context = CONTROLLER,
             status = status.as_u16(),

@@ -85,6 +85,30 @@ pub struct ServerConfig {
     /// proxy is trusted: an address of a private network may be a load
     /// balancer's that nobody has named, which all clients share. Yes.
     pub limit_private_addresses: bool,
+    /// Most messages that a client may send in a second, and all clients of one
+    /// [identity](crate::Admission::identity) together: packets of Engine.IO of
+    /// any kind, and control frames of WebSockets. Five seconds' worth may come
+    /// at once. A client that sends more is read more slowly, which loses
+    /// nothing, and closed when that goes on for
+    /// [`throttle_timeout`](Self::throttle_timeout). `None`, as with Node.
+    pub max_messages_per_second: Option<NonZeroU32>,
+    /// The same for bytes, as they come over the network. The largest message
+    /// may come at once in any case. `None`, as with Node.
+    pub max_inbound_bytes_per_second: Option<NonZeroU32>,
+    /// How long a client may go on sending more than it may. 10 s: with five
+    /// seconds' worth at once, three times what it may send in five seconds gets
+    /// through whole.
+    pub throttle_timeout: Duration,
+    /// Most clients of one [identity](crate::Admission::identity) at a time: one
+    /// more, and the transport of the oldest is closed. Each of them may be
+    /// replaced once in 10 s, and all of them twice at once; faster than that,
+    /// the new ones are closed. `None`, as with Node.
+    pub max_connections_per_user: Option<NonZeroUsize>,
+    /// Most bytes queued for all clients together, counted as
+    /// [`send_queue_bytes`](engineio_proto::Config::send_queue_bytes) is. Beyond,
+    /// the clients with the most are closed. 256 MiB: 256 clients that read
+    /// nothing, at the default bound of each.
+    pub max_send_queue_total_bytes: usize,
     /// How long a WebSocket that this side has closed waits for the peer's
     /// close frame. 2 s; `ws` for Node waits 30 s.
     pub close_linger: Duration,
@@ -129,6 +153,11 @@ impl Default for ServerConfig {
             max_unjoined_packets: None,
             max_partial_input_bytes: None,
             limit_private_addresses: true,
+            max_messages_per_second: None,
+            max_inbound_bytes_per_second: None,
+            throttle_timeout: Duration::from_secs(10),
+            max_connections_per_user: None,
+            max_send_queue_total_bytes: 256 * 1024 * 1024,
             close_linger: Duration::from_secs(2),
             drain_window: Duration::from_secs(60),
             drain_rate: const { NonZeroU32::new(200).expect("invariant: 200 is not zero") },

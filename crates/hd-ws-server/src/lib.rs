@@ -85,3 +85,6 @@ pub use socketio::{
     RecoveryConfig, RecoveryOutcome, RecoveryRefusal, Refusal, ReplayCounts, RoomChange,
     RoomChanges, Socket, SocketIo, SocketIoClient,
 };
+
+mod token_bucket;
+pub use token_bucket::{Rate, TokenBucket};

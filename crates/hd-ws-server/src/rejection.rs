@@ -1,4 +1,5 @@
-//! Why a request is rejected before it gets anywhere, and who hears of it.
+//! Why a request is rejected before it gets anywhere, or a client closed that
+//! is over a limit, and who hears of it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -82,11 +83,31 @@ pub enum Rejection {
     /// is reached.
     #[error("too much is kept of messages that have come in part")]
     PartialInputBytes,
+    /// A client was closed: it goes on sending more than
+    /// [`ServerConfig::max_messages_per_second`](crate::ServerConfig::max_messages_per_second).
+    #[error("the client sends too many messages")]
+    MaxMessagesPerSecond,
+    /// A client was closed: it goes on sending more than
+    /// [`ServerConfig::max_inbound_bytes_per_second`](crate::ServerConfig::max_inbound_bytes_per_second).
+    #[error("the client sends too many bytes")]
+    MaxInboundBytesPerSecond,
+    /// The oldest connection of a user was closed for a new one, by
+    /// [`ServerConfig::max_connections_per_user`](crate::ServerConfig::max_connections_per_user).
+    #[error("the user has too many connections")]
+    MaxConnectionsPerUser,
+    /// A client was closed that had just connected: its user connects in a loop.
+    #[error("the user connects too often")]
+    MaxConnectsPerUser,
+    /// A slow client was closed, since more than
+    /// [`ServerConfig::max_send_queue_total_bytes`](crate::ServerConfig::max_send_queue_total_bytes)
+    /// waits for all of them, and most for this one.
+    #[error("too much waits for slow clients")]
+    MaxSendQueueTotalBytes,
 }
 
 impl Rejection {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 24] = [
         Self::TransportUnknown,
         Self::SessionIdUnknown,
         Self::BadHandshakeMethod,
@@ -106,6 +127,11 @@ impl Rejection {
         Self::MessageBytes,
         Self::UnjoinedPackets,
         Self::PartialInputBytes,
+        Self::MaxMessagesPerSecond,
+        Self::MaxInboundBytesPerSecond,
+        Self::MaxConnectionsPerUser,
+        Self::MaxConnectsPerUser,
+        Self::MaxSendQueueTotalBytes,
     ];
 
     /// The reason as logs and metrics name it.
@@ -131,6 +157,11 @@ impl Rejection {
             Self::MessageBytes => "message_bytes",
             Self::UnjoinedPackets => "unjoined_packets",
             Self::PartialInputBytes => "partial_input_bytes",
+            Self::MaxMessagesPerSecond => "max_messages_per_second",
+            Self::MaxInboundBytesPerSecond => "max_inbound_bytes_per_second",
+            Self::MaxConnectionsPerUser => "max_connections_per_user",
+            Self::MaxConnectsPerUser => "max_connects_per_user",
+            Self::MaxSendQueueTotalBytes => "max_send_queue_total_bytes",
         }
     }
 
@@ -153,7 +184,7 @@ impl From<RequestError> for Rejection {
     }
 }
 
-/// A request that was rejected.
+/// A request that was rejected, or a client that was closed by a limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Rejected<'a> {
     /// Why.
@@ -163,9 +194,11 @@ pub struct Rejected<'a> {
     /// The `Origin` header, when there is one and it is text. A stranger wrote
     /// it.
     pub origin: Option<&'a str>,
+    /// The identity that the application gave to the client, when it did.
+    pub identity: Option<u64>,
 }
 
-/// What is called with each request that is rejected. It must not block, and
+/// What is called with each [`Rejected`]. It must not block, and
 /// strangers decide how often it is called.
 #[derive(Clone)]
 pub struct RejectionHook(Arc<dyn Fn(&Rejected<'_>) + Send + Sync>);

@@ -2,15 +2,17 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use engineio_proto::CloseReason;
 use hd_auth::{JwtPayload, TokenSource, TokenSources, UserId, Verifier, VerifyError};
 use hd_events::Target;
 use hd_rooms::RoomName;
 use hd_ws_server::{
-    Admission, ConnectRequest, DisconnectReason, NamespaceHandler, RecoveryOutcome, Refusal, Socket,
+    Admission, ConnectRequest, DisconnectReason, NamespaceHandler, Rate, RecoveryOutcome, Refusal,
+    Socket, TokenBucket,
 };
 use http::header::AUTHORIZATION;
 use serde::Deserialize;
@@ -20,11 +22,11 @@ use socketio_proto::{Args, Event};
 use crate::expiry::{Expiries, unix_time};
 use crate::presence::Changes;
 use crate::settings::AuthFailure;
+use crate::telemetry::Counters;
 use crate::telemetry::events::{
     AuthenticationFailed, ClientConnected, ClientDisconnected, ClientRecovered, QueryTokenUsed,
     RecoveryRefused, SlowConsumerClosed, TokenRefreshRefused, TokenRefreshed,
 };
-use crate::telemetry::{Counters, Pace};
 
 /// The application of `/notifications`.
 #[derive(Debug)]
@@ -35,6 +37,30 @@ pub(crate) struct Gateway {
     pub(crate) counters: Arc<Counters>,
     /// What other processes are told of; `None` when there are none.
     pub(crate) changes: Option<Arc<Changes>>,
+    pub(crate) refreshes: RefreshRates,
+}
+
+/// How often tokens may be refreshed. A signature costs more than anything else
+/// that a client can ask for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RefreshRates {
+    of_client: Rate,
+    of_user: Rate,
+}
+
+impl RefreshRates {
+    /// Six times in a row and then once in ten seconds: tokens live for hours,
+    /// and a client that cannot get it right may try again. All connections of a
+    /// user together as often as each of them, but for twice in a row only.
+    pub(crate) fn new(max_connections_per_user: NonZeroUsize) -> Self {
+        let connections = u32::try_from(max_connections_per_user.get()).unwrap_or(u32::MAX);
+        let connections = NonZeroU32::new(connections).unwrap_or(NonZeroU32::MIN);
+        let burst = connections.get().saturating_mul(2).max(REFRESH_BURST);
+        Self {
+            of_client: Rate::new(NonZeroU32::MIN, REFRESH_PERIOD, REFRESH_BURST),
+            of_user: Rate::new(connections, REFRESH_PERIOD, burst),
+        }
+    }
 }
 
 /// What is kept for a client.
@@ -44,8 +70,7 @@ pub(crate) struct ClientData {
     pub(crate) since: u64,
     /// When the token expires, in seconds since 1970.
     expires_at: Option<u64>,
-    /// Of lines about its refused tokens.
-    refusals: Pace,
+    refreshes: TokenBucket,
 }
 
 /// The private room of a user.
@@ -139,11 +164,23 @@ impl Gateway {
         }
     }
 
+    /// Counts a refresh, before anything is looked at.
+    fn take_refresh(&self, socket: &Socket, client: &ClientData) -> Result<(), &'static str> {
+        let (now, rates) = (Instant::now(), &self.refreshes);
+        let limited = |_wait| RATE_LIMITED;
+        let of_client = client.refreshes.take(&rates.of_client, 1, now);
+        of_client.map_err(limited)?;
+        let of_user = socket.shared_bucket();
+        let of_user = of_user.map_or(Ok(()), |bucket| bucket.take(&rates.of_user, 1, now));
+        of_user.map_err(limited)
+    }
+
     /// Puts a new token into the place of the one that a client came with.
     /// Returns when it expires, or the code of what is wrong; the old one is
     /// good as long as it was then.
     fn refresh(&self, socket: &Socket, event: &Event) -> Result<Option<u64>, &'static str> {
         let client: &ClientData = socket.data().ok_or(OTHER_USER)?;
+        self.take_refresh(socket, client)?;
         let token: Option<TokenText<'_>> = event
             .args
             .iter()
@@ -170,7 +207,7 @@ impl NamespaceHandler for Gateway {
                     user_id: payload.usu_id,
                     since: u64::try_from(unix_time().as_millis()).unwrap_or(u64::MAX),
                     expires_at: payload.exp,
-                    refusals: Pace::default(),
+                    refreshes: TokenBucket::default(),
                 })),
                 identity: Some(payload.usu_id.get()),
             }),
@@ -228,17 +265,7 @@ impl NamespaceHandler for Gateway {
                 serde_json::json!({"ok": true, "exp": exp})
             }
             Err(code) => {
-                let client: Option<&ClientData> = socket.data();
-                let is_due = |client: &ClientData| {
-                    let refusals = &client.refusals;
-                    refusals.is_due(unix_time(), REFUSALS_LOGGED)
-                };
-                TokenRefreshRefused {
-                    sid,
-                    reason: code,
-                    is_logged: client.is_none_or(is_due),
-                }
-                .emit(&self.counters);
+                TokenRefreshRefused { sid, reason: code }.emit(&self.counters);
                 serde_json::json!({"ok": false, "code": code})
             }
         };
@@ -279,10 +306,12 @@ struct TokenText<'a>(#[serde(borrow)] Cow<'a, str>);
 const REFRESH: &str = "auth:refresh";
 /// The code for a token of somebody else than who has connected.
 const OTHER_USER: &str = "token_other_user";
+/// The code for a client, or a user, that refreshes too often.
+const RATE_LIMITED: &str = "rate_limited";
+const REFRESH_BURST: u32 = 6;
+const REFRESH_PERIOD: Duration = Duration::from_secs(10);
 /// What the names of rooms begin with that tokens give.
 const KINDS: [&str; 5] = ["user", "role", "department", "region", "position"];
-/// From one line about a client's refused tokens to the next.
-const REFUSALS_LOGGED: Duration = Duration::from_secs(60);
 const _: () = assert!(hd_events::MAX_ROOM_NAME_BYTES <= hd_rooms::MAX_ROOM_NAME_BYTES);
 
 #[cfg(test)]

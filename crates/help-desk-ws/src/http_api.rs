@@ -8,10 +8,9 @@ use crate::cluster::Cluster;
 use crate::drain::Drainer;
 use crate::presence::Presence;
 use crate::settings::{BackEndAuth, EmitWithoutRedis, Guard, OperatorAuth, Scope};
+use crate::telemetry::Counters;
 use crate::telemetry::metrics::{self, Gauges};
-use crate::telemetry::{Counters, Pace};
 use bytes::Bytes;
-use hd_events::EmitLimits;
 use hd_ws_server::{
     ClientHandshake, Engine, HttpHandler, HttpReply, Namespace, Refusal, Rejection, RemoteAddress,
     SocketIo,
@@ -24,9 +23,11 @@ use serde::Serialize;
 
 pub(crate) mod access;
 mod emit;
+mod emit_limits;
 mod presence;
 
 use access::Caller;
+pub(crate) use emit_limits::{EmitLimit, EmitLimits};
 
 /// The routes outside of Socket.IO.
 #[derive(Debug)]
@@ -40,23 +41,25 @@ pub(crate) struct HttpApi {
     pub(crate) started: SystemTime,
     pub(crate) back_end: BackEndAuth,
     pub(crate) emit_without_redis: EmitWithoutRedis,
-    /// When events that stay here are logged.
-    pub(crate) local_emits: Pace,
     pub(crate) metrics_auth: OperatorAuth,
     pub(crate) admin_auth: OperatorAuth,
     /// Names of settings whose values open a door or weaken a check.
     pub(crate) insecure: Vec<&'static str>,
     pub(crate) drainer: Arc<Drainer>,
-    pub(crate) limits: EmitLimits,
+    pub(crate) limits: hd_events::EmitLimits,
+    pub(crate) emit_limits: EmitLimits,
     pub(crate) counters: Arc<Counters>,
 }
 
 /// A request that is refused.
+#[derive(Debug)]
 pub(crate) struct Refused {
     status: StatusCode,
     code: &'static str,
     message: String,
     header: Option<(HeaderName, HeaderValue)>,
+    /// When it is refused for a limit.
+    limit: Option<EmitLimit>,
 }
 
 impl HttpHandler<SocketIo> for HttpApi {
@@ -169,6 +172,9 @@ impl HttpApi {
             drain_closes: counts.drained_total(),
             drain_losses: counts.lost_total(),
             too_old: counts.too_old_total(),
+            throttled: counts.throttled_total(),
+            user_evictions: counts.rejected_total(Rejection::MaxConnectionsPerUser),
+            queued_bytes: self.engine.queued_bytes(),
             is_draining: self.engine.is_draining(),
             started: self.started,
             open_doors: self.open_doors(),
@@ -216,6 +222,7 @@ impl Refused {
             code,
             message: message.into(),
             header: None,
+            limit: None,
         }
     }
 

@@ -8,7 +8,6 @@ use std::time::{Instant, SystemTime};
 use anyhow::Context as _;
 use hd_auth::{Algorithm, JwtPayload, Mac, Signer, UserId, Verifier};
 use hd_cluster::{PresenceConfig, SharedLog};
-use hd_events::EmitLimits;
 use hd_ws_server::{
     AllowedOrigins, CursorMac, Engine, Namespace, NamespaceConfig, OriginPolicy, RecoveryConfig,
     RejectionHook, Server, ServerConfig, SocketIo,
@@ -20,14 +19,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cluster::Cluster;
 use crate::drain::Drainer;
 use crate::expiry::Expiries;
-use crate::gateway::Gateway;
-use crate::http_api::HttpApi;
+use crate::gateway::{Gateway, RefreshRates};
+use crate::http_api::{EmitLimits, HttpApi};
 use crate::node_peers::{Listener, NodePeers};
 use crate::open_files;
 use crate::presence::{self, Changes, Presence};
 use crate::settings::{CorsOrigin, Guard, NodeEnv, Scope, Settings};
 use crate::telemetry::events::{self, Started};
-use crate::telemetry::{self, Counters, Pace};
+use crate::telemetry::{self, Counters, LogHandle};
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -35,20 +34,25 @@ use crate::telemetry::{self, Counters, Pace};
 ///
 /// What keeps the server from starting.
 pub(crate) fn run(settings: Settings) -> anyhow::Result<ExitCode> {
-    telemetry::init(settings.log)?;
-    telemetry::log_settings(&settings)?;
+    // First: the log has a thread of its own.
     let max_open_files =
         open_files::make_room().context("the limit of open files cannot be raised")?;
+    let log = telemetry::init(settings.log)?;
+    telemetry::log_settings(&settings, &log);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(settings.workers.get())
         .enable_all()
         .build()
         .context("the runtime cannot be started")?
-        .block_on(serve(settings, max_open_files))
+        .block_on(serve(settings, max_open_files, &log))
 }
 
-async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCode> {
-    let counters = Arc::new(Counters::default());
+async fn serve(
+    settings: Settings,
+    max_open_files: u64,
+    log: &LogHandle,
+) -> anyhow::Result<ExitCode> {
+    let counters = Arc::new(Counters::new(log.counts()));
     let expiries = Arc::new(Expiries::new(Arc::clone(&counters)));
     let presence_config = PresenceConfig::default();
     let changes = settings
@@ -62,6 +66,7 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
         expiries: Arc::clone(&expiries),
         counters: Arc::clone(&counters),
         changes: changes.clone(),
+        refreshes: RefreshRates::new(settings.client_limits.connections_per_user),
     };
     let mut io = SocketIo::new(ClientConfig {
         connect_timeout: settings.connect_timeout,
@@ -108,12 +113,12 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
         started: SystemTime::now(),
         back_end: settings.back_end.clone(),
         emit_without_redis: settings.emit_without_redis,
-        local_emits: Pace::default(),
         metrics_auth: settings.metrics_auth.clone(),
         admin_auth: settings.admin_auth.clone(),
         insecure: settings.insecure.clone(),
         drainer: Arc::clone(&drainer),
-        limits: EmitLimits::default(),
+        limits: hd_events::EmitLimits::default(),
+        emit_limits: EmitLimits::new(&settings.emit_rates),
         counters,
     });
 
@@ -146,8 +151,7 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
     }
     .emit();
     if let Some(hint) = development_hint(&settings, address.port())? {
-        use std::io::Write as _;
-        write!(std::io::stdout().lock(), "{hint}")?;
+        log.print(hint);
     }
 
     let telling = {
@@ -180,6 +184,7 @@ async fn serve(settings: Settings, max_open_files: u64) -> anyhow::Result<ExitCo
         }
     };
     tokio::join!(presence.leave(), handing_over);
+    log.summarize();
     drainer.stopped();
     Ok(ExitCode::SUCCESS)
 }
@@ -251,6 +256,10 @@ fn server_config(settings: &Settings) -> ServerConfig {
         max_message_bytes: Some(strangers.max_message_bytes),
         max_unjoined_packets: Some(strangers.max_unjoined_packets),
         max_partial_input_bytes: Some(strangers.max_partial_input_bytes),
+        max_messages_per_second: Some(settings.client_limits.messages),
+        max_inbound_bytes_per_second: Some(settings.client_limits.inbound_bytes),
+        max_connections_per_user: Some(settings.client_limits.connections_per_user),
+        max_send_queue_total_bytes: settings.client_limits.send_queue_total_bytes,
         kept_headers: vec![AUTHORIZATION],
         ..ServerConfig::default()
     }

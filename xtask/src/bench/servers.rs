@@ -35,6 +35,8 @@ pub(crate) struct Built {
     logs: PathBuf,
 }
 
+/// The highest rate that can be set.
+const NO_LIMIT: &str = "1000000000";
 pub(crate) const JWT_SECRET: &str = "benchmark-secret-of-at-least-32-bytes-long";
 pub(crate) const EMIT_TOKEN: &str = "benchmark-emit-token-of-at-least-32-bytes";
 const PEERS: &str = "xtask/bench";
@@ -125,6 +127,13 @@ impl Built {
                 command.arg(self.target.join("release/help-desk-ws"));
                 // No peer writes a line for each client.
                 settings.extend([("LOG_LEVEL", "warn"), ("WORKERS", &workers)]);
+                // The generator is one caller, and emits as fast as it is answered.
+                settings.extend([
+                    ("MAX_EMITS_PER_SECOND", NO_LIMIT),
+                    ("MAX_EMIT_BYTES_PER_SECOND", NO_LIMIT),
+                    ("MAX_RECIPIENTS_PER_SECOND", NO_LIMIT),
+                    ("MAX_CONCURRENT_EMITS", "1000000"),
+                ]);
             }
             Kind::Socketioxide => {
                 command.arg(

@@ -189,6 +189,12 @@ impl Session {
         matches!(self.state, State::Closed { lost: true, .. })
     }
 
+    /// What waits; see [`Outbound::memory`].
+    #[must_use]
+    pub fn queued_memory(&self) -> usize {
+        self.outbound.memory()
+    }
+
     /// Whether a frame may be written to the WebSocket right away: nothing
     /// waits before it. What could not be written whole goes to
     /// [`queue_rest`](Self::queue_rest).

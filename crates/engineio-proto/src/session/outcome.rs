@@ -59,6 +59,10 @@ pub enum CloseReason {
     TooOld,
     /// The peer reads too slowly: its queue is full.
     SendQueueFull,
+    /// The peer sends more, or connects more often, than it may.
+    RateLimited,
+    /// The peer's user has more connections than it may, and this is the oldest.
+    TooManyConnections,
 }
 
 impl CloseReason {
@@ -74,6 +78,8 @@ impl CloseReason {
             Self::ServerShuttingDown => "server shutting down",
             Self::TooOld => "connection too old",
             Self::SendQueueFull => "send queue full",
+            Self::RateLimited => "rate limited",
+            Self::TooManyConnections => "too many connections",
         }
     }
 
@@ -85,7 +91,7 @@ impl CloseReason {
     pub const fn close_code(self) -> Option<u16> {
         match self {
             Self::ServerShuttingDown | Self::TooOld => Some(1012),
-            Self::SendQueueFull => Some(1008),
+            Self::SendQueueFull | Self::RateLimited | Self::TooManyConnections => Some(1008),
             Self::TransportError
             | Self::ParseError
             | Self::TransportClose

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::IoSlice;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
@@ -13,10 +13,12 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 use super::counts::Kind;
+use super::inbound::InboundBuckets;
 use super::partial_input::{Held, InputBounds, NoRoom, PartialInput};
 use super::places::{Evicted, Standing};
 use super::pump::MAX_SLICES;
 use super::sweep::Tick;
+use super::users::User;
 use super::wire::Wire;
 use super::{Application, Engine};
 use crate::{Rejection, RemoteAddress};
@@ -36,6 +38,11 @@ pub struct Connection<A: Application> {
     /// Set when the session is on a WebSocket.
     pub(super) stream: OnceLock<TcpStream>,
     state: Mutex<State>,
+    pub(super) inbound: InboundBuckets,
+    /// Set when the application knows who it is.
+    pub(super) user: OnceLock<Arc<User>>,
+    /// What the queue counts for in the sum over all.
+    pub(super) queued: AtomicUsize,
     client: A::Client,
 }
 
@@ -91,6 +98,9 @@ impl<A: Application> Connection<A> {
                 is_evicted: false,
                 unjoined_packets: 0,
             }),
+            inbound: InboundBuckets::default(),
+            user: OnceLock::new(),
+            queued: AtomicUsize::new(0),
             client,
         }
     }
@@ -214,8 +224,7 @@ impl<A: Application> Connection<A> {
 
     /// Counts that the client is closed for this reason, and tells of it.
     pub(super) fn tell_rejected(&self, reason: Rejection) {
-        let remote_address = self.remote_address;
-        self.engine.tell_rejected(reason, remote_address, None);
+        self.engine.limited(self, reason, None);
     }
 
     /// What the application keeps for this client.
@@ -370,6 +379,7 @@ impl<A: Application> Connection<A> {
 
     fn wake(&self, mut state: MutexGuard<'_, State>) -> Option<Event> {
         let event = state.wire.poll_event();
+        self.count_queue(state.wire.queued_memory());
         if let Some(deadline) = state.wire.poll_timeout() {
             let deadline = state.too_old_at.map_or(deadline, |at| at.min(deadline));
             self.engine.sweep.arm(self.sid, &mut state.armed, deadline);

@@ -18,6 +18,7 @@ pub struct Counts {
     drained: AtomicU64,
     lost: AtomicU64,
     too_old: AtomicU64,
+    throttled: AtomicU64,
 }
 
 impl Counts {
@@ -51,7 +52,7 @@ impl Counts {
         self.upgraded.load(Ordering::Relaxed)
     }
 
-    /// Requests rejected for this reason since the start.
+    /// Requests rejected, and clients closed, for this reason since the start.
     #[must_use]
     pub fn rejected_total(&self, reason: Rejection) -> u64 {
         self.rejected[reason.index()].load(Ordering::Relaxed)
@@ -74,6 +75,12 @@ impl Counts {
     #[must_use]
     pub fn too_old_total(&self) -> u64 {
         self.too_old.load(Ordering::Relaxed)
+    }
+
+    /// Times that clients were read more slowly, since they sent too much.
+    #[must_use]
+    pub fn throttled_total(&self) -> u64 {
+        self.throttled.load(Ordering::Relaxed)
     }
 
     pub(super) fn opened(&self, kind: Kind) {
@@ -109,6 +116,10 @@ impl Counts {
 
     pub(super) fn lost(&self) {
         self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn throttled(&self) {
+        self.throttled.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn too_old(&self) {

@@ -4,14 +4,17 @@ mod connection;
 mod counts;
 mod drain;
 mod frame_reader;
+mod inbound;
 mod partial_input;
 mod places;
 mod plain;
 mod polling;
 mod pump;
+mod queues;
 mod service;
 mod sweep;
 mod upgrade;
+mod users;
 mod wire;
 
 use std::fmt;
@@ -35,10 +38,13 @@ pub(crate) use service::{HttpService, SilentConnection};
 pub(crate) use upgrade::{abandon_upgrade, serve_upgrade};
 
 use self::counts::Kind;
+use self::inbound::InboundRates;
 use self::partial_input::PartialInput;
 use self::places::{Eviction, Place, Places};
 use self::plain::PlainSession;
+use self::queues::SendQueues;
 use self::sweep::Sweep;
+use self::users::Users;
 use self::wire::Wire;
 use crate::lifecycle::{Lifecycle, jittered};
 use crate::remote_address::{is_forwarded, is_private};
@@ -104,6 +110,9 @@ pub struct Engine<A: Application> {
     partial_input: Arc<PartialInput>,
     /// Whether it was said that a proxy is not trusted.
     has_warned_of_proxy: AtomicBool,
+    users: Users,
+    inbound_rates: InboundRates,
+    queues: SendQueues,
     sweep: Sweep,
     counts: Counts,
     runtime: Handle,
@@ -133,6 +142,9 @@ impl<A: Application> Engine<A> {
             places: Places::new(&config),
             partial_input: PartialInput::new(config.max_partial_input_bytes.map(Into::into)),
             has_warned_of_proxy: AtomicBool::new(false),
+            users: Users::new(config.max_connections_per_user),
+            inbound_rates: InboundRates::new(&config),
+            queues: SendQueues::new(config.max_send_queue_total_bytes),
             sweep: Sweep::new(shortest, Instant::now()),
             config,
             application,
@@ -311,7 +323,26 @@ impl<A: Application> Engine<A> {
             reason,
             remote_address,
             origin,
+            identity: None,
         });
+    }
+
+    /// Counts a client that is closed by a limit, and tells of it.
+    fn limited(&self, connection: &Connection<A>, reason: Rejection, identity: Option<u64>) {
+        self.counts.rejected(reason);
+        let user = connection.user();
+        self.config.on_rejected.call(&Rejected {
+            reason,
+            remote_address: connection.remote_address(),
+            origin: None,
+            identity: identity.or_else(|| user.map(|user| user.identity())),
+        });
+    }
+
+    /// Bytes that wait for all clients, each frame with what it costs to keep it.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.queues.total()
     }
 
     fn open(
@@ -333,8 +364,10 @@ impl<A: Application> Engine<A> {
             now,
         );
         let kind = Kind::EngineIo(transport);
+        let remote_address = handshake.remote_address();
         let client = self.application.opened(handshake, now);
-        self.insert(place, sid, Wire::EngineIo(session), kind, client)
+        let wire = Wire::EngineIo(session);
+        self.insert(place, sid, wire, kind, remote_address, client)
     }
 
     fn open_plain(
@@ -344,8 +377,10 @@ impl<A: Application> Engine<A> {
     ) -> Arc<Connection<A>> {
         let now = Instant::now();
         let session = PlainSession::new(&self.session_config, now);
+        let remote_address = handshake.remote_address();
         let client = self.application.opened_plain(handshake);
-        self.insert(place, new_sid(), Wire::Plain(session), Kind::Plain, client)
+        let (wire, kind) = (Wire::Plain(session), Kind::Plain);
+        self.insert(place, new_sid(), wire, kind, remote_address, client)
     }
 
     fn insert(
@@ -354,10 +389,10 @@ impl<A: Application> Engine<A> {
         sid: Sid,
         wire: Wire,
         kind: Kind,
+        remote_address: RemoteAddress,
         client: A::Client,
     ) -> Arc<Connection<A>> {
         self.counts.opened(kind);
-        let remote_address = place.remote_address();
         let too_old_at = self
             .config
             .max_connection_age
@@ -397,10 +432,16 @@ impl<A: Application> Engine<A> {
     fn remove(&self, connection: &Connection<A>) -> bool {
         let was_open = self.connections.remove(connection.sid()).is_some();
         if was_open {
-            let mut state = connection.lock();
-            self.counts.closed(state.kind);
-            let remote_address = connection.remote_address();
-            self.places.end(&mut state.standing, remote_address);
+            {
+                let mut state = connection.lock();
+                self.counts.closed(state.kind);
+                let remote_address = connection.remote_address();
+                self.places.end(&mut state.standing, remote_address);
+            }
+            if let Some(user) = connection.user() {
+                self.users
+                    .disconnected(user, connection.sid(), Instant::now());
+            }
         }
         was_open
     }

@@ -240,10 +240,6 @@ impl State {
 }
 
 impl Place<'_> {
-    pub(super) const fn remote_address(&self) -> RemoteAddress {
-        self.remote_address
-    }
-
     /// Gives the place to a session. Returns who has to go.
     pub(super) fn keep(self, sid: Sid, is_limited: bool) -> (Standing, Vec<Eviction>) {
         let session = Evicted {

@@ -63,6 +63,10 @@ impl PlainSession {
         matches!(self.state, PlainState::Closed { lost: true })
     }
 
+    pub(crate) fn queued_memory(&self) -> usize {
+        self.outbound.memory()
+    }
+
     pub(crate) fn is_writable(&self) -> bool {
         self.is_open() && self.outbound.is_empty()
     }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use engineio_proto::{
@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
+use super::inbound::Excess;
 use super::service::empty;
 use super::wire::Wire;
 use super::{Application, Connection};
@@ -65,36 +66,64 @@ pub(super) async fn serve_post<A: Application>(
         // Revision 3 only.
         return empty(StatusCode::BAD_REQUEST);
     }
-    let is_accepted = handle_payload(reading.connection(), &body);
+    let connection = reading.connection();
+    let handled = handle_payload(connection, &body);
+    if let Ok(wait) = handled
+        && !wait.is_zero()
+    {
+        // A client sends its next POST when this one is answered.
+        connection.engine.counts.throttled();
+        tokio::time::sleep(wait).await;
+    }
     reading.finish();
-    if !is_accepted {
-        return empty(StatusCode::BAD_REQUEST);
+    match handled {
+        Ok(_) => {}
+        Err(PayloadRefused::Malformed) => return empty(StatusCode::BAD_REQUEST),
+        Err(PayloadRefused::TooMuch) => return empty(StatusCode::TOO_MANY_REQUESTS),
     }
     accepted(Bytes::from_static(b"ok"), "text/html")
 }
 
 /// Hands the packets to the session and their messages to the application, in
-/// order. Returns whether all of it was understood; if not, the session is
-/// closed.
-fn handle_payload<A: Application>(connection: &Arc<Connection<A>>, body: &[u8]) -> bool {
+/// order. Returns how long the client has to wait, since it sent more than it
+/// may. When the payload is refused the session is closed.
+fn handle_payload<A: Application>(
+    connection: &Arc<Connection<A>>,
+    body: &[u8],
+) -> Result<Duration, PayloadRefused> {
     let limit = connection.engine.config.engine.max_packets_per_payload;
+    let mut wait = Duration::ZERO;
+    let mut check = |excess: Option<Excess>| {
+        let Some(excess) = excess else {
+            return Ok(());
+        };
+        wait = wait.max(excess.wait);
+        if wait > connection.engine.config.throttle_timeout {
+            connection.engine.limited(connection, excess.reason, None);
+            connection.end(CloseReason::RateLimited);
+            return Err(PayloadRefused::TooMuch);
+        }
+        Ok(())
+    };
+    check(connection.bytes_have_come(body.len(), Instant::now()))?;
     let Ok(packets) = payload::decode(body, limit) else {
         connection.end(CloseReason::ParseError);
-        return false;
+        return Err(PayloadRefused::Malformed);
     };
     for packet in packets {
         let Ok(packet) = packet else {
             connection.end(CloseReason::ParseError);
-            return false;
+            return Err(PayloadRefused::Malformed);
         };
         let is_noise = matches!(packet, Packet::Open(_) | Packet::Upgrade | Packet::Noop);
         let now = Instant::now();
+        check(connection.message_has_come(now))?;
         if !connection.has_joined() {
             let mut state = connection.lock();
             let is_admitted = connection.admits(&mut state, is_noise);
             connection.settle(state);
             if !is_admitted {
-                return false;
+                return Err(PayloadRefused::TooMuch);
             }
         }
         let handled: Result<Option<Message<'_>>, ProtocolViolation> = connection
@@ -104,10 +133,18 @@ fn handle_payload<A: Application>(connection: &Arc<Connection<A>>, body: &[u8]) 
         match handled {
             Ok(Some(message)) => connection.engine.application.message(connection, message),
             Ok(None) => {}
-            Err(_) => return false,
+            Err(_) => return Err(PayloadRefused::Malformed),
         }
     }
-    true
+    Ok(wait)
+}
+
+/// Why a POST is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PayloadRefused {
+    Malformed,
+    /// More than the client may send.
+    TooMuch,
 }
 
 pub(super) fn reject(violation: ProtocolViolation) -> Response<Full<Bytes>> {

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::ops::ControlFlow;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -14,9 +15,11 @@ use engineio_proto::{CloseReason, Frame, Message, Packet, Transport};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::task::coop::consume_budget;
+use tokio::time::Sleep;
 
 use super::connection::is_noise;
 use super::frame_reader::{FrameError, FrameReader, Incoming};
+use super::inbound::Excess;
 use super::wire::Wire;
 use super::{Application, Connection};
 use crate::Rejection;
@@ -25,8 +28,19 @@ use crate::Rejection;
 pub(super) struct Pump<A: Application> {
     connection: Arc<Connection<A>>,
     reader: FrameReader,
-    /// Read while the connection still spoke HTTP.
+    /// Read while the connection still spoke HTTP, or before the client was
+    /// found to send too much.
     read_ahead: Bytes,
+    throttle: Throttle,
+}
+
+/// Whether a client sends more than it may.
+#[derive(Debug, Default)]
+struct Throttle {
+    /// Nothing is read before this is over.
+    pause: Option<Pin<Box<Sleep>>>,
+    /// Since when there has been more to read than it may send.
+    since: Option<Instant>,
 }
 
 /// How the pump ended.
@@ -48,6 +62,7 @@ impl<A: Application> Pump<A> {
             connection,
             reader,
             read_ahead,
+            throttle: Throttle::default(),
         }
     }
 
@@ -71,9 +86,15 @@ impl<A: Application> Pump<A> {
         self.poll_write(cx)
     }
 
-    /// Reads until the socket is empty, or others must have their turn. Ready
-    /// when the WebSocket is at its end.
+    /// Reads until the socket is empty, others must have their turn, or the
+    /// client has sent more than it may. Ready when the WebSocket is at its end.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        if let Some(pause) = &mut self.throttle.pause {
+            if pause.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.throttle.pause = None;
+        }
         let mut scratch = SCRATCH
             .take()
             .unwrap_or_else(|| vec![0; SCRATCH_LEN].into_boxed_slice());
@@ -81,12 +102,16 @@ impl<A: Application> Pump<A> {
         let result = loop {
             if !self.read_ahead.is_empty() {
                 let mut bytes = Vec::from(std::mem::take(&mut self.read_ahead));
-                if let ControlFlow::Break(poll) = self.handle_bytes(&mut bytes) {
+                let now = Instant::now();
+                if let ControlFlow::Break(poll) = self.handle_bytes(&mut bytes, None, now, cx) {
                     break poll;
                 }
             }
             match self.stream().poll_read_ready(cx) {
-                Poll::Pending => break Poll::Pending,
+                Poll::Pending => {
+                    self.throttle.since = None;
+                    break Poll::Pending;
+                }
                 Poll::Ready(Err(_)) => {
                     break Poll::Ready(self.handle_end(CloseReason::TransportError));
                 }
@@ -95,7 +120,10 @@ impl<A: Application> Pump<A> {
             match self.stream().try_read(&mut scratch) {
                 Ok(0) => break Poll::Ready(self.handle_end(CloseReason::TransportClose)),
                 Ok(count) => {
-                    if let ControlFlow::Break(poll) = self.handle_bytes(&mut scratch[..count]) {
+                    let now = Instant::now();
+                    let excess = self.connection.bytes_have_come(count, now);
+                    let bytes = &mut scratch[..count];
+                    if let ControlFlow::Break(poll) = self.handle_bytes(bytes, excess, now, cx) {
                         break poll;
                     }
                     left = left.saturating_sub(count);
@@ -112,10 +140,17 @@ impl<A: Application> Pump<A> {
         result
     }
 
-    /// Handles what was read. Breaks when there is nothing more to read: ready
-    /// when the WebSocket is at its end, and pending when the session is closed
-    /// and its last frame is to be written.
-    fn handle_bytes(&mut self, bytes: &mut [u8]) -> ControlFlow<Poll<Ended>> {
+    /// Handles what was read, which may be more than the client may send. Breaks
+    /// when nothing more is to be read now: ready when the WebSocket is at its
+    /// end, and pending when the session is closed and its last frame is to be
+    /// written, or when the client has to wait.
+    fn handle_bytes(
+        &mut self,
+        bytes: &mut [u8],
+        mut excess: Option<Excess>,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> ControlFlow<Poll<Ended>> {
         let connection = &self.connection;
         let bounds = connection.input_bounds();
         let mut goodbye = None;
@@ -125,14 +160,25 @@ impl<A: Application> Pump<A> {
                 goodbye = Some(code);
                 return ControlFlow::Break(());
             }
-            let step = connection.handle_incoming(incoming);
+            let too_much = connection.message_has_come(now);
+            let step = connection.handle_incoming(incoming, now);
             is_closed = step.is_break();
+            if too_much.is_some() {
+                excess = too_much;
+                return ControlFlow::Break(());
+            }
             step
         });
         match read {
-            Ok(_) => match goodbye {
+            Ok(consumed) => match goodbye {
                 None if is_closed => ControlFlow::Break(Poll::Pending),
-                None => ControlFlow::Continue(()),
+                None => match excess {
+                    None => ControlFlow::Continue(()),
+                    Some(excess) => {
+                        self.read_ahead = Bytes::copy_from_slice(&bytes[consumed..]);
+                        ControlFlow::Break(self.throttle(excess, now, cx))
+                    }
+                },
                 // Its status is echoed (RFC 6455 §5.5.1).
                 Some(code) => {
                     self.say_goodbye(CloseReason::TransportClose, code);
@@ -152,6 +198,30 @@ impl<A: Application> Pump<A> {
                 ControlFlow::Break(Poll::Ready(Ended::ByUs))
             }
         }
+    }
+
+    /// Has the client wait until it may send again, or closes it when it has
+    /// done nothing but wait for long.
+    fn throttle(&mut self, excess: Excess, now: Instant, cx: &mut Context<'_>) -> Poll<Ended> {
+        let connection = &self.connection;
+        let engine = &connection.engine;
+        let since = *self.throttle.since.get_or_insert_with(|| {
+            engine.counts.throttled();
+            now
+        });
+        if now.saturating_duration_since(since) >= engine.config.throttle_timeout {
+            engine.limited(connection, excess.reason, None);
+            let reason = CloseReason::RateLimited;
+            self.say_goodbye(reason, reason.close_code());
+            return Poll::Ready(Ended::ByUs);
+        }
+        let mut pause = Box::pin(tokio::time::sleep(excess.wait));
+        if pause.as_mut().poll(cx).is_pending() {
+            self.throttle.pause = Some(pause);
+        } else {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
 
     fn handle_end(&self, reason: CloseReason) -> Ended {
@@ -216,6 +286,7 @@ impl<A: Application> Pump<A> {
                 }
             }
         }
+        connection.count_queue(state.wire.queued_memory());
         if failed {
             state
                 .wire
@@ -274,8 +345,7 @@ async fn linger<A: Application>(connection: &Connection<A>, stream: &TcpStream) 
 
 impl<A: Application> Connection<A> {
     /// Handles one message of the WebSocket.
-    fn handle_incoming(self: &Arc<Self>, incoming: Incoming<'_>) -> ControlFlow<()> {
-        let now = Instant::now();
+    fn handle_incoming(self: &Arc<Self>, incoming: Incoming<'_>, now: Instant) -> ControlFlow<()> {
         let mut state = self.lock();
         let is_noise = matches!(incoming, Incoming::Text(text) if is_noise(text.as_bytes()));
         if !self.admits(&mut state, is_noise) {
@@ -354,9 +424,9 @@ thread_local! {
     static SCRATCH: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
 }
 
-/// What one read may take: the receive window of a fast sender, and small
-/// enough for a core's cache.
-const SCRATCH_LEN: usize = 64 * 1024;
+/// What one read may take, and so what is kept for a client that has to wait:
+/// the ordinary message many times over.
+const SCRATCH_LEN: usize = 16 * 1024;
 /// Bytes that are read before other tasks get their turn. They may hold ten
 /// thousand frames, and tokio looks at sockets and timers only after some sixty
 /// turns of tasks that are always ready.

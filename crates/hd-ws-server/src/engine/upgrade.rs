@@ -219,6 +219,11 @@ impl<A: Application> Connection<A> {
         id: UpgradeId,
         incoming: &Incoming<'_>,
     ) -> Option<UpgradeStep> {
+        let now = Instant::now();
+        // What a client says here is two packets; it may stay on polling.
+        if self.message_has_come(now).is_some() {
+            return Some(UpgradeStep::Refused);
+        }
         let packet = match incoming {
             Incoming::Text(text) => match Packet::decode(text) {
                 Ok(packet) => packet,
@@ -230,7 +235,7 @@ impl<A: Application> Connection<A> {
         };
         let mut state = self.lock();
         let step = match &mut state.wire {
-            Wire::EngineIo(session) => session.handle_upgrade_packet(id, &packet, Instant::now()),
+            Wire::EngineIo(session) => session.handle_upgrade_packet(id, &packet, now),
             Wire::Plain(_) => UpgradeStep::Refused,
         };
         if step == UpgradeStep::Complete {

@@ -29,6 +29,14 @@ impl Wire {
         }
     }
 
+    /// What waits; see [`Outbound::memory`].
+    pub(crate) fn queued_memory(&self) -> usize {
+        match self {
+            Self::EngineIo(session) => session.queued_memory(),
+            Self::Plain(session) => session.queued_memory(),
+        }
+    }
+
     pub(crate) fn is_writable(&self) -> bool {
         match self {
             Self::EngineIo(session) => session.is_writable(),
@@ -82,7 +90,7 @@ impl Wire {
     pub(crate) fn abort(&mut self, reason: CloseReason) {
         match self {
             Self::EngineIo(session) => session.abort(reason),
-            Self::Plain(session) => session.abort(reason, None),
+            Self::Plain(session) => session.abort(reason, reason.close_code()),
         }
     }
 

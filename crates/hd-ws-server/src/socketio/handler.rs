@@ -70,8 +70,9 @@ pub struct Admission {
     pub rooms: Vec<RoomName>,
     /// What the application keeps for it; see [`Socket::data`].
     pub data: Option<Box<dyn Any + Send + Sync>>,
-    /// Who it is: a client that comes back recovers what its own identity
-    /// missed. `None` for one that recovers nothing.
+    /// Who it is. A client that reconnects recovers what its own identity
+    /// missed, and limits for each user count by it. `None` for one that
+    /// recovers nothing and counts for nobody.
     pub identity: Option<u64>,
 }
 

@@ -252,6 +252,8 @@ fn answer_connect(
     came_back: Option<CameBack>,
 ) {
     match verdict {
+        // Before anything that costs more than the answer.
+        Ok(admission) if !is_allowed(connection, &admission) => {}
         Ok(admission) => match namespace.order().catch_up(came_back.as_ref()) {
             None => admit(connection, namespace, admission, came_back),
             Some(_) => {
@@ -269,6 +271,12 @@ fn answer_connect(
             refuse(connection, namespace.name(), refusal);
         }
     }
+}
+
+/// Whether the client's user may have this connection; if not, it is closed.
+fn is_allowed(connection: &Arc<Connection<SocketIo>>, admission: &Admission) -> bool {
+    let identity = admission.identity;
+    identity.is_none_or(|identity| connection.identify(identity))
 }
 
 /// Lets a client in. What it missed follows the reply, and then what is
@@ -334,6 +342,9 @@ fn admit_plain(
     namespace: &Namespace,
     admission: Admission,
 ) {
+    if !is_allowed(connection, &admission) {
+        return;
+    }
     let (data, rooms) = (admission.data, &admission.rooms);
     let identification = (new_sid(), Outcome::None);
     let socket = Socket::new(connection, namespace, Dialect::Plain, data, identification);

@@ -105,7 +105,7 @@ impl Namespace {
 
     /// Sends an event now, or queues it.
     pub(super) fn send(&self, audience: &Audience, emission: &Emission<'_>) -> Emitted {
-        let at_most = self.at_most(audience);
+        let at_most = self.max_recipients(audience);
         if at_most == 0 {
             return Emitted::sent(0);
         }
@@ -236,8 +236,10 @@ impl Namespace {
         members.find(|socket| socket.id() == id).cloned()
     }
 
-    /// How many sockets an audience has, or more.
-    fn at_most(&self, audience: &Audience) -> usize {
+    /// How many sockets an audience has, or more: one that is in several of its
+    /// rooms is counted for each, and so are those that it leaves out.
+    #[must_use]
+    pub fn max_recipients(&self, audience: &Audience) -> usize {
         let rooms = self.rooms();
         match audience.to_rooms() {
             [] => rooms.len(),

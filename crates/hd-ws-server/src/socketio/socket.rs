@@ -16,7 +16,7 @@ use super::emission::Emission;
 use super::membership::own_room;
 use super::namespace::Namespace;
 use super::recovery::RecoveryOutcome;
-use crate::{Connection, Sent};
+use crate::{Connection, Sent, TokenBucket};
 
 /// A client in a namespace. A clone is the same socket. One that is kept after
 /// the client has gone keeps the memory and the file of its connection.
@@ -150,6 +150,15 @@ impl Socket {
     #[must_use]
     pub fn data<T: 'static>(&self) -> Option<&T> {
         self.0.data.as_ref()?.downcast_ref()
+    }
+
+    /// A bucket that all connections of the same
+    /// [identity](crate::Admission::identity) share, for what an application
+    /// limits for each of its users. `None` when the server keeps nothing for
+    /// identities, since nothing of theirs is limited.
+    #[must_use]
+    pub fn shared_bucket(&self) -> Option<&TokenBucket> {
+        self.0.connection.shared_bucket()
     }
 
     /// Sends an event, here and now: before those for many sockets that are

@@ -5,6 +5,7 @@
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 
 use hd_rooms::{Audience, RoomName};
@@ -74,7 +75,7 @@ impl NamespaceHandler for Rooms {
         Ok(Admission {
             rooms: rooms.iter().map(name).collect(),
             data: None,
-            ..Admission::default()
+            identity: Some(u64::from(user)),
         })
     }
 }
@@ -104,7 +105,14 @@ impl World {
         let entered = runtime.enter();
         let mut io = SocketIo::new(ClientConfig::default());
         let namespace = io.add_namespace("/n".parse().expect("a name"), Rooms);
-        let engine = Arc::new(Engine::new(ServerConfig::default(), io));
+        // What each user is remembered by counts, too.
+        let config = ServerConfig {
+            max_messages_per_second: NonZeroU32::new(50),
+            max_inbound_bytes_per_second: NonZeroU32::new(65_536),
+            max_connections_per_user: NonZeroUsize::new(50),
+            ..ServerConfig::default()
+        };
+        let engine = Arc::new(Engine::new(config, io));
         let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
         let address = server.local_addr().expect("an address");
         let handler = Arc::new(NotFound);

@@ -1,16 +1,17 @@
 //! Clients that take less than they are sent.
 
 use std::io::Write as _;
+use std::time::Instant;
 
 use engineio_proto::CloseReason;
 use futures_util::FutureExt as _;
 use hd_rooms::Audience;
-use hd_ws_server::{DisconnectReason, ServerConfig};
+use hd_ws_server::{DisconnectReason, Rejection, ServerConfig, Socket};
 use serde_json::value::RawValue;
 use socket2::SockRef;
 use socketio_proto::{ClientConfig, EventName, OutgoingArgs};
 
-use crate::client::{WebSocket, frame};
+use crate::client::{PATIENCE, WebSocket, frame};
 use crate::echo_server::EchoServer;
 use crate::socket_server::SocketServer;
 
@@ -105,4 +106,63 @@ fn a_client_that_never_polls_is_closed() {
     );
     assert_eq!(server.next_end(), CloseReason::SendQueueFull);
     server.serves_on();
+}
+
+#[test]
+fn the_clients_with_the_largest_queues_are_closed_when_all_together_are_too_large() {
+    let mut config = ServerConfig {
+        max_send_queue_total_bytes: 8 * 1024 * 1024,
+        ..ServerConfig::default()
+    };
+    config.engine.send_queue_bytes = 64 * 1024 * 1024;
+    let server = SocketServer::start(config, ClientConfig::default());
+    let (large, large_socket) = server.join(r#"{"room":"large"}"#);
+    let (small, small_socket) = server.join(r#"{"room":"small"}"#);
+    for client in [&large, &small] {
+        take_little(client);
+    }
+    let (mut other, _) = server.join("");
+    assert_eq!(server.engine.queued_bytes(), 0);
+    let value = RawValue::from_string(format!("\"{}\"", "x".repeat(64 * 1024))).unwrap();
+    let emit = |socket: &Socket| {
+        let name = EventName::new("news").unwrap();
+        let args = [&*value];
+        socket.emit(name, OutgoingArgs::new(&args)).is_some()
+    };
+    let is_queued = |socket: &Socket| {
+        let before = server.engine.queued_bytes();
+        assert!(emit(socket), "it is closed");
+        server.engine.queued_bytes() > before
+    };
+    // The kernel takes what it takes.
+    while !is_queued(&small_socket) {}
+    let mut sent = 0;
+    while emit(&large_socket) {
+        sent += value.get().len();
+        assert!(sent < MUCH, "it is never closed");
+    }
+    let end = server.next_end();
+    assert_eq!(end.socket, large_socket);
+    assert_eq!(
+        end.reason,
+        DisconnectReason::Session(CloseReason::SendQueueFull)
+    );
+    let counts = server.engine.counts();
+    assert_eq!(counts.rejected_total(Rejection::MaxSendQueueTotalBytes), 1);
+    assert!(emit(&small_socket));
+    other.send_text(r#"42/n,1["x"]"#);
+    assert_eq!(other.text(), "43/n,1[]");
+    drop((large, small, other));
+    server.emptied();
+    drop((large_socket, small_socket, end));
+    while server.next_end_now().is_some() {}
+    wait_until(|| server.engine.queued_bytes() == 0);
+}
+
+fn wait_until(is_so: impl Fn() -> bool) {
+    let patience = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < patience, "it is never so");
+        std::thread::yield_now();
+    }
 }

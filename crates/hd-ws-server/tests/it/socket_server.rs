@@ -224,6 +224,11 @@ impl SocketServer {
         self.ended.recv_timeout(PATIENCE).expect("an end")
     }
 
+    /// The next end of a socket, when there has been one.
+    pub(crate) fn next_end_now(&self) -> Option<End> {
+        self.ended.try_recv().ok()
+    }
+
     /// Waits until no session is left.
     pub(crate) fn emptied(&self) {
         self.wait(self.engine.emptied());

@@ -414,7 +414,7 @@ fn before_joining_packets_are_few_and_have_a_meaning() {
             body.len()
         ),
     );
-    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
     assert_eq!(rejected(&server, Rejection::UnjoinedPackets), 6);
     // Who has joined is bounded by what it sends in a second, if at all.
     let (mut client, _socket) = server.join("");

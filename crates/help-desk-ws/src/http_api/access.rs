@@ -175,6 +175,20 @@ impl<'a> Caller<'a> {
         }
         Ok(scopes)
     }
+
+    /// The token that [`authorize_back_end`](Self::authorize_back_end) judged; `None` where it asks
+    /// for none, whatever is sent.
+    pub(super) fn token_of_back_end(
+        &self,
+        auth: &BackEndAuth,
+        wanted: &[Scope],
+    ) -> Option<&'a str> {
+        let is_open = |scope: &Scope| matches!(auth.guard(*scope), Guard::Open | Guard::Loopback);
+        if wanted.iter().any(is_open) {
+            return None;
+        }
+        self.bearer()
+    }
 }
 
 /// Refuses a caller whose token does not have a scope.

@@ -21,11 +21,11 @@ use serde_json::Value;
 use socketio_proto::OutgoingArgs;
 
 use super::access::{Caller, require_scope};
+use super::emit_limits::EmitPermit;
 use super::{HttpApi, Refused, json_of};
 use crate::cluster::{Cluster, ClusterEvent, EventArgs};
-use crate::expiry::unix_time;
 use crate::gateway::room_of;
-use crate::settings::{EmitWithoutRedis, Scope, Scopes};
+use crate::settings::{EmitWithoutRedis, Scope};
 use crate::telemetry::events::{
     EmitAccepted, EmitLocal, EmitNotKept, EmitRefused, EmitRepeated, IdForgotten,
 };
@@ -101,7 +101,7 @@ impl HttpApi {
         request: Request<Incoming>,
         remote_address: RemoteAddress,
     ) -> Response<Full<Bytes>> {
-        let (scopes, batch) = match self.take_batch(request, remote_address).await {
+        let (batch, permit) = match self.take_batch(request, remote_address).await {
             Ok(taken) => taken,
             Err(refused) => return self.refuse(refused, remote_address).response(),
         };
@@ -110,7 +110,7 @@ impl HttpApi {
         let mut items = Vec::with_capacity(batch.items.len());
         for item in batch.items {
             items.push(match item {
-                Ok(command) => self.send(command, scopes).await,
+                Ok(command) => self.send(command, &permit).await,
                 Err(error) => Err(error.into()),
             });
         }
@@ -118,7 +118,7 @@ impl HttpApi {
         let mut results = Vec::with_capacity(items.len());
         for item in items {
             results.push(match item {
-                Ok(taken) => self.outcome(taken).await,
+                Ok(taken) => self.outcome(taken, &permit).await,
                 Err(refused) => {
                     status = StatusCode::MULTI_STATUS;
                     Outcome::Refused {
@@ -139,16 +139,18 @@ impl HttpApi {
         wanted: &[Scope],
         parse: Parse,
     ) -> impl Future<Output = Response<Full<Bytes>>> + Send + use<'_> {
-        let caller = Caller::new(&request, remote_address);
-        let scopes = caller.authorize_back_end(&self.back_end, wanted);
+        let limit = self.limits.max_payload_bytes + ENVELOPE_BYTES;
+        let permit = self.admit(&request, remote_address, wanted, limit);
         let (http::request::Parts { headers, .. }, body) = request.into_parts();
         async move {
-            let taken = match scopes {
-                Ok(scopes) => self.take_one(headers, body, scopes, parse).await,
-                Err(refused) => Err(refused),
+            let taken = async {
+                let permit = permit?;
+                let command = self.take_one(headers, body, &permit, parse).await?;
+                let taken = self.send(command, &permit).await?;
+                Ok(self.outcome(taken, &permit).await)
             };
-            match taken {
-                Ok(taken) => json_of(StatusCode::CREATED, &self.outcome(taken).await),
+            match taken.await {
+                Ok(outcome) => json_of(StatusCode::CREATED, &outcome),
                 Err(refused) => self.refuse(refused, remote_address).response(),
             }
         }
@@ -158,40 +160,43 @@ impl HttpApi {
         &self,
         headers: HeaderMap,
         body: Incoming,
-        scopes: Scopes,
+        permit: &EmitPermit<'_>,
         parse: Parse,
-    ) -> Result<Taken, Refused> {
+    ) -> Result<EmitCommand, Refused> {
         let limit = self.limits.max_payload_bytes + ENVELOPE_BYTES;
         let body = read(body, limit).await?;
+        permit.body_has_come(body.len());
         let mut command = parse(&body, &self.limits)?;
         if let Some(key) = idempotency_key(&headers)? {
             command.identify(key)?;
         }
-        self.send(command, scopes).await
+        Ok(command)
     }
 
     async fn take_batch(
         &self,
         request: Request<Incoming>,
         remote_address: RemoteAddress,
-    ) -> Result<(Scopes, EmitBatch), Refused> {
-        let caller = Caller::new(&request, remote_address);
+    ) -> Result<(EmitBatch, EmitPermit<'_>), Refused> {
         let wanted = &[Scope::Emit, Scope::Broadcast];
-        let scopes = caller.authorize_back_end(&self.back_end, wanted)?;
+        let permit = self.admit(&request, remote_address, wanted, BATCH_BYTES)?;
         let (http::request::Parts { headers, .. }, body) = request.into_parts();
         let body = read(body, BATCH_BYTES).await?;
+        permit.body_has_come(body.len());
         if headers.contains_key(IDEMPOTENCY_KEY) {
             let message = "a batch has no Idempotency-Key: give each item an \"id\"";
             return Err(Refused::new(StatusCode::BAD_REQUEST, "invalid_id", message));
         }
-        Ok((scopes, EmitBatch::parse(&body, &self.limits)?))
+        let batch = EmitBatch::parse(&body, &self.limits)?;
+        permit.items_have_come(batch.items.len());
+        Ok((batch, permit))
     }
 
     /// Sends an event. Every command of the back end comes by here, whichever
     /// route it took.
-    async fn send(&self, command: EmitCommand, scopes: Scopes) -> Result<Taken, Refused> {
+    async fn send(&self, command: EmitCommand, permit: &EmitPermit<'_>) -> Result<Taken, Refused> {
         require_scope(
-            scopes,
+            permit.scopes(),
             match command.recipients {
                 Recipients::Everyone => Scope::Broadcast,
                 Recipients::AnyOf(_) => Scope::Emit,
@@ -203,6 +208,10 @@ impl HttpApi {
             Refused::new(StatusCode::BAD_REQUEST, "reserved_event", message)
         })?;
         let audience = audience_of(&command);
+        let user_id = only_user(&command.recipients);
+        if user_id.is_none() {
+            permit.take_recipients(self.notifications.max_recipients(&audience))?;
+        }
         let args = [&*command.payload];
         let args = OutgoingArgs::new(&args);
         let cluster = self.cluster.as_ref().filter(|cluster| {
@@ -250,7 +259,7 @@ impl HttpApi {
             }
         };
         Ok(Taken {
-            user_id: only_user(&command.recipients),
+            user_id,
             event: command.event,
             delivery,
         })
@@ -266,7 +275,7 @@ impl HttpApi {
     }
 
     /// What became of an event, once that is known.
-    async fn outcome(&self, taken: Taken) -> Outcome {
+    async fn outcome(&self, taken: Taken, permit: &EmitPermit<'_>) -> Outcome {
         let (event, user_id) = (taken.event.as_str(), taken.user_id);
         let delivered = match taken.delivery {
             Delivery::Over { delivered } => delivered,
@@ -274,11 +283,13 @@ impl HttpApi {
             Delivery::Shared(cluster, offset) => cluster.delivered(offset).await,
             Delivery::Local(emitted) => {
                 let delivered = emitted.await;
+                if user_id.is_some() {
+                    permit.was_delivered(delivered);
+                }
                 EmitLocal {
                     event,
                     user_id,
                     delivered,
-                    is_logged: self.local_emits.is_due(unix_time(), LOCAL_EMITS_LOGGED),
                 }
                 .emit(&self.counters);
                 return success(false, delivered);
@@ -288,6 +299,9 @@ impl HttpApi {
                 return success(true, 0);
             }
         };
+        if user_id.is_some() {
+            permit.was_delivered(delivered);
+        }
         EmitAccepted {
             event,
             user_id,
@@ -301,10 +315,28 @@ impl HttpApi {
         EmitRefused {
             status: refused.status,
             code: refused.code,
+            limit: refused.limit,
             remote_address,
         }
         .emit(&self.counters);
         refused
+    }
+
+    /// Whether a request may emit, before its body is read.
+    fn admit<B>(
+        &self,
+        request: &Request<B>,
+        remote_address: RemoteAddress,
+        wanted: &[Scope],
+        max_body: usize,
+    ) -> Result<EmitPermit<'_>, Refused> {
+        let limits = &self.emit_limits;
+        let caller = Caller::new(request, remote_address);
+        let scopes = caller
+            .authorize_back_end(&self.back_end, wanted)
+            .map_err(|refused| limits.auth_failed(refused, remote_address))?;
+        let token = caller.token_of_back_end(&self.back_end, wanted);
+        limits.admit(token, remote_address, scopes, request.headers(), max_body)
     }
 }
 
@@ -399,8 +431,6 @@ impl From<EmitError> for Refused {
     }
 }
 
-/// From one line about events that stay here to the next.
-const LOCAL_EMITS_LOGGED: Duration = Duration::from_secs(5);
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// For the body of an emit; as long as for a body of Engine.IO.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);

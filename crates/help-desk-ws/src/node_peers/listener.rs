@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hd_cluster::{Heard, Observer, Offset, Publish, Source};
 use hd_ws_server::Namespace;
@@ -34,7 +34,6 @@ pub(crate) struct Listener {
     pub(super) observer: Observer,
     /// The latest of theirs in the log.
     pub(super) latest: Option<Offset>,
-    refusal_logged_at: Option<Instant>,
     has_begun: Arc<Notify>,
 }
 
@@ -53,7 +52,6 @@ impl Listener {
             max_event_bytes: max_event_bytes.saturating_sub(ROOM_IN_QUEUE),
             observer: Observer::default(),
             latest: None,
-            refusal_logged_at: None,
             has_begun: Arc::new(Notify::new()),
         }
     }
@@ -208,7 +206,7 @@ impl Listener {
     }
 
     /// Whether a client can be sent an event at all.
-    pub(super) fn has_room_for(&mut self, event: &Event) -> bool {
+    pub(super) fn has_room_for(&self, event: &Event) -> bool {
         let attachments = event.args().attachments().iter().map(bytes::Bytes::len);
         let len = event.name().as_str().len() + event.args().json().len();
         let limit = self.max_event_bytes;
@@ -219,15 +217,8 @@ impl Listener {
         has_room
     }
 
-    fn refuse(&mut self, error: ParseError) {
-        let now = Instant::now();
-        let is_logged = self
-            .refusal_logged_at
-            .is_none_or(|at| now.duration_since(at) >= REFUSAL_LOG_PAUSE);
-        if is_logged {
-            self.refusal_logged_at = Some(now);
-        }
-        PeerMessageRefused { error, is_logged }.emit(&self.peers.counters);
+    fn refuse(&self, error: ParseError) {
+        PeerMessageRefused { error }.emit(&self.peers.counters);
     }
 }
 
@@ -237,7 +228,5 @@ const MAX_WAITING: usize = 256;
 const MAX_ASKING: usize = 64;
 /// For an event's frame, its offset, and what else waits.
 const ROOM_IN_QUEUE: usize = 4 * 1024;
-/// From one line about refused messages to the next.
-const REFUSAL_LOG_PAUSE: Duration = Duration::from_secs(10);
 /// How long a start waits for the channels.
 const START_PATIENCE: Duration = Duration::from_secs(5);

@@ -140,7 +140,7 @@ impl Listener {
     /// Sends an event to clients, and hands on what they answer, in a task of
     /// its own.
     fn ask_clients(
-        &mut self,
+        &self,
         requester: &Requester,
         request_id: String,
         event: &Event,

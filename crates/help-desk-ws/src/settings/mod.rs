@@ -19,6 +19,7 @@ use crate::open_files;
 mod back_end;
 mod commands;
 mod dotenv;
+mod limits;
 mod origin;
 mod problem;
 mod reader;
@@ -32,6 +33,7 @@ mod variables;
 
 pub(crate) use back_end::{BackEndAuth, Guard, Scope, Scopes};
 pub(crate) use commands::{EmitClientSettings, HealthSettings, SigningSettings};
+pub(crate) use limits::{ClientLimits, EmitRates};
 pub(crate) use origin::CorsOrigin;
 pub(crate) use problem::Problems;
 pub(crate) use reader::{Description, Warning};
@@ -92,6 +94,8 @@ pub(crate) struct Settings {
     pub(crate) max_payload: usize,
     /// Most bytes that may wait for one client.
     pub(crate) send_queue_bytes: usize,
+    pub(crate) client_limits: ClientLimits,
+    pub(crate) emit_rates: EmitRates,
     pub(crate) metrics_auth: OperatorAuth,
     pub(crate) admin_auth: OperatorAuth,
     pub(crate) log: LogSettings,
@@ -207,6 +211,9 @@ impl Settings {
             values::number(text, LEAST_SEND_QUEUE_BYTES..=MOST_BYTES)
         });
 
+        let client_limits = limits::client_limits(&mut reader, send_queue_bytes);
+        let emit_rates = limits::emit_rates(&mut reader);
+
         let collector = "where the metrics are collected";
         let metrics_auth = secrets::operator_auth(
             &mut reader,
@@ -226,6 +233,9 @@ impl Settings {
         let log = LogSettings {
             format: reader.value(&var::LOG_FORMAT, values::word),
             level: reader.value(&var::LOG_LEVEL, values::word),
+            lines_per_second: reader.value(&var::LOG_LINES_PER_SECOND, |text| {
+                values::number(text, 1..=MAX_LOG_LINES_PER_SECOND)
+            }),
         };
 
         reader.warn_of_unknown_names();
@@ -265,6 +275,8 @@ impl Settings {
             strangers,
             max_payload,
             send_queue_bytes,
+            client_limits,
+            emit_rates,
             metrics_auth,
             admin_auth,
             log,
@@ -364,6 +376,8 @@ impl Words for Option<Adapters> {
 pub(crate) struct LogSettings {
     pub(crate) format: LogFormat,
     pub(crate) level: LevelFilter,
+    /// Most lines of a kind that are written in a second.
+    pub(crate) lines_per_second: u32,
 }
 
 /// The shape of a log line.
@@ -531,6 +545,8 @@ const MOST_DRAIN_RATE: NonZeroU32 = NonZeroU32::new(100_000).expect("invariant: 
 /// File numbers are ints.
 const MOST_CONNECTIONS: NonZeroUsize =
     NonZeroUsize::new(i32::MAX as usize).expect("invariant: it is not zero");
+/// More than the service can log: no line is suppressed.
+const MAX_LOG_LINES_PER_SECOND: u32 = 1_000_000;
 const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const MOST_WORKERS: NonZeroUsize = NonZeroUsize::new(1024).expect("invariant: 1024 is not zero");
 /// A CONNECT packet with a token of 8 kB, the most that is verified, and room around it.

@@ -487,6 +487,75 @@ variables! {
         heading: LIMITS,
         help: "Most that may wait for one client that reads slowly, before it is closed",
     }
+    MAX_SEND_QUEUE_TOTAL_BYTES {
+        flag: "max-send-queue-total-bytes",
+        value_name: "BYTES",
+        // 256 MiB: half of the smallest container that Fargate has, and 256 clients at
+        // SEND_QUEUE_BYTES.
+        default: Some("268435456"),
+        heading: LIMITS,
+        help: "Most that may wait for all clients together; beyond, those with the most are closed",
+    }
+    MAX_MESSAGES_PER_SECOND {
+        flag: "max-messages-per-second",
+        value_name: "N",
+        // A client has something to say when it joins, and answers a ping every 25 s.
+        default: Some("50"),
+        heading: LIMITS,
+        help: "Most messages that a client may send, and all clients of a user together; five \
+               seconds' worth at once. More are read more slowly, and after 10 s of it the client \
+               is closed",
+    }
+    MAX_INBOUND_BYTES_PER_SECOND {
+        flag: "max-inbound-bytes-per-second",
+        value_name: "BYTES",
+        // 64 KiB: the largest message each second.
+        default: Some("65536"),
+        heading: LIMITS,
+        help: "The same for bytes",
+    }
+    MAX_CONNECTIONS_PER_USER {
+        flag: "max-connections-per-user",
+        value_name: "N",
+        // More tabs and devices than a person has.
+        default: Some("50"),
+        heading: LIMITS,
+        help: "Most connections of a user to this process; one more, and the oldest is closed. Each \
+               may be replaced once in 10 s",
+    }
+    MAX_EMITS_PER_SECOND {
+        flag: "max-emits-per-second",
+        value_name: "N",
+        // Ours: far more than a back end has to say, and a part of the 70,000 that were measured.
+        default: Some("10000"),
+        heading: LIMITS,
+        help: "Most emits of one caller, each item of a batch counted; more are answered with 429",
+    }
+    MAX_EMIT_BYTES_PER_SECOND {
+        flag: "max-emit-bytes-per-second",
+        value_name: "BYTES",
+        // 64 MiB: 10,000 emits of 6.5 kB.
+        default: Some("67108864"),
+        heading: LIMITS,
+        help: "Most bytes that one caller may send to be emitted; more are answered with 429",
+    }
+    MAX_RECIPIENTS_PER_SECOND {
+        flag: "max-recipients-per-second",
+        value_name: "N",
+        // Sixteen broadcasts a second to 60,000 clients.
+        default: Some("1000000"),
+        heading: LIMITS,
+        help: "Most clients of this process that one caller may emit to, each counted for each \
+               emit; more are answered with 429",
+    }
+    MAX_CONCURRENT_EMITS {
+        flag: "max-concurrent-emits",
+        value_name: "N",
+        // A pool of HTTP connections has tens.
+        default: Some("1024"),
+        heading: LIMITS,
+        help: "Most requests of one caller that emit at the same time; more are answered with 429",
+    }
     LOG_FORMAT {
         flag: "log-format",
         value_name: "FORMAT",
@@ -500,6 +569,16 @@ variables! {
         default: Some("info"),
         heading: TELEMETRY,
         help: "off, error, warn, info, debug or trace",
+    }
+    LOG_LINES_PER_SECOND {
+        flag: "log-lines-per-second",
+        value_name: "N",
+        // Ours: enough to see what is going on, and with 200 bytes a line 170 MB a day at most for a
+        // kind that floods.
+        default: Some("10"),
+        heading: TELEMETRY,
+        help: "Lines of one kind and reason that are written in a second; a summary counts the \
+               others every 5 s. Connects and disconnects of clients have 1000, unless it is more",
     }
     METRICS_TOKEN {
         flag: "metrics-token",

@@ -1,9 +1,12 @@
 //! Counts since the start of the process.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hd_auth::VerifyError;
 use hd_ws_server::RecoveryRefusal;
+
+use crate::http_api::EmitLimit;
 
 /// One count.
 #[derive(Debug, Default)]
@@ -19,6 +22,15 @@ impl Counter {
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// Log lines that are not in the log.
+#[derive(Debug, Default)]
+pub(crate) struct LogCounts {
+    /// Counted in a summary, since there were many of their kind.
+    pub(crate) suppressed: Counter,
+    /// Dropped, since stdout was not read in time.
+    pub(crate) dropped: Counter,
 }
 
 /// Every count. Only the events of [`super::events`] add to them.
@@ -67,11 +79,21 @@ pub(crate) struct Counters {
     pub(crate) peer_publishes: Counter,
     /// Events that could not be.
     pub(crate) peer_publishes_failed: Counter,
+    /// Of the log itself, which adds to them.
+    pub(crate) log: Arc<LogCounts>,
     recoveries_refused: [Counter; RecoveryRefusal::ALL.len()],
+    emits_limited: [Counter; EmitLimit::ALL.len()],
     authentication_failures: [Counter; VerifyError::ALL.len()],
 }
 
 impl Counters {
+    pub(crate) fn new(log: Arc<LogCounts>) -> Self {
+        Self {
+            log,
+            ..Self::default()
+        }
+    }
+
     /// Clients refused for this reason.
     pub(crate) fn authentication_failures(&self, reason: VerifyError) -> &Counter {
         let place = VerifyError::ALL
@@ -79,6 +101,11 @@ impl Counters {
             .position(|known| *known == reason)
             .expect("invariant: VerifyError::ALL has every reason");
         &self.authentication_failures[place]
+    }
+
+    /// Commands that were refused for this limit.
+    pub(crate) fn emits_limited(&self, limit: EmitLimit) -> &Counter {
+        &self.emits_limited[limit as usize]
     }
 
     /// Clients that came back and were not sent what they had missed, for this

@@ -10,6 +10,7 @@ use hd_ws_server::{RecoveryRefusal, RemoteAddress};
 use tracing::{debug, info, warn};
 
 use super::Counters;
+use super::log::LIFECYCLE;
 
 mod cluster;
 mod emits;
@@ -46,6 +47,7 @@ impl ClientConnected<'_> {
         let Self { sid, user_id, room } = self;
         counters.clients_connected.add(1);
         info!(
+            target: LIFECYCLE,
             context = GATEWAY,
             told.sid = sid,
             told.user_id = user_id.get(),
@@ -111,6 +113,7 @@ impl ClientDisconnected<'_> {
         let Self { sid, reason } = self;
         counters.clients_disconnected.add(1);
         info!(
+            target: LIFECYCLE,
             context = GATEWAY,
             told.sid = sid,
             reason,
@@ -166,21 +169,13 @@ pub(crate) struct TokenRefreshRefused<'a> {
     pub(crate) sid: &'a str,
     /// The `code` of the answer.
     pub(crate) reason: &'a str,
-    /// Whether it is not only counted.
-    pub(crate) is_logged: bool,
 }
 
 impl TokenRefreshRefused<'_> {
     pub(crate) fn emit(self, counters: &Counters) {
-        let Self {
-            sid,
-            reason,
-            is_logged,
-        } = self;
+        let Self { sid, reason } = self;
         counters.refreshes_refused.add(1);
-        if is_logged {
-            warn!(context = GATEWAY, sid, reason, "Token refresh refused");
-        }
+        warn!(context = GATEWAY, sid, reason, "Token refresh refused");
     }
 }
 
@@ -237,22 +232,22 @@ const GATEWAY: &str = "NotificationsGateway";
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
     use std::time::Duration;
 
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
     use crate::settings::LogFormat;
-    use crate::telemetry::log_layer::LogLayer;
+    use crate::telemetry::log::{Log, LogLayer};
 
     /// The line that `emit` writes, without the time that it begins with.
-    fn line(format: LogFormat, emit: impl FnOnce(&Counters)) -> (String, Counters) {
-        let output = Output::default();
-        let subscriber = tracing_subscriber::registry().with(LogLayer::new(format, output.clone()));
+    pub(super) fn line(format: LogFormat, emit: impl FnOnce(&Counters)) -> (String, Counters) {
         let counters = Counters::default();
+        let log = Arc::new(Log::new(format, 10, Arc::clone(&counters.log)));
+        let subscriber = tracing_subscriber::registry().with(LogLayer::new(Arc::clone(&log)));
         tracing::subscriber::with_default(subscriber, || emit(&counters));
-        let line = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
+        let line = log.written();
         let line = line.strip_suffix('\n').unwrap().to_owned();
         assert!(!line.contains('\n'), "one line: {line}");
         let line = match format {
@@ -270,7 +265,7 @@ mod tests {
         UserId::new(id).unwrap()
     }
 
-    fn remote_address() -> RemoteAddress {
+    pub(super) fn remote_address() -> RemoteAddress {
         RemoteAddress::direct("10.0.0.9:5000".parse().unwrap())
     }
 
@@ -378,6 +373,7 @@ mod tests {
 
         let (text, counters) = line(LogFormat::Text, |counters| {
             EmitRefused {
+                limit: None,
                 status: http::StatusCode::UNAUTHORIZED,
                 code: "unauthorized",
                 remote_address: remote_address(),
@@ -386,31 +382,29 @@ mod tests {
         });
         assert_eq!(
             text,
-            "WARN  [NotificationsController] Emit refused status=401 code=unauthorized remote_address=10.0.0.9"
+            "WARN  [NotificationsController] Emit refused status=401 code=unauthorized \
+             remote_address=10.0.0.9"
         );
         assert_eq!(counters.emits_refused.get(), 1);
     }
 
     #[test]
-    fn events_that_stay_here_are_counted_and_seldom_logged() {
+    fn events_that_stay_here_are_counted_and_logged() {
         let (text, counters) = line(LogFormat::Text, |counters| {
-            for is_logged in [true, false] {
-                EmitLocal {
-                    event: "ticket_closed",
-                    user_id: UserId::new(42).ok(),
-                    delivered: 2,
-                    is_logged,
-                }
-                .emit(counters);
+            EmitLocal {
+                event: "ticket_closed",
+                user_id: UserId::new(42).ok(),
+                delivered: 2,
             }
+            .emit(counters);
         });
         assert_eq!(
             text,
             "WARN  [NotificationsController] Emitted to the clients of this process only: Redis does \
              not answer event=ticket_closed user_id=42 delivered=2"
         );
-        assert_eq!(counters.emits_local.get(), 2);
-        assert_eq!(counters.notifications_delivered.get(), 4);
+        assert_eq!(counters.emits_local.get(), 1);
+        assert_eq!(counters.notifications_delivered.get(), 2);
     }
 
     #[test]
@@ -443,20 +437,17 @@ mod tests {
         assert_eq!(counters.refreshes_accepted.get(), 1);
 
         let (text, counters) = line(LogFormat::Text, |counters| {
-            for is_logged in [true, false] {
-                TokenRefreshRefused {
-                    sid: "x9",
-                    reason: "token_expired",
-                    is_logged,
-                }
-                .emit(counters);
+            TokenRefreshRefused {
+                sid: "x9",
+                reason: "token_expired",
             }
+            .emit(counters);
         });
         assert_eq!(
             text,
             "WARN  [NotificationsGateway] Token refresh refused sid=x9 reason=token_expired"
         );
-        assert_eq!(counters.refreshes_refused.get(), 2);
+        assert_eq!(counters.refreshes_refused.get(), 1);
 
         let (text, counters) = line(LogFormat::Text, |counters| {
             TokenExpired { sid: "x9" }.emit(counters);
@@ -545,23 +536,5 @@ mod tests {
                 "WARN  [HelpDeskWs] Told to stop again: closing the rest at once signal=SIGINT clients=2",
             ]
         );
-    }
-
-    #[derive(Clone, Default)]
-    struct Output(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Output {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            let mut output = self
-                .0
-                .lock()
-                .map_err(|_| std::io::Error::other("a test has panicked"))?;
-            output.extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
     }
 }

@@ -7,6 +7,7 @@ use hd_auth::VerifyError;
 use hd_ws_server::{RecoveryRefusal, Rejection, ReplayCounts};
 
 use super::Counters;
+use crate::http_api::EmitLimit;
 
 /// What is measured where it is, and not counted by events.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,10 @@ pub(crate) struct Gauges<'a> {
     pub(crate) drain_closes: u64,
     pub(crate) drain_losses: u64,
     pub(crate) too_old: u64,
+    pub(crate) throttled: u64,
+    pub(crate) user_evictions: u64,
+    /// Bytes that wait for all clients.
+    pub(crate) queued_bytes: usize,
     /// Whether new clients are turned away.
     pub(crate) is_draining: bool,
     pub(crate) started: SystemTime,
@@ -70,6 +75,11 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges<'_>) -> String {
         "sockets",
         "Clients that are in /notifications now.",
         [("", gauges.sockets)],
+    );
+    page.gauge(
+        "send_queue_bytes",
+        "Bytes that wait for all clients, each event with what it costs to keep it.",
+        [("", gauges.queued_bytes)],
     );
     page.gauge(
         "replay_events",
@@ -145,7 +155,8 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges<'_>) -> String {
     );
     page.counter(
         "requests_rejected_total",
-        "Requests for a session or a WebSocket that were rejected, and clients closed by a limit, by reason.",
+        "Requests for a session or a WebSocket that were rejected, and clients closed for a limit, \
+         by reason.",
         gauges
             .rejected
             .map(|(reason, count)| (format!(r#"{{reason="{reason}"}}"#), count)),
@@ -164,6 +175,16 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges<'_>) -> String {
         "too_old_closes_total",
         "Sessions closed because they reached MAX_CONNECTION_AGE.",
         [("", gauges.too_old)],
+    );
+    page.counter(
+        "clients_throttled_total",
+        "Times that a client was read more slowly, since it or its user sent more than they may.",
+        [("", gauges.throttled)],
+    );
+    page.counter(
+        "user_evictions_total",
+        "Connections closed because their user has MAX_CONNECTIONS_PER_USER newer ones.",
+        [("", gauges.user_evictions)],
     );
     page.counter(
         "connects_total",
@@ -209,6 +230,14 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges<'_>) -> String {
             (LOCAL, counters.emits_local.get()),
             (REFUSED, counters.emits_refused.get()),
         ],
+    );
+    page.counter(
+        "emits_limited_total",
+        "Requests to emit that were answered with 429 or 503 for a limit, by reason.",
+        EmitLimit::ALL.map(|limit| {
+            let label = format!(r#"{{reason="{}"}}"#, limit.code());
+            (label, counters.emits_limited(limit).get())
+        }),
     );
     page.counter(
         "deliveries_total",
@@ -265,6 +294,16 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges<'_>) -> String {
         "slow_consumers_total",
         "Clients closed because they read more slowly than they were sent.",
         [("", counters.slow_consumers.get())],
+    );
+    page.counter(
+        "log_lines_suppressed_total",
+        "Log lines that a summary counts, since more than LOG_LINES_PER_SECOND were of their kind.",
+        [("", counters.log.suppressed.get())],
+    );
+    page.counter(
+        "log_lines_dropped_total",
+        "Log lines that were dropped, since stdout was not read in time.",
+        [("", counters.log.dropped.get())],
     );
     page.0
 }

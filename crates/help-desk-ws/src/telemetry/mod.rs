@@ -1,61 +1,60 @@
 //! What the service tells about itself: log lines on stdout, and counts.
 
-use std::io::{self, Write as _};
+use std::sync::Arc;
 
+use anyhow::Context as _;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::settings::{LogFormat, LogSettings, Settings};
 
 mod counters;
 pub(crate) mod events;
-mod log_layer;
+mod log;
 pub(crate) mod metrics;
-mod pace;
 
-pub(crate) use counters::Counters;
-pub(crate) use pace::Pace;
+pub(crate) use counters::{Counters, LogCounts};
+pub(crate) use log::LogHandle;
 
-use log_layer::LogLayer;
+use log::{LIFECYCLE, Log, LogLayer};
 
-/// Starts logging to stdout, where the NestJS service logged.
+/// Starts the log.
 ///
 /// # Errors
 ///
-/// [`TryInitError`] when logging has been started already.
-pub(crate) fn init(log: LogSettings) -> Result<(), TryInitError> {
+/// When it has been started already, or when there can be no thread for it.
+pub(crate) fn init(settings: LogSettings) -> anyhow::Result<LogHandle> {
+    let counts = Arc::new(LogCounts::default());
+    let log = Arc::new(Log::new(settings.format, settings.lines_per_second, counts));
     tracing_subscriber::registry()
-        .with(targets(log))
-        .with(LogLayer::new(log.format, io::stdout()))
-        .try_init()
+        .with(targets(settings))
+        .with(LogLayer::new(Arc::clone(&log)))
+        .try_init()?;
+    LogHandle::start(&log).context("the log cannot be written")
 }
 
 /// Logs the effective settings and what should be looked at: in text the settings as a table, in
 /// JSON each as a line of its own.
-pub(crate) fn log_settings(settings: &Settings) -> io::Result<()> {
+pub(crate) fn log_settings(settings: &Settings, log: &LogHandle) {
     let description = &settings.description;
     match settings.log.format {
         LogFormat::Text if settings.log.level >= LevelFilter::INFO => {
-            write!(io::stdout().lock(), "{description}")?;
+            log.print(description.to_string());
         }
         LogFormat::Text => {}
         LogFormat::Json => {
             for row in description.rows() {
                 let (name, value, source) = (row.name, &row.value, row.source);
-                tracing::info!(context = "Settings", name, %value, %source, "Setting");
+                tracing::info!(target: LIFECYCLE, context = "Settings", name, %value, %source, "Setting");
             }
         }
     }
     for warning in &settings.warnings {
-        tracing::warn!(
-            context = "Settings",
-            told.name = &*warning.name,
-            "{warning}"
-        );
+        let name = &*warning.name;
+        tracing::warn!(target: LIFECYCLE, context = "Settings", told.name = name, "{warning}");
     }
-    Ok(())
 }
 
 /// Our own crates at the level that was asked for. Libraries never below warnings: at `trace`,
@@ -82,9 +81,11 @@ mod tests {
         let log = |level| LogSettings {
             format: LogFormat::Text,
             level,
+            lines_per_second: 10,
         };
         let verbose = targets(log(LevelFilter::TRACE));
         assert!(verbose.would_enable("help_desk_ws::telemetry", &Level::TRACE));
+        assert!(verbose.would_enable(LIFECYCLE, &Level::INFO));
         assert!(verbose.would_enable("hyper::proto", &Level::WARN));
         assert!(!verbose.would_enable("hyper::proto", &Level::INFO));
 

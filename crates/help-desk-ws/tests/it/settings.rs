@@ -46,6 +46,14 @@ fn every_variable_has_its_default() {
         ("MAX_PARTIAL_INPUT_BYTES", "67108864"),
         ("MAX_PAYLOAD", "1000000"),
         ("SEND_QUEUE_BYTES", "1048576"),
+        ("MAX_SEND_QUEUE_TOTAL_BYTES", "268435456"),
+        ("MAX_MESSAGES_PER_SECOND", "50"),
+        ("MAX_INBOUND_BYTES_PER_SECOND", "65536"),
+        ("MAX_CONNECTIONS_PER_USER", "50"),
+        ("MAX_EMITS_PER_SECOND", "10000"),
+        ("MAX_EMIT_BYTES_PER_SECOND", "67108864"),
+        ("MAX_RECIPIENTS_PER_SECOND", "1000000"),
+        ("MAX_CONCURRENT_EMITS", "1024"),
         ("LOG_FORMAT", "text"),
         ("LOG_LEVEL", "info"),
         ("METRICS_TOKEN", "not set"),
@@ -91,7 +99,7 @@ fn nodes_servers_are_met_on_a_redis_only() {
 }
 
 /// A value other than the default for each variable that is not a secret.
-const OTHERS: [(&str, &str); 39] = [
+const OTHERS: [(&str, &str); 47] = [
     ("NODE_ENV", "production"),
     ("HOST", "::1"),
     ("PORT", "0"),
@@ -129,6 +137,14 @@ const OTHERS: [(&str, &str); 39] = [
     ("MAX_PARTIAL_INPUT_BYTES", "1048576"),
     ("MAX_PAYLOAD", "100000000"),
     ("SEND_QUEUE_BYTES", "270000"),
+    ("MAX_SEND_QUEUE_TOTAL_BYTES", "300000"),
+    ("MAX_MESSAGES_PER_SECOND", "5"),
+    ("MAX_INBOUND_BYTES_PER_SECOND", "1000"),
+    ("MAX_CONNECTIONS_PER_USER", "1"),
+    ("MAX_EMITS_PER_SECOND", "1"),
+    ("MAX_EMIT_BYTES_PER_SECOND", "1000"),
+    ("MAX_RECIPIENTS_PER_SECOND", "1"),
+    ("MAX_CONCURRENT_EMITS", "1"),
     ("LOG_FORMAT", "json"),
     ("LOG_LEVEL", "debug"),
 ];
@@ -288,6 +304,36 @@ fn every_bad_value_names_itself_and_the_fix() {
             "use a whole number from 266240 to 100000000",
         ),
         ("SEND_QUEUE_BYTES", "99999999999999999999", "to 100000000"),
+        (
+            "MAX_SEND_QUEUE_TOTAL_BYTES",
+            "1000000",
+            "raise it, or lower SEND_QUEUE_BYTES",
+        ),
+        (
+            "MAX_MESSAGES_PER_SECOND",
+            "0",
+            "use a whole number from 1 to 1000000000",
+        ),
+        (
+            "MAX_INBOUND_BYTES_PER_SECOND",
+            "64k",
+            "use a whole number from 1 to 1000000000",
+        ),
+        (
+            "MAX_CONNECTIONS_PER_USER",
+            "0",
+            "use a whole number from 1 to 10000",
+        ),
+        (
+            "MAX_EMITS_PER_SECOND",
+            "0",
+            "use a whole number from 1 to 1000000000",
+        ),
+        (
+            "MAX_CONCURRENT_EMITS",
+            "0",
+            "use a whole number from 1 to 1000000",
+        ),
         ("LOG_FORMAT", "pretty", "use one of: text, json"),
         (
             "LOG_LEVEL",

@@ -6,6 +6,7 @@ use hd_ws_server::RemoteAddress;
 use tracing::{debug, warn};
 
 use super::super::Counters;
+use crate::http_api::EmitLimit;
 
 /// A command of the back end was carried out.
 #[derive(Clone, Copy, Debug)]
@@ -46,8 +47,6 @@ pub(crate) struct EmitLocal<'a> {
     pub(crate) user_id: Option<UserId>,
     /// Sockets that it went to.
     pub(crate) delivered: usize,
-    /// False for the most of many.
-    pub(crate) is_logged: bool,
 }
 
 impl EmitLocal<'_> {
@@ -56,19 +55,16 @@ impl EmitLocal<'_> {
             event,
             user_id,
             delivered,
-            is_logged,
         } = self;
         counters.emits_local.add(1);
         counters.notifications_delivered.add(delivered as u64);
-        if is_logged {
-            warn!(
-                context = CONTROLLER,
-                event,
-                user_id = user_id.map(UserId::get),
-                delivered,
-                "Emitted to the clients of this process only: Redis does not answer"
-            );
-        }
+        warn!(
+            context = CONTROLLER,
+            event,
+            user_id = user_id.map(UserId::get),
+            delivered,
+            "Emitted to the clients of this process only: Redis does not answer"
+        );
     }
 }
 
@@ -128,6 +124,8 @@ pub(crate) struct EmitRefused<'a> {
     pub(crate) status: http::StatusCode,
     /// The `error.code` of the answer.
     pub(crate) code: &'a str,
+    /// The limit that it is refused for.
+    pub(crate) limit: Option<EmitLimit>,
     pub(crate) remote_address: RemoteAddress,
 }
 
@@ -136,13 +134,20 @@ impl EmitRefused<'_> {
         let Self {
             status,
             code,
+            limit,
             remote_address,
         } = self;
         counters.emits_refused.add(1);
+        if let Some(limit) = limit {
+            counters.emits_limited(limit).add(1);
+        }
+        // The limit, of which several answer with the same code.
+        let reason = limit.map(|limit| limit.code());
         warn!(
             context = CONTROLLER,
             status = status.as_u16(),
             code,
+            reason,
             %remote_address,
             "Emit refused"
         );

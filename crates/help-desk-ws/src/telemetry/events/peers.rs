@@ -81,20 +81,16 @@ impl PeerRequestTaken<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PeerMessageRefused {
     pub(crate) error: ParseError,
-    /// Whether it is not only counted.
-    pub(crate) is_logged: bool,
 }
 
 impl PeerMessageRefused {
     pub(crate) fn emit(self, counters: &Counters) {
-        let Self { error, is_logged } = self;
+        let Self { error } = self;
         counters.peer_messages_refused.add(1);
-        if is_logged {
-            warn!(
-                context = PEERS,
-                %error, "A message on the channels of Node's servers was passed over"
-            );
-        }
+        warn!(
+            context = PEERS,
+            %error, "A message on the channels of Node's servers was passed over"
+        );
     }
 }
 

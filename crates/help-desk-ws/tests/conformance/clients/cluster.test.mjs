@@ -272,7 +272,8 @@ describe("several instances", options, () => {
     // Nothing of it was kept.
     assert.deepEqual(there.numbers, [1, 4]);
     assert.deepEqual(here.numbers.slice(0, 4), [1, 2, 3, 3]);
-    assert.equal(first.output.match(/Emitted to the clients of this process only/g).length, 1);
+    // Sampled, as every kind of line.
+    assert.ok(first.output.match(/Emitted to the clients of this process only/g).length >= 3);
   });
 
   test("refuse an emit that Redis was asked to keep and gave no answer to, also where others are accepted", async (t) => {

@@ -520,7 +520,8 @@ describe("beside an emitter, with REDIS_PUBSUB=auto,", options, () => {
       const [, refused] = /peer_messages_total\{result="refused"\} (\d+)/.exec(await metrics.text());
       assert.ok(Number(refused) > garbage.length, refused);
       const lines = service.output.split("\n").filter((line) => line.includes("passed over"));
-      assert.ok(lines.length >= 1 && lines.length <= 2, lines.join("\n"));
+      // Sampled, as every kind of line: ten in a second.
+      assert.ok(lines.length >= 10 && lines.length <= Number(refused), lines.join("\n"));
       assert.ok(!service.output.includes("panicked"));
     }
     assert.equal((await post(`${services[1].url}/emit`, ROUTES["/emit"](user, "and on", 2))).status, 201);

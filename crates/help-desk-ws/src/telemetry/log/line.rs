@@ -1,4 +1,4 @@
-//! Log lines.
+//! The shape of a log line.
 //!
 //! Text, for people: `<time> <LEVEL> [<context>] <message> <field>=<value> …`. JSON: one flat
 //! object. The context is an event's `context` field, or the module that it comes from.
@@ -6,59 +6,100 @@
 //! it as `<name>`.
 
 use std::fmt;
-use std::io::Write;
-use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::Context;
+use tracing::{Event, Level};
 
+use super::sampler::{Summary, Title};
 use crate::settings::LogFormat;
 
-/// Writes each event as one line, with one write, under one lock.
-///
-/// Lines are written by the thread that logs: a reader of stdout that stops reading stops the
-/// service. Events on the way of a notification are therefore below the default level.
+/// One line, before it has a shape.
 #[derive(Debug)]
-pub(crate) struct LogLayer<W> {
-    format: LogFormat,
-    output: Mutex<W>,
+pub(super) struct LogLine {
+    level: Level,
+    context: String,
+    fields: Fields,
 }
 
-impl<W: Write> LogLayer<W> {
-    pub(crate) const fn new(format: LogFormat, output: W) -> Self {
-        Self {
-            format,
-            output: Mutex::new(output),
-        }
-    }
-}
-
-impl<W: Write + 'static, S: Subscriber> Layer<S> for LogLayer<W> {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+impl LogLine {
+    pub(super) fn of_event(event: &Event<'_>) -> Self {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let metadata = event.metadata();
         let context = fields.context.take();
-        let context = context.as_deref().unwrap_or_else(|| metadata.target());
+        Self {
+            level: *metadata.level(),
+            context: context.unwrap_or_else(|| metadata.target().to_owned()),
+            fields,
+        }
+    }
+
+    /// The line that stands for suppressed ones.
+    pub(super) fn of_summary(summary: Summary) -> Self {
+        let Summary {
+            title,
+            reason,
+            lines,
+            elapsed,
+        } = summary;
+        let elapsed = humantime::format_duration(whole_millis(elapsed)).to_string();
+        let reason = reason.map(|reason| (reason.field(), reason.as_str().into()));
+        Self {
+            level: title.level,
+            context: title.context,
+            fields: Fields {
+                context: None,
+                message: format!("{}: {lines} more lines were suppressed", title.event),
+                others: reason
+                    .into_iter()
+                    .chain([
+                        ("told.suppressed", lines.into()),
+                        ("elapsed", elapsed.into()),
+                    ])
+                    .collect(),
+            },
+        }
+    }
+
+    /// The line that stands for dropped ones.
+    pub(super) fn of_dropped(lines: u64) -> Self {
+        Self {
+            level: Level::WARN,
+            context: "Log".to_owned(),
+            fields: Fields {
+                context: None,
+                message: format!("{lines} log lines were dropped: stdout was not read in time"),
+                others: vec![("told.dropped", lines.into())],
+            },
+        }
+    }
+
+    /// What it has in common with others of its kind. A message says first what happened, and
+    /// after a colon the cause, which may be what a stranger sent.
+    pub(super) fn into_title(self) -> Title {
+        let message = self.fields.message;
+        let event = message.split(": ").next().unwrap_or_default();
+        Title {
+            level: self.level,
+            context: self.context,
+            event: event.chars().take(MAX_EVENT_CHARS).collect(),
+        }
+    }
+
+    /// With the present time, and a line feed at its end.
+    pub(super) fn render(self, format: LogFormat) -> String {
         let time = humantime::format_rfc3339_millis(SystemTime::now());
-        let level = metadata.level();
-        let mut line = match self.format {
-            LogFormat::Text => fields.text(format_args!("{time} {level:<5} [{context}]")),
-            LogFormat::Json => fields.json(time, *level, context),
+        let (level, context) = (self.level, &self.context);
+        let mut line = match format {
+            LogFormat::Text => self
+                .fields
+                .text(format_args!("{time} {level:<5} [{context}]")),
+            LogFormat::Json => self.fields.json(time, level, context),
         };
         line.push('\n');
-
-        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
-        // There is nowhere to tell that stdout is gone.
-        drop(
-            output
-                .write_all(line.as_bytes())
-                .and_then(|()| output.flush()),
-        );
+        line
     }
 }
 
@@ -100,7 +141,7 @@ impl Fields {
         line
     }
 
-    fn json(self, time: impl fmt::Display, level: tracing::Level, context: &str) -> String {
+    fn json(self, time: impl fmt::Display, level: Level, context: &str) -> String {
         let mut line = Map::new();
         for (name, value) in self.others {
             let name = name.strip_prefix(TOLD).unwrap_or(name);
@@ -161,6 +202,11 @@ fn push_escaped(line: &mut String, text: &str) {
     }
 }
 
+/// Without what is finer than a millisecond.
+fn whole_millis(time: Duration) -> Duration {
+    Duration::from_millis(time.as_millis().try_into().unwrap_or(u64::MAX))
+}
+
 fn is_plain(text: &str) -> bool {
     !text.is_empty()
         && text
@@ -169,3 +215,5 @@ fn is_plain(text: &str) -> bool {
 }
 
 const TOLD: &str = "told.";
+/// Our own have at most half as many.
+const MAX_EVENT_CHARS: usize = 160;

@@ -1,6 +1,12 @@
 //! Plain Engine.IO: every message is echoed. Serves `/engine.io/` on `PORT`
-//! (3000), with pings every `PING_INTERVAL` (25000) that have to be answered
-//! within `PING_TIMEOUT` (20000), both in milliseconds.
+//! (3000). Its times come from the environment, in milliseconds:
+//! `PING_INTERVAL` (25000), `PING_TIMEOUT` (20000).
+//!
+//! As the official test suite of the Engine.IO protocol wants it:
+//!
+//! ```sh
+//! PING_INTERVAL=300 PING_TIMEOUT=200 cargo run -p hd-ws-server --example engine_echo
+//! ```
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::ParseIntError;

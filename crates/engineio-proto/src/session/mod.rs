@@ -10,7 +10,7 @@ mod upgrade;
 mod websocket;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::{
     Config, EncodedPacket, Frame, Handshake, Message, Outbound, Packet, PacketType, Revision, Sid,
@@ -28,7 +28,9 @@ use crate::{
 /// - [`poll_event`](Self::poll_event);
 /// - [`poll_timeout`](Self::poll_timeout).
 ///
-/// Input to a closed session does nothing.
+/// Input to a closed session does nothing. Input that arrives after a deadline
+/// finds what that deadline made of the session, whether or not
+/// [`handle_timeout`](Self::handle_timeout) was called in between.
 #[derive(Debug)]
 pub struct Session {
     config: Arc<Config>,
@@ -273,6 +275,9 @@ impl Session {
         packet: Packet<'a>,
         now: Instant,
     ) -> Result<Option<Message<'a>>, ProtocolViolation> {
+        if self.is_overdue(now) {
+            return Err(ProtocolViolation::SessionEnded);
+        }
         match (&self.state, transport) {
             (State::Polling | State::Upgrading { .. }, Transport::Polling)
             | (State::WebSocket, Transport::WebSocket) => {}
@@ -325,18 +330,7 @@ impl Session {
     /// Does what is due at `now`. Call it at or after the time that
     /// [`poll_timeout`](Self::poll_timeout) gave; an early call does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
-        match self.state {
-            State::Upgrading { deadline, .. } if deadline <= now => self.state = State::Polling,
-            State::Closing {
-                reason, deadline, ..
-            } if deadline <= now => self.end(reason),
-            State::Polling
-            | State::Upgrading { .. }
-            | State::WebSocket
-            | State::Closing { .. }
-            | State::Closed { .. } => {}
-        }
-        if !self.is_open() {
+        if self.is_overdue(now) || !self.is_open() {
             return;
         }
         match self.heartbeat {
@@ -349,9 +343,8 @@ impl Session {
                 } else {
                     self.outbound.push(ping);
                 }
-                self.heartbeat = Heartbeat::PongBy(now + self.config.ping_timeout);
+                self.heartbeat = Heartbeat::PongBy(pong_by(at, now, self.config.ping_timeout));
             }
-            Heartbeat::PongBy(by) if by <= now => self.end(CloseReason::PingTimeout),
             Heartbeat::PingAt(_) | Heartbeat::PongBy(_) => {}
         }
     }
@@ -382,6 +375,30 @@ impl Session {
     }
 
     // ===== Transitions =====
+
+    /// Carries out the deadlines that have passed at `now`, but for the ping,
+    /// which is no end of anything. Returns whether the session has ended by one
+    /// of them. Every input is preceded by it: the owner's timer may be coarse,
+    /// and a client must not find a session that is over.
+    fn is_overdue(&mut self, now: Instant) -> bool {
+        if let State::Upgrading { deadline, .. } = self.state
+            && deadline <= now
+        {
+            self.state = State::Polling;
+        }
+        let reason = match self.state {
+            State::Polling | State::Upgrading { .. } | State::WebSocket => match self.heartbeat {
+                Heartbeat::PongBy(by) if by <= now => CloseReason::PingTimeout,
+                Heartbeat::PingAt(_) | Heartbeat::PongBy(_) => return false,
+            },
+            State::Closing {
+                reason, deadline, ..
+            } if deadline <= now => reason,
+            State::Closing { .. } | State::Closed { .. } => return false,
+        };
+        self.end(reason);
+        true
+    }
 
     fn enqueue(&mut self, frame: Frame) -> Result<(), SendError> {
         let taken = self.outbound.memory();
@@ -435,6 +452,18 @@ impl Session {
         self.event = Some(Event::Closed(reason));
     }
 }
+
+/// When the pong of a ping that was due at `at` and leaves at `now` is given up.
+/// A timer of the owner's that is a little late does not move it, so that a
+/// client is silent for `pingInterval + pingTimeout` at most, as it expects. A
+/// ping that is much later leaves the client all of its time.
+fn pong_by(at: Instant, now: Instant, ping_timeout: Duration) -> Instant {
+    let is_punctual = now.saturating_duration_since(at) <= ping_timeout / PUNCTUAL_PART;
+    (if is_punctual { at } else { now }) + ping_timeout
+}
+
+/// Twice as late as a timer may be whose tick is a sixteenth of `ping_timeout`.
+const PUNCTUAL_PART: u32 = 8;
 
 /// Whether the frame is what the session is for, and not its own housekeeping.
 fn is_message(frame: &Frame) -> bool {

@@ -1,5 +1,7 @@
 //! A session's polls and POSTs.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 
 use super::{CloseReason, Get, Post, Probe, ProtocolViolation, Session, State};
@@ -12,8 +14,12 @@ impl Session {
     ///
     /// [`ProtocolViolation::OverlappingPoll`] closes the session and is
     /// answered with 400. [`ProtocolViolation::TransportMismatch`] leaves it as
-    /// it is.
-    pub fn handle_poll(&mut self) -> Result<(), ProtocolViolation> {
+    /// it is. [`ProtocolViolation::SessionEnded`] is answered as an unknown
+    /// session is.
+    pub fn handle_poll(&mut self, now: Instant) -> Result<(), ProtocolViolation> {
+        if self.is_overdue(now) {
+            return Err(ProtocolViolation::SessionEnded);
+        }
         match self.state {
             State::Polling
             | State::Upgrading { .. }
@@ -30,9 +36,8 @@ impl Session {
                     Err(ProtocolViolation::OverlappingPoll)
                 }
             },
-            State::WebSocket | State::Closing { .. } | State::Closed { .. } => {
-                Err(ProtocolViolation::TransportMismatch)
-            }
+            State::WebSocket | State::Closing { .. } => Err(ProtocolViolation::TransportMismatch),
+            State::Closed { .. } => Err(ProtocolViolation::SessionEnded),
         }
     }
 
@@ -110,7 +115,10 @@ impl Session {
     /// # Errors
     ///
     /// As [`handle_poll`](Self::handle_poll).
-    pub fn handle_post(&mut self) -> Result<(), ProtocolViolation> {
+    pub fn handle_post(&mut self, now: Instant) -> Result<(), ProtocolViolation> {
+        if self.is_overdue(now) {
+            return Err(ProtocolViolation::SessionEnded);
+        }
         match self.state {
             // A POST to a closing session is heard and ignored: refusing it
             // would make the client give up the poll that fetches the rest.
@@ -129,9 +137,8 @@ impl Session {
                     Err(ProtocolViolation::OverlappingPost)
                 }
             },
-            State::WebSocket | State::Closing { .. } | State::Closed { .. } => {
-                Err(ProtocolViolation::TransportMismatch)
-            }
+            State::WebSocket | State::Closing { .. } => Err(ProtocolViolation::TransportMismatch),
+            State::Closed { .. } => Err(ProtocolViolation::SessionEnded),
         }
     }
 

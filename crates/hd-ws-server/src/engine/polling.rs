@@ -24,7 +24,8 @@ use crate::{BodyError, read_body};
 pub(super) fn start_poll<A: Application>(
     connection: Arc<Connection<A>>,
 ) -> Result<WaitingPoll<A>, ProtocolViolation> {
-    connection.with_session(MISMATCH, Session::handle_poll)?;
+    let now = Instant::now();
+    connection.with_session(MISMATCH, |session| session.handle_poll(now))?;
     Ok(WaitingPoll {
         connection,
         is_done: false,
@@ -36,7 +37,9 @@ pub(super) async fn serve_post<A: Application>(
     connection: Arc<Connection<A>>,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    if let Err(violation) = connection.with_session(MISMATCH, Session::handle_post) {
+    let now = Instant::now();
+    let begun = connection.with_session(MISMATCH, |session| session.handle_post(now));
+    if let Err(violation) = begun {
         return reject(violation);
     }
     let reading = ReadingPost(Some(connection));
@@ -95,10 +98,12 @@ fn handle_payload<A: Application>(connection: &Arc<Connection<A>>, body: &[u8]) 
 }
 
 pub(super) fn reject(violation: ProtocolViolation) -> Response<Full<Bytes>> {
-    if violation != ProtocolViolation::TransportMismatch {
-        return empty(StatusCode::BAD_REQUEST);
-    }
-    let mut response = Response::new(Full::from(RequestError::BadRequest.body()));
+    let error = match violation {
+        ProtocolViolation::TransportMismatch => RequestError::BadRequest,
+        ProtocolViolation::SessionEnded => RequestError::SessionIdUnknown,
+        _ => return empty(StatusCode::BAD_REQUEST),
+    };
+    let mut response = Response::new(Full::from(error.body()));
     *response.status_mut() = StatusCode::BAD_REQUEST;
     response
         .headers_mut()

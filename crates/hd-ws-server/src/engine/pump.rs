@@ -246,21 +246,24 @@ async fn linger<A: Application>(connection: &Connection<A>, stream: &TcpStream) 
     {
         return;
     }
-    let drain = async {
-        let mut buffer = [0; 512];
-        while stream.readable().await.is_ok() {
-            // A peer that sends faster than this reads would keep the thread,
-            // and the timeout from being looked at: `readable` never yields.
-            consume_budget().await;
-            match stream.try_read(&mut buffer) {
-                Ok(0) => return,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return,
-            }
+    let linger = connection.engine.config.close_linger;
+    let _timed_out = tokio::time::timeout(linger, drain(stream)).await;
+}
+
+/// Reads what still comes, and forgets it, up to the end of the stream.
+pub(super) async fn drain(stream: &TcpStream) {
+    let mut buffer = [0; 512];
+    while stream.readable().await.is_ok() {
+        // A peer that sends faster than this reads would keep the thread, and the
+        // timeout from being looked at: `readable` never yields.
+        consume_budget().await;
+        match stream.try_read(&mut buffer) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
         }
-    };
-    let _timed_out = tokio::time::timeout(connection.engine.config.close_linger, drain).await;
+    }
 }
 
 impl<A: Application> Connection<A> {
@@ -293,11 +296,11 @@ impl<A: Application> Connection<A> {
                 Ok(None)
             }
             (Wire::EngineIo(session), Incoming::Ping(data)) => {
-                session.handle_ping_frame(data);
+                session.handle_ping_frame(data, now);
                 Ok(None)
             }
             (Wire::Plain(session), Incoming::Ping(data)) => {
-                session.handle_ping(data);
+                session.handle_ping(data, now);
                 Ok(None)
             }
             (_, Incoming::Pong | Incoming::Close(_)) => Ok(None),

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use engineio_proto::{
-    Method, OriginVerdict, Query, RequestError, RequestFacts, Transport, UpgradeHeader, UpgradeId,
-    Verified,
+    Method, OriginVerdict, ProtocolViolation, Query, RequestError, RequestFacts, Transport,
+    UpgradeHeader, UpgradeId, Verified,
 };
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, UPGRADE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
@@ -38,6 +38,9 @@ pub(crate) enum Upgrade<A: Application> {
     Direct(Arc<Connection<A>>),
     /// The transport that a polling session wants to move to.
     Probe(Arc<Connection<A>>, UpgradeId),
+    /// No transport of any session: it is closed again. engine.io tells a client
+    /// so whose session has another WebSocket, and clients see it close.
+    Surplus,
 }
 
 impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpService<A, H> {
@@ -218,14 +221,19 @@ fn serve_engine<A: Application>(
             transport: Transport::WebSocket,
         }) => match upgrade::switch_protocols(request.headers()) {
             Ok(switch) => match session.start_upgrade() {
-                Some(id) => {
+                Ok(id) => {
                     put(upgrade, Upgrade::Probe(session, id));
                     switch.response()
                 }
+                Err(ProtocolViolation::SessionEnded) => {
+                    reject(Rejection::SessionIdUnknown);
+                    refusal(RequestError::SessionIdUnknown, facts)
+                }
                 // The session is not polling, or moves already.
-                None => {
+                Err(_) => {
                     reject(Rejection::BadRequest);
-                    refusal(RequestError::BadRequest, facts)
+                    put(upgrade, Upgrade::Surplus);
+                    switch.response()
                 }
             },
             Err(refusal) => {

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use engineio_proto::{
-    CloseReason, Frame, Packet, Transport, UpgradeHeader, UpgradeId, UpgradeStep,
+    CloseReason, Frame, Packet, ProtocolViolation, Transport, UpgradeHeader, UpgradeId, UpgradeStep,
 };
 use http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::counts::Kind;
 use super::frame_reader::{FrameReader, Incoming};
-use super::pump::Pump;
+use super::pump::{Pump, drain};
 use super::service::{Upgrade, closing};
 use super::wire::Wire;
 use super::{Application, Connection, Engine};
@@ -135,6 +135,17 @@ pub(crate) fn serve_upgrade<A: Application>(
                 }
             });
         }
+        Upgrade::Surplus => {
+            let timeout = engine.config.close_linger;
+            engine.runtime.spawn(async move {
+                let close = async {
+                    if write_all(&stream, Frame::close(None).bytes()).await.is_ok() {
+                        drain(&stream).await;
+                    }
+                };
+                let _timed_out = tokio::time::timeout(timeout, close).await;
+            });
+        }
     }
 }
 
@@ -143,6 +154,7 @@ pub(crate) fn abandon_upgrade<A: Application>(upgrade: Upgrade<A>) {
     match upgrade {
         Upgrade::Direct(connection) => connection.abort(CloseReason::TransportError),
         Upgrade::Probe(connection, id) => connection.abort_upgrade(id),
+        Upgrade::Surplus => {}
     }
 }
 
@@ -194,11 +206,11 @@ async fn probe<A: Application>(
 impl<A: Application> Connection<A> {
     /// Begins to move the session to a WebSocket that asks for it, unless it
     /// may not move.
-    pub(super) fn start_upgrade(self: &Arc<Self>) -> Option<UpgradeId> {
+    pub(super) fn start_upgrade(self: &Arc<Self>) -> Result<UpgradeId, ProtocolViolation> {
         let mut state = self.lock();
         let upgrade = match &mut state.wire {
             Wire::EngineIo(session) => session.handle_upgrade(Instant::now()),
-            Wire::Plain(_) => None,
+            Wire::Plain(_) => Err(ProtocolViolation::TransportMismatch),
         };
         self.settle(state);
         upgrade

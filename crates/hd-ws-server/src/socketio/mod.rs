@@ -155,6 +155,10 @@ impl Application for SocketIo {
             // Attachments may be due now, and sooner than anything else.
             (Ok(None), Some((deadline, _))) => connection.arm(deadline),
             (Ok(None), None) => {}
+            (Err(error @ ClientError::TimedOut(_)), _) => {
+                tracing::debug!(%error, "closing a client");
+                connection.close(CloseReason::ForcedClose);
+            }
             (Err(error @ ClientError::Decode(_)), _) => {
                 tracing::debug!(%error, "closing a client");
                 connection.abort(CloseReason::ParseError);

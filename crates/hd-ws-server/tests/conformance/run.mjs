@@ -4,7 +4,8 @@
 //   node run.mjs --reference        against Node's socket.io and engine.io instead
 //   node run.mjs raw transcripts    only these of: raw, clients, python, transcripts
 //
-// HEARTBEAT_URL is as ENGINE_URL, with PING_INTERVAL=300 and PING_TIMEOUT=2000. What does not test the heartbeat is
+// SERVER_URL is the example echo with PING_INTERVAL=300, PING_TIMEOUT=2000 and CONNECT_TIMEOUT=3000. HEARTBEAT_URL is as
+// ENGINE_URL, with PING_INTERVAL=300 and PING_TIMEOUT=2000. What does not test the heartbeat is
 // better off without: on a busy machine a ping comes in between anywhere.
 
 import { project } from "./support/project.mjs";

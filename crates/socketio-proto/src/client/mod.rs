@@ -112,7 +112,9 @@ impl Client {
     }
 
     /// Takes a message. Returns `None` when it is a part of a packet, or
-    /// nothing that the caller needs to know.
+    /// nothing that the caller needs to know. A message that comes after the
+    /// deadline for it is too late, whether or not
+    /// [`handle_timeout`](Self::handle_timeout) was called in between.
     ///
     /// # Errors
     ///
@@ -122,6 +124,9 @@ impl Client {
         message: Message<'_>,
         now: Instant,
     ) -> Result<Option<ClientEvent>, ClientError> {
+        if let Some(overdue) = self.overdue(now) {
+            return Err(ClientError::TimedOut(overdue));
+        }
         let Some(packet) = self.decoder.add(message, &self.config.limits, now)? else {
             return Ok(None);
         };
@@ -274,13 +279,16 @@ impl Client {
     /// until it returns `None`.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Timeout> {
-        if self.connect_by.is_some_and(|by| by <= now) {
-            self.connect_by = None;
-            return Some(Timeout::Connect);
-        }
-        if self.decoder.poll_timeout().is_some_and(|by| by <= now) {
-            self.decoder = Decoder::new();
-            return Some(Timeout::Attachment);
+        match self.overdue(now) {
+            Some(TimerReason::Connect) => {
+                self.connect_by = None;
+                return Some(Timeout::Connect);
+            }
+            Some(TimerReason::Attachment) => {
+                self.decoder = Decoder::new();
+                return Some(Timeout::Attachment);
+            }
+            Some(TimerReason::Ack) | None => {}
         }
         let overdue = self
             .awaited_acks
@@ -288,6 +296,18 @@ impl Client {
             .position(|awaited| awaited.deadline <= now)?;
         let AwaitedAck { id, namespace, .. } = self.awaited_acks.swap_remove(overdue);
         Some(Timeout::Ack { namespace, id })
+    }
+
+    /// What the client has been too slow for at `now`: each ends its connection.
+    fn overdue(&self, now: Instant) -> Option<TimerReason> {
+        let attachments_by = self.decoder.poll_timeout();
+        if self.connect_by.is_some_and(|by| by <= now) {
+            Some(TimerReason::Connect)
+        } else if attachments_by.is_some_and(|by| by <= now) {
+            Some(TimerReason::Attachment)
+        } else {
+            None
+        }
     }
 
     fn state(&self, namespace: &Namespace) -> Option<State> {

@@ -98,10 +98,12 @@ fn handle_payload<A: Application>(connection: &Arc<Connection<A>>, body: &[u8]) 
 }
 
 pub(super) fn reject(violation: ProtocolViolation) -> Response<Full<Bytes>> {
-    let error = match violation {
-        ProtocolViolation::TransportMismatch => RequestError::BadRequest,
-        ProtocolViolation::SessionEnded => RequestError::SessionIdUnknown,
-        _ => return empty(StatusCode::BAD_REQUEST),
+    let error = if violation == ProtocolViolation::TransportMismatch {
+        RequestError::BadRequest
+    } else if violation == ProtocolViolation::SessionEnded {
+        RequestError::SessionIdUnknown
+    } else {
+        return empty(StatusCode::BAD_REQUEST);
     };
     let mut response = Response::new(Full::from(error.body()));
     *response.status_mut() = StatusCode::BAD_REQUEST;

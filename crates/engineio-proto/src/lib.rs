@@ -1,4 +1,4 @@
-//! The Engine.IO protocol, revision 4, without I/O.
+//! The Engine.IO protocol, revision 4 and for servers revision 3, without I/O.
 //!
 //! Packets, polling payloads, the handshake, the verdict on a request, and the
 //! machine of a session on either side. There is no socket, no clock and no

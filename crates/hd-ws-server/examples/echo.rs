@@ -1,6 +1,7 @@
 //! Socket.IO: events are echoed. Serves `/` and `/custom` on `PORT` (3000). Its
 //! times come from the environment, in milliseconds: `PING_INTERVAL` (25000),
-//! `PING_TIMEOUT` (20000), `CONNECT_TIMEOUT` (45000).
+//! `PING_TIMEOUT` (20000), `CONNECT_TIMEOUT` (45000). With
+//! `ALLOW_EIO3=true` it serves clients of Socket.IO 2 as well.
 //!
 //! As the official test suite of the Socket.IO protocol wants it:
 //!
@@ -69,6 +70,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             ping_interval: millis("PING_INTERVAL", 25_000)?,
             ping_timeout: millis("PING_TIMEOUT", 20_000)?,
             max_payload: 1_000_000,
+            allow_eio3: std::env::var("ALLOW_EIO3").is_ok_and(|allowed| allowed == "true"),
             ..engineio_proto::Config::default()
         },
         ..ServerConfig::default()

@@ -1,6 +1,7 @@
 //! Plain Engine.IO: every message is echoed. Serves `/engine.io/` on `PORT`
 //! (3000). Its times come from the environment, in milliseconds:
-//! `PING_INTERVAL` (25000), `PING_TIMEOUT` (20000).
+//! `PING_INTERVAL` (25000), `PING_TIMEOUT` (20000). With `ALLOW_EIO3=true` it
+//! serves clients of revision 3 as well.
 //!
 //! As the official test suite of the Engine.IO protocol wants it:
 //!
@@ -48,6 +49,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             ping_interval: millis("PING_INTERVAL", 25_000)?,
             ping_timeout: millis("PING_TIMEOUT", 20_000)?,
             max_payload: 1_000_000,
+            allow_eio3: std::env::var("ALLOW_EIO3").is_ok_and(|allowed| allowed == "true"),
             ..engineio_proto::Config::default()
         },
         ..ServerConfig::default()

@@ -12,6 +12,8 @@ mod websocket;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::packet::PONG;
+use crate::payload::v3::JsonpIndex;
 use crate::{
     Config, EncodedPacket, Frame, Handshake, Message, Outbound, Packet, PacketType, Revision, Sid,
     Transport,
@@ -43,6 +45,7 @@ pub struct Session {
     sid: Sid,
     revision: Revision,
     supports_binary: bool,
+    jsonp: Option<JsonpIndex>,
 }
 
 /// ```text
@@ -113,6 +116,19 @@ enum Post {
 enum Heartbeat {
     PingAt(Instant),
     PongBy(Instant),
+    /// Revision 3, in which clients ping.
+    ClientPingBy(Instant),
+}
+
+impl Heartbeat {
+    /// The first one, or the next.
+    fn new(revision: Revision, config: &Config, now: Instant) -> Self {
+        let ping_at = now + config.ping_interval;
+        match revision {
+            Revision::V4 => Self::PingAt(ping_at),
+            Revision::V3 => Self::ClientPingBy(ping_at + config.ping_timeout),
+        }
+    }
 }
 
 impl Session {
@@ -141,15 +157,34 @@ impl Session {
                 get: Get::Idle,
                 post: Post::Idle,
             },
-            heartbeat: Heartbeat::PingAt(now + config.ping_interval),
+            heartbeat: Heartbeat::new(revision, &config, now),
             outbound,
             event: None,
             next_upgrade: UpgradeId(0),
             sid,
             revision,
             supports_binary,
+            jsonp: None,
             config,
         }
+    }
+
+    /// The same session, which polls by JSONP: the answers to its polls are
+    /// scripts, and the bodies of its POSTs are forms
+    /// ([`jsonp_payload`](crate::payload::v3::jsonp_payload)).
+    #[must_use]
+    pub fn with_jsonp(self, index: JsonpIndex) -> Self {
+        Self {
+            jsonp: Some(index),
+            supports_binary: false,
+            ..self
+        }
+    }
+
+    /// Whether the session polls by JSONP.
+    #[must_use]
+    pub const fn is_jsonp(&self) -> bool {
+        self.jsonp.is_some()
     }
 
     /// The session id.
@@ -224,19 +259,20 @@ impl Session {
         if !self.is_open() {
             return Err(SendError::Closed);
         }
-        let packet = if self.supports_binary {
-            packet
-        } else {
-            packet.without_binary()
+        let packet = match (self.revision, self.supports_binary) {
+            (Revision::V4, true) => packet,
+            (Revision::V4, false) => packet.without_binary(),
+            (Revision::V3, supports_binary) => packet.for_v3(supports_binary),
         };
         self.enqueue(packet.into_frame())
     }
 
     /// Whether this packet's frame is what this client gets as it is. It is
-    /// not when the packet is binary and the client cannot take binary data.
+    /// not when the packet is binary and the client cannot take binary data, or
+    /// takes it in the form of revision 3.
     #[must_use]
     pub fn takes_frame(&self, packet: &EncodedPacket) -> bool {
-        self.supports_binary || !packet.frame().is_binary()
+        (self.supports_binary && self.revision == Revision::V4) || !packet.frame().is_binary()
     }
 
     /// Closes the session once what waits is carried out. The reason decides
@@ -304,24 +340,31 @@ impl Session {
                 _,
             ) => return Ok(None),
         }
-        match packet {
-            Packet::Message(message) => Ok(Some(message)),
-            Packet::Pong(_) => {
-                self.heartbeat = Heartbeat::PingAt(now + self.config.ping_interval);
+        match (packet, self.revision) {
+            (Packet::Message(message), _) => Ok(Some(message)),
+            (Packet::Pong(_), Revision::V4) => {
+                self.heartbeat = Heartbeat::new(self.revision, &self.config, now);
                 Ok(None)
             }
-            Packet::Ping(_) => {
+            (Packet::Ping(_), Revision::V3) => {
+                self.heartbeat = Heartbeat::new(self.revision, &self.config, now);
+                // A client that pings and reads nothing must not fill the memory.
+                // A full queue closes the session, and that is all there is to do.
+                let _closed = self.enqueue(PONG);
+                Ok(None)
+            }
+            (Packet::Ping(_), Revision::V4) | (Packet::Pong(_), Revision::V3) => {
                 self.end(CloseReason::TransportError);
                 Err(ProtocolViolation::HeartbeatDirection)
             }
-            Packet::Close => {
+            (Packet::Close, _) => {
                 // engine.io ignores it on a WebSocket, whose close frame says it.
                 if transport == Transport::Polling {
                     self.end(CloseReason::TransportClose);
                 }
                 Ok(None)
             }
-            Packet::Open(_) | Packet::Upgrade | Packet::Noop => Ok(None),
+            (Packet::Open(_) | Packet::Upgrade | Packet::Noop, _) => Ok(None),
         }
     }
 
@@ -345,7 +388,7 @@ impl Session {
                 }
                 self.heartbeat = Heartbeat::PongBy(pong_by(at, now, self.config.ping_timeout));
             }
-            Heartbeat::PingAt(_) | Heartbeat::PongBy(_) => {}
+            Heartbeat::PingAt(_) | Heartbeat::PongBy(_) | Heartbeat::ClientPingBy(_) => {}
         }
     }
 
@@ -354,7 +397,7 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<(Instant, TimerReason)> {
         let heartbeat = match self.heartbeat {
             Heartbeat::PingAt(at) => (at, TimerReason::PingInterval),
-            Heartbeat::PongBy(by) => (by, TimerReason::PingTimeout),
+            Heartbeat::PongBy(by) | Heartbeat::ClientPingBy(by) => (by, TimerReason::PingTimeout),
         };
         match self.state {
             State::Polling | State::WebSocket => Some(heartbeat),
@@ -388,8 +431,12 @@ impl Session {
         }
         let reason = match self.state {
             State::Polling | State::Upgrading { .. } | State::WebSocket => match self.heartbeat {
-                Heartbeat::PongBy(by) if by <= now => CloseReason::PingTimeout,
-                Heartbeat::PingAt(_) | Heartbeat::PongBy(_) => return false,
+                Heartbeat::PongBy(by) | Heartbeat::ClientPingBy(by) if by <= now => {
+                    CloseReason::PingTimeout
+                }
+                Heartbeat::PingAt(_) | Heartbeat::PongBy(_) | Heartbeat::ClientPingBy(_) => {
+                    return false;
+                }
             },
             State::Closing {
                 reason, deadline, ..
@@ -467,5 +514,6 @@ const PUNCTUAL_PART: u32 = 8;
 
 /// Whether the frame is what the session is for, and not its own housekeeping.
 fn is_message(frame: &Frame) -> bool {
-    frame.is_binary() || (frame.is_text() && frame.payload().first() == Some(&b'4'))
+    // `b` is a binary one for a client that cannot take it as such.
+    frame.is_binary() || (frame.is_text() && matches!(frame.payload().first(), Some(b'4' | b'b')))
 }

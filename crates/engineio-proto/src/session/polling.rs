@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::{CloseReason, Get, Post, Probe, ProtocolViolation, Session, State};
-use crate::{Outbound, Transport, payload};
+use crate::{Outbound, Revision, Transport, payload};
 
 impl Session {
     /// A poll (GET) has arrived.
@@ -73,7 +73,7 @@ impl Session {
             State::Polling if self.outbound.is_empty() => return None,
             State::Upgrading { probe, .. } if self.outbound.is_empty() => match probe {
                 Probe::Awaited => return None,
-                Probe::Answered => Bytes::from_static(b"6"),
+                Probe::Answered => self.payload_of_control("6"),
             },
             State::Closing {
                 transport: Transport::Polling,
@@ -89,7 +89,7 @@ impl Session {
             }
             State::Polling | State::Upgrading { .. } => self.take_payload(),
             // The client polls on after its `5`, which it should not.
-            State::WebSocket | State::Closing { .. } => Bytes::from_static(b"6"),
+            State::WebSocket | State::Closing { .. } => self.payload_of_control("6"),
             State::Closed {
                 transport: Transport::Polling,
                 ..
@@ -103,8 +103,8 @@ impl Session {
             State::Closed {
                 reason: CloseReason::TransportClose,
                 ..
-            } => Bytes::from_static(b"6"),
-            State::Closed { .. } => Bytes::from_static(b"1"),
+            } => self.payload_of_control("6"),
+            State::Closed { .. } => self.payload_of_control("1"),
         };
         self.requests.get = Get::Idle;
         Some(body)
@@ -160,10 +160,29 @@ impl Session {
 
     fn take_payload(&mut self) -> Bytes {
         let taken = self.outbound.take(self.config.max_packets_per_poll.max(1));
+        if self.revision == Revision::V3 {
+            return self.finish_v3(payload::v3::encode(taken.frames()));
+        }
         let mut body = Vec::with_capacity(taken.bytes());
         for frame in taken.frames() {
             payload::append(&mut body, frame);
         }
         body.into()
+    }
+
+    /// A body of one packet that is nothing but its type.
+    fn payload_of_control(&self, packet: &'static str) -> Bytes {
+        match self.revision {
+            Revision::V4 => Bytes::from_static(packet.as_bytes()),
+            Revision::V3 => self.finish_v3(format!("{}:{packet}", packet.len()).into_bytes()),
+        }
+    }
+
+    fn finish_v3(&self, body: Vec<u8>) -> Bytes {
+        match (self.jsonp, std::str::from_utf8(&body)) {
+            (Some(index), Ok(text)) => index.script(text).into(),
+            // A JSONP client gets text only.
+            (Some(_), Err(_)) | (None, _) => body.into(),
+        }
     }
 }

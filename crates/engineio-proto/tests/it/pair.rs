@@ -34,6 +34,16 @@ impl Pair {
 
     /// A session that has just been made.
     pub(crate) fn opening(transport: Transport, config: Config, supports_binary: bool) -> Self {
+        Self::opening_as(Revision::V4, transport, config, supports_binary)
+    }
+
+    /// The same, of a client of this revision.
+    pub(crate) fn opening_as(
+        revision: Revision,
+        transport: Transport,
+        config: Config,
+        supports_binary: bool,
+    ) -> Self {
         let now = start();
         let max_packets = config.max_packets_per_payload;
         Self {
@@ -41,7 +51,7 @@ impl Pair {
                 Arc::new(config),
                 sid(),
                 transport,
-                Revision::V4,
+                revision,
                 supports_binary,
                 now,
             ),

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use engineio_proto::{
-    CloseReason, Message, ProtocolViolation, RequestError, Session, Transport, payload,
+    CloseReason, DecodeError, Message, Packet, ProtocolViolation, RequestError, Revision, Session,
+    Transport, payload,
 };
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
@@ -57,11 +58,20 @@ pub(super) async fn serve_post<A: Application>(
             return empty(StatusCode::PAYLOAD_TOO_LARGE);
         }
     };
-    if is_binary {
+    let (revision, is_jsonp) = reading
+        .connection()
+        .with_session((Revision::V4, false), |session| {
+            (session.revision(), session.is_jsonp())
+        });
+    let format = match (revision, is_binary) {
+        (Revision::V3, true) => Format::BinaryV3,
+        (Revision::V3, false) if is_jsonp => Format::Jsonp,
+        (Revision::V3, false) => Format::TextV3,
+        (Revision::V4 | _, false) => Format::Text,
         // Revision 3 only.
-        return empty(StatusCode::BAD_REQUEST);
-    }
-    let is_accepted = handle_payload(reading.connection(), &body);
+        (Revision::V4 | _, true) => return empty(StatusCode::BAD_REQUEST),
+    };
+    let is_accepted = handle_body(reading.connection(), &body, format);
     reading.finish();
     if !is_accepted {
         return empty(StatusCode::BAD_REQUEST);
@@ -69,18 +79,51 @@ pub(super) async fn serve_post<A: Application>(
     accepted(Bytes::from_static(b"ok"), "text/html")
 }
 
-/// Hands the packets to the session and their messages to the application, in
-/// order. Returns whether all of it was understood; if not, the session is
-/// closed.
-fn handle_payload<A: Application>(connection: &Arc<Connection<A>>, body: &[u8]) -> bool {
+/// How the body of a POST holds its packets.
+#[derive(Clone, Copy)]
+enum Format {
+    Text,
+    TextV3,
+    BinaryV3,
+    Jsonp,
+}
+
+/// Returns whether all of it was understood; if not, the session is closed.
+fn handle_body<A: Application>(
+    connection: &Arc<Connection<A>>,
+    body: &[u8],
+    format: Format,
+) -> bool {
     let limit = connection.engine.config.engine.max_packets_per_payload;
-    let Ok(packets) = payload::decode(body, limit) else {
-        connection.end(CloseReason::ParseError);
-        return false;
+    let is_accepted = match format {
+        Format::Text => {
+            payload::decode(body, limit).is_ok_and(|packets| handle_packets(connection, packets))
+        }
+        Format::TextV3 => payload::v3::decode_text(body, limit)
+            .is_ok_and(|packets| handle_packets(connection, packets)),
+        Format::BinaryV3 => handle_packets(connection, payload::v3::decode_binary(body, limit)),
+        Format::Jsonp => std::str::from_utf8(body)
+            .ok()
+            .and_then(payload::v3::jsonp_payload)
+            .is_some_and(|payload| {
+                payload::v3::decode_text(payload.as_bytes(), limit)
+                    .is_ok_and(|packets| handle_packets(connection, packets))
+            }),
     };
+    if !is_accepted {
+        connection.end(CloseReason::ParseError);
+    }
+    is_accepted
+}
+
+/// Hands the packets to the session and their messages to the application, in
+/// order, up to the first that has no place there.
+fn handle_packets<'a, A: Application>(
+    connection: &Arc<Connection<A>>,
+    packets: impl Iterator<Item = Result<Packet<'a>, DecodeError>>,
+) -> bool {
     for packet in packets {
         let Ok(packet) = packet else {
-            connection.end(CloseReason::ParseError);
             return false;
         };
         let now = Instant::now();
@@ -151,7 +194,8 @@ impl<A: Application> Future for WaitingPoll<A> {
         };
         self.is_done = true;
         connection.settle(state);
-        Poll::Ready(accepted(body, "text/plain; charset=UTF-8"))
+        let content_type = payload::content_type(&body);
+        Poll::Ready(accepted(body, content_type))
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use engineio_proto::{
-    Method, OriginVerdict, ProtocolViolation, Query, RequestError, RequestFacts, Transport,
-    UpgradeHeader, UpgradeId, Verified,
+    Method, OriginVerdict, ProtocolViolation, Query, RequestError, RequestFacts, Session,
+    Transport, UpgradeHeader, UpgradeId, Verified,
 };
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, UPGRADE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
@@ -136,9 +136,9 @@ fn serve_engine<A: Application>(
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let verified = query.verify(
         facts,
-        engine.config.engine.transports,
+        &engine.config.engine,
         |sid| engine.find(sid),
-        |connection| connection.transport(),
+        |connection| connection.transport_and_revision(),
     );
     let reject = |reason| engine.rejected(reason, remote_address, request.headers());
     let response = match verified {
@@ -158,6 +158,7 @@ fn serve_engine<A: Application>(
             transport,
             revision,
             supports_binary,
+            jsonp,
         }) => {
             let place = match engine.take_place() {
                 Ok(place) => place,
@@ -181,10 +182,18 @@ fn serve_engine<A: Application>(
                 request.uri().query(),
                 request.headers(),
                 &engine.config.kept_headers,
-            );
+            )
+            .with_revision(revision);
             // Its headers are slices of the connection's read buffer.
             drop(request);
-            let connection = engine.open(place, transport, revision, supports_binary, handshake);
+            let session = |sid, config, now| {
+                let session = Session::new(config, sid, transport, revision, supports_binary, now);
+                match jsonp {
+                    None => session,
+                    Some(index) => session.with_jsonp(index),
+                }
+            };
+            let connection = engine.open(place, transport, session, handshake);
             match switch {
                 None => return poll(connection, cors),
                 Some(switch) => {

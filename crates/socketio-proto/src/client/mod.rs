@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use engineio_proto::Message;
 use smallvec::SmallVec;
 
-use crate::{Ack, Decoder, Limits, Namespace, PacketData};
+use crate::{Ack, Decoder, Limits, Namespace, PacketData, Revision};
 
 mod outcome;
 pub use outcome::{
@@ -77,6 +77,8 @@ pub struct Client {
 ///    └─────────DISCONNECT───────┴─────────────────────── Left
 /// ```
 ///
+/// [`Client::leave_out`] goes from `Connecting` to `Left`.
+///
 /// A client goes on sending until it learns that it was disconnected. Node
 /// closes the connection for that; here such packets are ignored, so the
 /// machine remembers that the client has [`Left`](Self::Left).
@@ -100,15 +102,33 @@ impl Client {
     /// A client that is in no namespace yet.
     #[must_use]
     pub fn new(config: Arc<ClientConfig>, now: Instant) -> Self {
+        Self::with_revision(config, Revision::V5, now)
+    }
+
+    /// The same, of this revision. A client of revision 4 has asked for `/` from
+    /// the beginning: [accept](Self::accept) it there, [refuse](Self::refuse) it,
+    /// or, where there is no such namespace, [leave it out](Self::leave_out).
+    #[must_use]
+    pub fn with_revision(config: Arc<ClientConfig>, revision: Revision, now: Instant) -> Self {
+        let mut namespaces = SmallVec::new();
+        if revision == Revision::V4 {
+            namespaces.push((Namespace::default(), State::Connecting));
+        }
         Self {
-            decoder: Decoder::new(),
-            namespaces: SmallVec::new(),
+            decoder: Decoder::with_revision(revision),
+            namespaces,
             awaited_acks: Vec::new(),
             next_ack_id: 0,
             connect_by: Some(now + config.connect_timeout),
             connects_free_at: now,
             config,
         }
+    }
+
+    /// The client's revision.
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        self.decoder.revision()
     }
 
     /// Takes a message. Returns `None` when it is a part of a packet, or
@@ -203,6 +223,17 @@ impl Client {
         is_asking
     }
 
+    /// Has a client believe that it is in a namespace that it asked for and that
+    /// there is not; CONNECT tells it so. Returns false when it did not ask.
+    ///
+    /// What it sends there is ignored, and `connect_timeout` goes on. This is how a
+    /// client of revision 4 gets past `/`, where it waits for CONNECT before it asks
+    /// for more.
+    #[must_use]
+    pub fn leave_out(&mut self, namespace: &Namespace) -> bool {
+        self.replace(namespace, State::Connecting, State::Left)
+    }
+
     /// Takes the client out of a namespace; DISCONNECT tells it so. Returns the
     /// ids of the acks that will not come any more, or `None` when the client
     /// is not in the namespace.
@@ -285,7 +316,7 @@ impl Client {
                 return Some(Timeout::Connect);
             }
             Some(TimerReason::Attachment) => {
-                self.decoder = Decoder::new();
+                self.decoder = Decoder::with_revision(self.revision());
                 return Some(Timeout::Attachment);
             }
             Some(TimerReason::Ack) | None => {}

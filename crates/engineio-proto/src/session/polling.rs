@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::{CloseReason, Get, Post, Probe, ProtocolViolation, Session, State};
-use crate::{Outbound, Revision, Transport, payload};
+use crate::{Frame, Outbound, Revision, Transport, payload};
 
 impl Session {
     /// A poll (GET) has arrived.
@@ -159,7 +159,14 @@ impl Session {
     }
 
     fn take_payload(&mut self) -> Bytes {
-        let taken = self.outbound.take(self.config.max_packets_per_poll.max(1));
+        let first = self.outbound.frames().next();
+        let count = if first.is_some_and(is_open) {
+            // engine.io has answered before anything else is sent.
+            1
+        } else {
+            self.config.max_packets_per_poll.max(1)
+        };
+        let taken = self.outbound.take(count);
         if self.revision == Revision::V3 {
             return self.finish_v3(payload::v3::encode(taken.frames()));
         }
@@ -185,4 +192,9 @@ impl Session {
             (Some(_), Err(_)) | (None, _) => body.into(),
         }
     }
+}
+
+/// Whether the frame is the open packet.
+fn is_open(frame: &Frame) -> bool {
+    frame.is_text() && frame.payload().first() == Some(&b'0')
 }

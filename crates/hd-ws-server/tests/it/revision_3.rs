@@ -6,7 +6,9 @@ use std::time::Duration;
 use engineio_proto::CloseReason;
 use hd_replay::LogConfig;
 use hd_rooms::Audience;
-use hd_ws_server::{NamespaceConfig, Publication, Published, RecoveryConfig, ServerConfig};
+use hd_ws_server::{
+    AllowedOrigins, NamespaceConfig, Publication, Published, RecoveryConfig, ServerConfig,
+};
 use serde_json::value::RawValue;
 use socketio_proto::{ClientConfig, EventName, OutgoingArgs};
 
@@ -158,6 +160,33 @@ fn jsonp_carries_packets_both_ways() {
         answer.ends_with(r#"{"code":3,"message":"Bad request"}"#),
         "{answer}"
     );
+}
+
+/// A script brings no `Origin`, and a form that of its page.
+#[test]
+fn jsonp_is_judged_by_the_origin() {
+    let page = "http://front.example";
+    let mut config = allowing();
+    config.origins.allowed = AllowedOrigins::List(vec![page.to_owned()]);
+    config.origins.allow_missing = false;
+    let server = EchoServer::start(config.clone());
+    let answer = server.request("GET", "&EIO=3&j=0", "");
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+
+    config.origins.allow_missing = true;
+    let server = EchoServer::start(config);
+    let query = polling(&server, "&j=0");
+    for (origin, expected) in [("http://evil.example", "403"), (page, "200")] {
+        let request = format!(
+            "POST /socket.io/?transport=polling{query} HTTP/1.1\r\nhost: x\r\norigin: {origin}\r\n\
+             connection: close\r\ncontent-length: 7\r\n\r\nd=1%3A2"
+        );
+        let answer = exchange(server.address, request);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {expected} ")),
+            "{answer}"
+        );
+    }
 }
 
 #[test]

@@ -175,6 +175,10 @@ fn jsonp_is_judged_by_the_origin() {
 
     config.origins.allow_missing = true;
     let server = EchoServer::start(config);
+    let cross_site = "GET /socket.io/?EIO=3&transport=polling&j=0 HTTP/1.1\r\nhost: x\r\n\
+                      sec-fetch-site: cross-site\r\nconnection: close\r\n\r\n";
+    let answer = exchange(server.address, cross_site);
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
     let query = polling(&server, "&j=0");
     for (origin, expected) in [("http://evil.example", "403"), (page, "200")] {
         let request = format!(

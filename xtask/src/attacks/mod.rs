@@ -96,6 +96,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             bail!("there is no {program} in PATH (it is in util-linux or iproute2)");
         }
     }
+    let machine = bench::machine()?;
     stay_on_own_core()?;
     let rows: Vec<&Row> = match &args.rows[..] {
         [] => ALL
@@ -106,8 +107,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         rows => rows.to_vec(),
     };
     let times = if args.short { &SHORT } else { &NORMAL };
-    let made = made()?;
-    let machine = bench::machine()?;
+    let made = made(args.executable.is_some())?;
     println!("{machine}; {made}");
 
     let started = Instant::now();
@@ -191,8 +191,11 @@ fn stay_on_own_core() -> Result<()> {
 }
 
 /// When a row was run, and with which version of the service.
-fn made() -> Result<String> {
+fn made(is_given: bool) -> Result<String> {
     let date = process::output(Command::new("date").args(["-u", "+%F"]))?;
+    if is_given {
+        return Ok(format!("{}, --executable", date.trim()));
+    }
     let version = process::output(Command::new("git").args([
         "log",
         "-1",

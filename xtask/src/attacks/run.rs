@@ -189,10 +189,9 @@ fn attack(row: &Row, field: Field, length: Duration) -> Result<Findings> {
     let attackers = thread::spawn(move || -> Result<Findings> {
         yield_to_others()?;
         let runtime = runtime()?;
-        let result = runtime.block_on(tokio::time::timeout(
-            length + ATTACK_GRACE,
-            attack.run(field),
-        ));
+        let result = runtime.block_on(async {
+            tokio::time::timeout(length + ATTACK_GRACE, attack.run(field)).await
+        });
         // What is still connected is cut.
         runtime.shutdown_timeout(Duration::from_secs(1));
         result.context("the attack did not come to its end")?

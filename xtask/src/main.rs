@@ -59,8 +59,9 @@ enum Command {
     /// Run what continuous integration runs, stopping at the first failure.
     ///
     /// The steps: formatting, tidy, clippy with warnings as errors, documentation with warnings as errors,
-    /// dependencies, instruction counts (they need valgrind), everything that `cargo xtask test` runs, and
-    /// `cargo xtask faults --short` (which needs redis-server and HAProxy). Each is printed with its duration.
+    /// dependencies, instruction counts (they need valgrind), everything that `cargo xtask test` runs,
+    /// `cargo xtask faults --short` (which needs redis-server and HAProxy), and `cargo xtask attacks --short`.
+    /// Each is printed with its duration.
     Ci,
     /// Run real socket.io clients against the built servers.
     ///

@@ -122,8 +122,7 @@ impl Client {
     /// Receives until it is time to leave; an error when the service ended the connection.
     async fn stay(&mut self, session: &mut Session, until: Instant) -> io::Result<()> {
         loop {
-            let may_leave =
-                self.crowd.is_churning && self.crowd.ledger().phase() != Phase::After;
+            let may_leave = self.crowd.is_churning && self.crowd.ledger().phase() != Phase::After;
             let left = until.saturating_duration_since(Instant::now());
             let patience = if may_leave { left } else { RECONNECT_DELAY };
             match timeout(patience, session.receive()).await {
@@ -140,9 +139,7 @@ impl Client {
 
     /// A packet of Socket.IO. Whether it was the answer to CONNECT; an error when that was a refusal.
     fn packet(&mut self, packet: &str) -> Option<io::Result<()>> {
-        let Some((kind, rest)) = packet.split_once(NAMESPACE) else {
-            return None;
-        };
+        let (kind, rest) = packet.split_once(NAMESPACE)?;
         let data: Value = serde_json::from_str(rest.strip_prefix(',')?).ok()?;
         match kind {
             "40" => {
@@ -158,7 +155,9 @@ impl Client {
                 self.crowd.ledger().deliver(number, self.index);
                 None
             }
-            _ => Some(Err(io::Error::other(format!("CONNECT was refused: {rest}")))),
+            _ => Some(Err(io::Error::other(format!(
+                "CONNECT was refused: {rest}"
+            )))),
         }
     }
 
@@ -197,7 +196,7 @@ impl Client {
 
     fn headers(&self) -> String {
         let forwarded = if self.crowd.is_proxied {
-            format!("X-Forwarded-For: {}\r\n", forwarded_source(self.index))
+            format!("X-Forwarded-For: {}\r\n", public_source(self.index))
         } else {
             String::new()
         };
@@ -210,9 +209,9 @@ fn source(index: usize) -> Ipv4Addr {
     Ipv4Addr::from(0x7f00_0201 + index as u32)
 }
 
-/// Behind a proxy, from 10.0.0.1 on.
-pub(crate) fn forwarded_source(index: usize) -> Ipv4Addr {
-    Ipv4Addr::from(0x0a00_0001 + index as u32)
+/// Behind a proxy, from 50.0.0.1 on.
+pub(crate) fn public_source(index: usize) -> Ipv4Addr {
+    Ipv4Addr::from(0x3200_0001 + index as u32)
 }
 
 /// A session by either transport.
@@ -252,7 +251,9 @@ impl Session {
                 let request = post(&polling.path, &polling.headers, packet);
                 match polling.posts.ask(request.as_bytes()).await?.status {
                     200 => Ok(()),
-                    status => Err(io::Error::other(format!("a POST was answered with {status}"))),
+                    status => Err(io::Error::other(format!(
+                        "a POST was answered with {status}"
+                    ))),
                 }
             }
         }
@@ -292,7 +293,10 @@ impl Session {
                     .collect()
             }
         };
-        if packets.iter().any(|packet| packet == "1" || packet.starts_with("41")) {
+        if packets
+            .iter()
+            .any(|packet| packet == "1" || packet.starts_with("41"))
+        {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
         if packets.iter().any(|packet| packet == "2") {

@@ -57,7 +57,7 @@ pub(crate) async fn many_sockets(field: Field) -> Result<Findings> {
                 return count.refuse();
             };
             let joined = async {
-                connection.open_session("").await?;
+                connection.open_session(&field.forwarded(number)).await?;
                 connection.join(&token).await
             };
             if !matches!(timeout(field.left(), joined).await, Ok(Ok(()))) {
@@ -89,7 +89,11 @@ pub(crate) async fn legacy(field: Field) -> Result<Findings> {
             let Ok(mut connection) = field.open(number).await else {
                 return count.refuse();
             };
-            if connection.open_session("").await.is_err() {
+            if connection
+                .open_session(&field.forwarded(number))
+                .await
+                .is_err()
+            {
                 return count.refuse();
             }
             count.accept();

@@ -11,7 +11,8 @@ use super::{
 };
 
 const INTERVAL: Duration = Duration::from_millis(50);
-const CROSS_SITE: &str = "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: image\r\n";
+const CROSS_SITE: &str =
+    "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: image\r\n";
 const EVENT: &str = r#"{"userId":1,"event":"new_notification","payload":{}}"#;
 
 /// Row 1b: whatever token a request has, a browser sent it for another site.
@@ -19,15 +20,30 @@ pub(crate) async fn cross_site(field: Field) -> Result<Findings> {
     let emit = format!("{}{CROSS_SITE}", bearer());
     let admin = format!("Authorization: Bearer {ADMIN_TOKEN}\r\n{CROSS_SITE}");
     let doors = [
-        ("handshake", get("/socket.io/?EIO=4&transport=polling", CROSS_SITE)),
+        (
+            "handshake",
+            get("/socket.io/?EIO=4&transport=polling", CROSS_SITE),
+        ),
         ("/emit", post("/emit", &emit, EVENT)),
-        ("/notifications/emit", post("/notifications/emit", &emit, EVENT)),
-        ("/notifications/broadcast", post("/notifications/broadcast", &emit, EVENT)),
+        (
+            "/notifications/emit",
+            post("/notifications/emit", &emit, EVENT),
+        ),
+        (
+            "/notifications/broadcast",
+            post("/notifications/broadcast", &emit, EVENT),
+        ),
         ("/admin/drain", get("/admin/drain", &admin)),
     ];
     let mut findings = try_all(&field, &doors).await;
     // Once, and last: what it does stays done.
-    try_one(&field, "POST /admin/drain", &post("/admin/drain", &admin, ""), &mut findings).await;
+    try_one(
+        &field,
+        "POST /admin/drain",
+        &post("/admin/drain", &admin, ""),
+        &mut findings,
+    )
+    .await;
     findings.at_most("served", findings.accepted, 0);
     Ok(findings)
 }
@@ -39,13 +55,28 @@ pub(crate) async fn open(field: Field) -> Result<Findings> {
         ("/metrics", get("/metrics", "")),
         ("/metrics from a page", get("/metrics", page)),
         ("/emit", post("/emit", page, EVENT)),
-        ("/notifications/emit", post("/notifications/emit", "", EVENT)),
-        ("/notifications/broadcast", post("/notifications/broadcast", "", EVENT)),
+        (
+            "/notifications/emit",
+            post("/notifications/emit", "", EVENT),
+        ),
+        (
+            "/notifications/broadcast",
+            post("/notifications/broadcast", "", EVENT),
+        ),
         ("presence", get("/notifications/users/1", "")),
         ("/admin/drain", get("/admin/drain", "")),
         ("POST /admin/drain", post("/admin/drain", "", "")),
-        ("POST /admin/drain from a page", post("/admin/drain", page, "")),
-        ("a token that is everybody's", get("/metrics", &format!("Authorization: Bearer {METRICS_TOKEN}\r\n"))),
+        (
+            "POST /admin/drain from a page",
+            post("/admin/drain", page, ""),
+        ),
+        (
+            "a token that is everybody's",
+            get(
+                "/metrics",
+                &format!("Authorization: Bearer {METRICS_TOKEN}\r\n"),
+            ),
+        ),
     ];
     let mut findings = try_all(&field, &doors).await;
     findings.at_most("served", findings.accepted, 0);

@@ -79,6 +79,8 @@ pub(crate) struct Goal {
 
 /// Attackers come from 127.1.0.1 on; nobody else does.
 const FIRST_ATTACKER: u32 = 0x7f01_0001;
+/// Behind a proxy, from 51.0.0.1 on.
+const FIRST_PUBLIC_ATTACKER: u32 = 0x3300_0001;
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Field {
@@ -98,6 +100,19 @@ impl Field {
     /// The address of an attacker by its number.
     pub(crate) fn source(&self, number: usize) -> Ipv4Addr {
         Ipv4Addr::from(FIRST_ATTACKER + number as u32)
+    }
+
+    /// What a proxy says of the attacker of this number; empty where there is none.
+    pub(crate) fn forwarded(&self, number: usize) -> String {
+        match self.is_proxied {
+            true => format!("X-Forwarded-For: {}\r\n", self.public_source(number)),
+            false => String::new(),
+        }
+    }
+
+    /// The address that the attacker of this number has in the internet.
+    pub(crate) fn public_source(&self, number: usize) -> Ipv4Addr {
+        Ipv4Addr::from(FIRST_PUBLIC_ATTACKER + number as u32)
     }
 
     /// Connects as the attacker of this number, to end with a reset.
@@ -155,7 +170,9 @@ impl Field {
     pub(crate) async fn emit(&self, user: u64, bytes: usize) -> Result<u16> {
         let text = "x".repeat(bytes);
         let body = format!(r#"{{"userId":{user},"event":"ticket_updated","payload":"{text}"}}"#);
-        let response = self.ask(&post("/notifications/emit", &bearer(), &body)).await;
+        let response = self
+            .ask(&post("/notifications/emit", &bearer(), &body))
+            .await;
         Ok(response?.status)
     }
 

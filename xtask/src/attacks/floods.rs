@@ -18,27 +18,38 @@ const STRANGERS: usize = 64;
 
 /// Row 6b.
 pub(crate) async fn refreshes(field: Field) -> Result<Findings> {
-    let before = field.metric("token_refreshes_total{result=\"accepted\"").await?;
+    let before = field
+        .metric("token_refreshes_total{result=\"accepted\"")
+        .await?;
     let count = Count::default();
-    swarm(&field, USERS + STRANGERS, &count, |field, number, count| async move {
-        while !field.is_over() {
-            let flood = async {
-                if number < USERS {
-                    let token = field.tokens.of(number as u64).map_err(io::Error::other)?;
-                    let refresh = format!(r#"42{NAMESPACE},["auth:refresh",{{"token":"{token}"}}]"#);
-                    packets(&field, number, Some(&token), &refresh, &count).await
-                } else {
-                    packets(&field, number, None, "6", &count).await
-                }
-            };
-            timeout(field.left(), flood).await.ok();
-            count.refuse();
-            field.rest(REOPEN_DELAY).await;
-        }
-    })
+    swarm(
+        &field,
+        USERS + STRANGERS,
+        &count,
+        |field, number, count| async move {
+            while !field.is_over() {
+                let flood = async {
+                    if number < USERS {
+                        let token = field.tokens.of(number as u64).map_err(io::Error::other)?;
+                        let refresh =
+                            format!(r#"42{NAMESPACE},["auth:refresh",{{"token":"{token}"}}]"#);
+                        packets(&field, number, Some(&token), &refresh, &count).await
+                    } else {
+                        packets(&field, number, None, "6", &count).await
+                    }
+                };
+                timeout(field.left(), flood).await.ok();
+                count.refuse();
+                field.rest(REOPEN_DELAY).await;
+            }
+        },
+    )
     .await;
     let mut findings = count.findings();
-    let refreshed = field.metric("token_refreshes_total{result=\"accepted\"").await? - before;
+    let refreshed = field
+        .metric("token_refreshes_total{result=\"accepted\"")
+        .await?
+        - before;
     findings.note(format!(
         "× {AT_ONCE} packets were written, refused: connections closed; {refreshed} refreshes were accepted"
     ));
@@ -80,7 +91,7 @@ async fn packets(
     count: &Count,
 ) -> io::Result<()> {
     let mut connection = field.open(number).await?;
-    connection.open_session("").await?;
+    connection.open_session(&field.forwarded(number)).await?;
     if let Some(token) = token {
         connection.join(token).await?;
     }
@@ -158,7 +169,9 @@ pub(crate) async fn emits(field: Field) -> Result<Findings> {
             let emit = post(
                 "/notifications/emit",
                 &bearer(),
-                &format!(r#"{{"userId":{number},"event":"ticket_updated","payload":{{"ticketId":1}}}}"#),
+                &format!(
+                    r#"{{"userId":{number},"event":"ticket_updated","payload":{{"ticketId":1}}}}"#
+                ),
             );
             while !field.is_over() {
                 let flood = async {
@@ -187,7 +200,10 @@ pub(crate) async fn emits(field: Field) -> Result<Findings> {
     })
     .await;
     let mut findings = count.findings();
-    findings.note(format!("emits; {} answers were 429 with Retry-After", pauses.accepted()));
+    findings.note(format!(
+        "emits; {} answers were 429 with Retry-After",
+        pauses.accepted()
+    ));
     findings.demand(pauses.accepted() > 0, "there is a bound for a caller");
     Ok(findings)
 }

@@ -51,34 +51,39 @@ pub(crate) async fn hoard(field: Field, hoard: Hoard) -> Result<Findings> {
     let size = match hoard {
         Hoard::Strangers { connections } | Hoard::Users { connections } => connections,
     };
-    swarm(&field, size, &count, move |field, number, count| async move {
-        // A few at a time.
-        sleep(Duration::from_millis(2 * number as u64)).await;
-        let mut greed = Greed::All;
-        while !field.is_over() {
-            let sent = match hoard {
-                Hoard::Users { .. } => user(&field, number).await,
-                Hoard::Strangers { .. } => match number % 5 {
-                    0 => body(&field, number, greed).await,
-                    1 => head(&field, number).await,
-                    _ => message(&field, number, greed).await,
-                },
-            };
-            match sent {
-                Ok(mut connection) => {
-                    count.accept();
-                    count.open();
-                    timeout(field.left(), connection.reader.drain()).await.ok();
-                    if !field.is_over() {
-                        count.close();
+    swarm(
+        &field,
+        size,
+        &count,
+        move |field, number, count| async move {
+            // A few at a time.
+            sleep(Duration::from_millis(2 * number as u64)).await;
+            let mut greed = Greed::All;
+            while !field.is_over() {
+                let sent = match hoard {
+                    Hoard::Users { .. } => user(&field, number).await,
+                    Hoard::Strangers { .. } => match number % 5 {
+                        0 => body(&field, number, greed).await,
+                        1 => head(&field, number).await,
+                        _ => message(&field, number, greed).await,
+                    },
+                };
+                match sent {
+                    Ok(mut connection) => {
+                        count.accept();
+                        count.open();
+                        timeout(field.left(), connection.reader.drain()).await.ok();
+                        if !field.is_over() {
+                            count.close();
+                        }
                     }
+                    Err(_) => count.refuse(),
                 }
-                Err(_) => count.refuse(),
+                greed = Greed::Allowed;
+                field.rest(REOPEN_DELAY).await;
             }
-            greed = Greed::Allowed;
-            field.rest(REOPEN_DELAY).await;
-        }
-    })
+        },
+    )
     .await;
     let mut findings = count.findings();
     let grown = watched.await?.saturating_sub(before);
@@ -110,7 +115,11 @@ async fn message(field: &Field, number: usize, greed: Greed) -> io::Result<Conne
         Greed::Allowed => (9, 1_500, 8_000),
     };
     let mut connection = field.open(number).await?;
-    timeout(WRITE_TIMEOUT, connection.open_session("")).await??;
+    timeout(
+        WRITE_TIMEOUT,
+        connection.open_session(&field.forwarded(number)),
+    )
+    .await??;
     let placeholders: Vec<String> = (0..=attachments)
         .map(|number| format!(r#"{{"_placeholder":true,"num":{number}}}"#))
         .collect();
@@ -140,7 +149,10 @@ async fn body(field: &Field, number: usize, greed: Greed) -> io::Result<Connecti
         Greed::Allowed => 16_000,
     };
     let mut connection = field.open(number).await?;
-    let handshake = get("/socket.io/?EIO=4&transport=polling", "");
+    let handshake = get(
+        "/socket.io/?EIO=4&transport=polling",
+        &field.forwarded(number),
+    );
     let sid = sid(&timeout(WRITE_TIMEOUT, connection.ask(handshake.as_bytes())).await??)?;
     let head = format!(
         "POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: help\r\nContent-Length: {length}\r\n\r\n"
@@ -154,7 +166,10 @@ async fn body(field: &Field, number: usize, greed: Greed) -> io::Result<Connecti
 /// A head of 15 KiB that does not end.
 async fn head(field: &Field, number: usize) -> io::Result<Connection> {
     let mut connection = field.open(number).await?;
-    let head = format!("GET /health HTTP/1.1\r\nHost: help\r\nX: {}", "x".repeat(15_000));
+    let head = format!(
+        "GET /health HTTP/1.1\r\nHost: help\r\nX: {}",
+        "x".repeat(15_000)
+    );
     timeout(WRITE_TIMEOUT, connection.write(head.as_bytes())).await??;
     Ok(connection)
 }
@@ -164,7 +179,7 @@ async fn user(field: &Field, number: usize) -> io::Result<Connection> {
     let mut connection = field.open(number).await?;
     let token = field.tokens.of(number as u64).map_err(io::Error::other)?;
     timeout(WRITE_TIMEOUT, async {
-        connection.open_session("").await?;
+        connection.open_session(&field.forwarded(number)).await?;
         connection.join(&token).await
     })
     .await??;

@@ -16,9 +16,10 @@ use tokio::{
 };
 
 use super::{
+    clients::public_source,
     field::{Field, Findings},
     swarm::{Count, swarm},
-    wire::{CLOSE, Connection, NAMESPACE, TEXT, get},
+    wire::{CLOSE, Connection, NAMESPACE, TEXT, get, upgrade},
 };
 
 /// Pipelined polling handshakes.
@@ -26,6 +27,8 @@ use super::{
 pub(crate) struct Flood {
     pub(crate) connections: usize,
     pub(crate) addresses: usize,
+    /// Whether it says in `X-Forwarded-For` that it is a good client.
+    pub(crate) is_forged: bool,
 }
 
 /// WebSockets that join nothing.
@@ -55,22 +58,23 @@ const GOOD_CONNECTIONS: usize = 280;
 /// Row 1.
 pub(crate) async fn flood(field: Field, flood: Flood) -> Result<Findings> {
     let started = Instant::now();
-    let Flood {
-        connections,
-        addresses,
-    } = flood;
     let count = Count::default();
-    swarm(&field, connections, &count, |field, number, count| async move {
-        while !field.is_over() {
-            // It is refused, or cut: then it tries again.
-            pipeline(&field, number, addresses, &count).await.ok();
-            field.rest(REOPEN_DELAY).await;
-        }
-    })
+    swarm(
+        &field,
+        flood.connections,
+        &count,
+        move |field, number, count| async move {
+            while !field.is_over() {
+                // It is refused, or cut: then it tries again.
+                pipeline(&field, number, flood, &count).await.ok();
+                field.rest(REOPEN_DELAY).await;
+            }
+        },
+    )
     .await;
     let mut findings = count.findings();
     findings.note("sessions");
-    if addresses == 1 {
+    if flood.addresses == 1 {
         let seconds = started.elapsed().as_secs() + 1;
         findings.at_most(
             "sessions",
@@ -81,21 +85,21 @@ pub(crate) async fn flood(field: Field, flood: Flood) -> Result<Findings> {
     Ok(findings)
 }
 
-async fn pipeline(field: &Field, number: usize, addresses: usize, count: &Count) -> io::Result<()> {
+async fn pipeline(field: &Field, number: usize, flood: Flood, count: &Count) -> io::Result<()> {
     let Connection {
         mut reader,
         mut writer,
-    } = field.open(number % addresses).await?;
-    let forwarded = |forged: usize| match field.is_proxied {
-        true => format!(
-            "X-Forwarded-For: {}, {}\r\n",
-            super::clients::forwarded_source(forged % 200),
-            field.source(number % addresses)
-        ),
-        false => String::new(),
+    } = field.open(number % flood.addresses).await?;
+    let headers = |turn: usize| {
+        // Good clients' addresses, before what the proxy adds, or in its place.
+        let forged = match flood.is_forged {
+            true => format!("X-Forwarded-For: {}\r\n", public_source(turn + number)),
+            false => String::new(),
+        };
+        forged + &field.forwarded(number % flood.addresses)
     };
     let requests: String = (0..PIPELINED)
-        .map(|turn| get("/socket.io/?EIO=4&transport=polling", &forwarded(turn)))
+        .map(|turn| get("/socket.io/?EIO=4&transport=polling", &headers(turn)))
         .collect();
     let writing = async move {
         loop {
@@ -144,8 +148,12 @@ pub(crate) async fn silent(field: Field, silence: Silence) -> Result<Findings> {
             async move {
                 sleep(Duration::from_millis(number as u64)).await;
                 while !field.is_over() {
-                    if let Ok(mut connection) = field.open(number % silence.addresses).await
-                        && connection.open_session("").await.is_ok()
+                    let number = number % silence.addresses;
+                    if let Ok(mut connection) = field.open(number).await
+                        && connection
+                            .open_session(&field.forwarded(number))
+                            .await
+                            .is_ok()
                     {
                         count.accept();
                         let opened = Instant::now();
@@ -227,7 +235,7 @@ async fn bad_connects(field: &Field, connect: &str, count: &Count) {
     let Ok(mut connection) = field.open(0).await else {
         return count.refuse();
     };
-    if connection.open_session("").await.is_err() {
+    if connection.open_session(&field.forwarded(0)).await.is_err() {
         return count.refuse();
     }
     while connection.send(TEXT, connect.as_bytes()).await.is_ok() {
@@ -249,12 +257,8 @@ async fn bad_connects(field: &Field, connect: &str, count: &Count) {
 async fn plain(field: &Field) -> Option<u16> {
     let ask = async {
         let mut connection = field.open(0).await?;
-        connection
-            .ask(
-                b"GET /notifications?token=a.bad.token HTTP/1.1\r\nHost: help\r\nConnection: Upgrade\r\n\
-                  Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
-            )
-            .await
+        let request = upgrade("/notifications?token=a.bad.token", &field.forwarded(0));
+        connection.ask(request.as_bytes()).await
     };
     let answer = timeout(field.left(), ask).await.ok()?.ok()?;
     Some(answer.status)

@@ -58,7 +58,10 @@ pub(crate) async fn refused_requests(field: Field) -> Result<Findings> {
             let counted = (after - before) as u64;
             findings.demand(
                 counted >= emits.refused(),
-                format!("refused emits in the metrics: {counted} of {}", emits.refused()),
+                format!(
+                    "refused emits in the metrics: {counted} of {}",
+                    emits.refused()
+                ),
             );
         }
         (Err(error), _) | (_, Err(error)) => {

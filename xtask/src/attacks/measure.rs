@@ -60,7 +60,10 @@ impl Watch {
 
     /// The largest so far: resident bytes, and bytes in the kernel.
     pub(crate) fn peaks(&self) -> (u64, u64) {
-        (self.peaks.rss.load(Relaxed), self.peaks.kernel.load(Relaxed))
+        (
+            self.peaks.rss.load(Relaxed),
+            self.peaks.kernel.load(Relaxed),
+        )
     }
 }
 
@@ -111,7 +114,14 @@ pub(crate) fn kernel_bytes(port: u16) -> Result<u64> {
 /// Connections to `port` that the server has open.
 pub(crate) fn connections(port: u16) -> Result<usize> {
     let mut ss = Command::new("ss");
-    ss.args(["-tnH", "state", "established", "sport", "=", &format!(":{port}")]);
+    ss.args([
+        "-tnH",
+        "state",
+        "established",
+        "sport",
+        "=",
+        &format!(":{port}"),
+    ]);
     Ok(process::output(&mut ss)?.lines().count())
 }
 

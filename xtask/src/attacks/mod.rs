@@ -81,7 +81,10 @@ pub(crate) fn run_short() -> Result<()> {
 pub(crate) fn run(args: &Args) -> Result<()> {
     if args.list {
         for row in ALL {
-            println!("{:<22} {}\n{:22} must be: {}", row.name, row.title, "", row.must);
+            println!(
+                "{:<22} {}\n{:22} must be: {}",
+                row.name, row.title, "", row.must
+            );
         }
         return Ok(());
     }
@@ -124,7 +127,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             made: &made,
         })
         .collect();
-    println!("\n{}\nin {}", report::table(&lines), seconds(started.elapsed()));
+    println!(
+        "\n{}\nin {}",
+        report::table(&lines),
+        seconds(started.elapsed())
+    );
     if !(args.dry || args.short) {
         report::write(&lines, &machine, Path::new(PAGE))?;
     }
@@ -186,7 +193,12 @@ fn stay_on_own_core() -> Result<()> {
         bail!("one core is too few: the service and the attackers need one each");
     }
     let mut taskset = Command::new("taskset");
-    taskset.args(["--cpu-list", "--pid", OWN_CORE, &std::process::id().to_string()]);
+    taskset.args([
+        "--cpu-list",
+        "--pid",
+        OWN_CORE,
+        &std::process::id().to_string(),
+    ]);
     process::output(&mut taskset).map(drop)
 }
 

@@ -133,10 +133,7 @@ async fn agent(
 }
 
 async fn connect(field: &Field, number: usize) -> io::Result<Connection> {
-    let forwarded = match field.is_proxied {
-        true => format!("X-Forwarded-For: {}\r\n", field.source(0)),
-        false => String::new(),
-    };
+    let forwarded = field.forwarded(0);
     let mut connection = field.open(0).await?;
     connection
         .open_session(&format!("Origin: {ORIGIN}\r\n{forwarded}"))

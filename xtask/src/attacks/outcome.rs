@@ -221,7 +221,12 @@ impl Outcome {
 const MAX_SHOWN_FAILURES: usize = 12;
 
 fn shown(spread: Spread) -> String {
-    format!("{} / {} / {} ms", ms(spread.p50), ms(spread.p99), ms(spread.max))
+    format!(
+        "{} / {} / {} ms",
+        ms(spread.p50),
+        ms(spread.p99),
+        ms(spread.max)
+    )
 }
 
 /// Milliseconds, with as many digits as mean something.

@@ -12,9 +12,9 @@ use super::{
 
 const BEGIN: &str = "<!-- attacks: begin -->";
 const END: &str = "<!-- attacks: end -->";
-const HEAD: &str = "| | attack | attacker got | connect p50 / p99, ms | without | delivery p50 / p99, ms | without | lost | \
+const HEAD: &str = "| | attack | must | attacker got | connect p50 / p99, ms | without | delivery p50 / p99, ms | without | lost | \
      RSS before / peak / after, MiB | kernel, MiB | CPU | log lines/s | verdict | run with |\n\
-     |---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
+     |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
 
 /// A row that was run.
 #[derive(Debug)]
@@ -66,7 +66,9 @@ fn merged(text: &str, lines: &[Line<'_>], machine: &str) -> Result<String> {
 
 impl Line<'_> {
     fn markdown(&self) -> String {
-        let mut cells = vec![self.row.name.to_owned(), self.row.title.to_owned()];
+        let mut cells = [self.row.name, self.row.title, self.row.must]
+            .map(str::to_owned)
+            .to_vec();
         match self.outcome {
             Err(why) => {
                 cells.extend(["-"; 10].map(str::to_owned));
@@ -74,15 +76,19 @@ impl Line<'_> {
             }
             Ok(outcome) => {
                 let measured = &outcome.measured;
-                let [connect, delivery] = [outcome.connect, outcome.delivery]
-                    .map(|spreads| spreads.map(|spread| match spread.count {
+                let [connect, delivery] = [outcome.connect, outcome.delivery].map(|spreads| {
+                    spreads.map(|spread| match spread.count {
                         0 => "-".to_owned(),
                         _ => format!("{} / {}", ms(spread.p50), ms(spread.p99)),
-                    }));
+                    })
+                });
                 let [connect_without, connect_with] = connect;
                 let [delivery_without, delivery_with] = delivery;
                 let notes = [
-                    vec![format!("{} (refused: {})", measured.findings.accepted, measured.findings.refused)],
+                    vec![format!(
+                        "{} (refused: {})",
+                        measured.findings.accepted, measured.findings.refused
+                    )],
                     measured.findings.notes.clone(),
                 ];
                 cells.extend([
@@ -122,7 +128,7 @@ mod tests {
 
     #[test]
     fn rows_that_were_not_run_stay_and_are_in_order() {
-        let [first, second, ..] = ALL;
+        let (first, second) = (ALL[0], ALL[1]);
         let page = format!(
             "# Page\n{BEGIN}\n{HEAD}| {} | old |\n| {} | old |\n{END}\nEnd.\n",
             second.name, first.name

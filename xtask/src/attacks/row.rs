@@ -60,6 +60,7 @@ pub(crate) enum Attack {
     EventFlood,
     RequestFlood,
     EmitFlood,
+    MessageBytes,
     ManySockets,
     Legacy,
     DeclaredLength,
@@ -84,6 +85,7 @@ impl Attack {
             Self::EventFlood => floods::events(field).await,
             Self::RequestFlood => floods::requests(field).await,
             Self::EmitFlood => floods::emits(field).await,
+            Self::MessageBytes => bodies::message_bytes(field).await,
             Self::ManySockets => crowd::many_sockets(field).await,
             Self::Legacy => crowd::legacy(field).await,
             Self::DeclaredLength => bodies::declared_length(field).await,
@@ -133,6 +135,7 @@ pub(crate) static ALL: &[&Row] = &[
             Attack::Handshakes(handshakes::Flood {
                 connections: 1,
                 addresses: 1,
+                is_forged: false,
             }),
             "polling handshakes without a token, pipelined on one connection",
             "20 a connection and 20 a second get a session",
@@ -143,6 +146,7 @@ pub(crate) static ALL: &[&Row] = &[
         Attack::Handshakes(handshakes::Flood {
             connections: 1_000,
             addresses: 1,
+            is_forged: false,
         }),
         "the same on 1,000 connections from one address",
         "20 a second get a session",
@@ -152,9 +156,20 @@ pub(crate) static ALL: &[&Row] = &[
         Attack::Handshakes(handshakes::Flood {
             connections: 1_000,
             addresses: 1_000,
+            is_forged: false,
         }),
         "the same on 1,000 connections, each from an address of its own",
         "good clients are not those that make room",
+    ),
+    &Row::new(
+        "1-forged",
+        Attack::Handshakes(handshakes::Flood {
+            connections: 100,
+            addresses: 1,
+            is_forged: true,
+        }),
+        "the same on 100 connections, with good clients' addresses in `X-Forwarded-For` and no proxy",
+        "20 a second get a session, whatever they say",
     ),
     &Row {
         settings: BEHIND_PROXIES,
@@ -164,6 +179,7 @@ pub(crate) static ALL: &[&Row] = &[
             Attack::Handshakes(handshakes::Flood {
                 connections: 100,
                 addresses: 1,
+                is_forged: true,
             }),
             "the same on 100 connections through a trusted proxy, with forged entries in `X-Forwarded-For`",
             "20 a second get a session, whatever the entries before the proxy's say",
@@ -340,6 +356,12 @@ pub(crate) static ALL: &[&Row] = &[
             "refused within 1 s from the declared length, and closed",
         )
     },
+    &Row::new(
+        "message-bytes",
+        Attack::MessageBytes,
+        "messages of 17 kB before joining, and of 66 kB after it",
+        "closed with 1009 over `MAX_UNJOINED_MESSAGE_BYTES` and `MAX_MESSAGE_BYTES`; 60 kB after joining are read",
+    ),
     &Row {
         is_short: true,
         environment: Environment {

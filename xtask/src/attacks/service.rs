@@ -68,7 +68,10 @@ impl Service {
             ("JWT_SECRET", JWT_SECRET),
             ("CORS_ORIGIN", super::wire::ORIGIN),
         ];
-        if !environment.is_bare {
+        let image = image_environment()?;
+        if environment.is_bare {
+            all.extend(image.iter().map(|(name, value)| (&name[..], &value[..])));
+        } else {
             all.extend([
                 ("NODE_ENV", "production"),
                 ("EMIT_TOKEN", EMIT_TOKEN),
@@ -137,6 +140,18 @@ impl Service {
         }
         Ok(())
     }
+}
+
+/// What the image sets by itself.
+fn image_environment() -> Result<Vec<(String, String)>> {
+    let dockerfile = fs::read_to_string("Dockerfile").context("Dockerfile")?;
+    Ok(dockerfile
+        .lines()
+        .filter_map(|line| line.strip_prefix("ENV "))
+        .flat_map(str::split_whitespace)
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect())
 }
 
 const MAX_LOG_BYTES: u64 = 1 << 20;

@@ -1,10 +1,8 @@
 //! Many attackers side by side, and what they count together.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use tokio::{task::JoinSet, time::sleep};

@@ -37,7 +37,9 @@ pub(crate) async fn health(field: Field) -> Result<Findings> {
     .await;
     let mut findings = count.findings();
     let open = connections.await??.saturating_sub(GOOD_CONNECTIONS);
-    findings.note(format!("connections were filled; {open} of {UNREAD} were open in the end"));
+    findings.note(format!(
+        "connections were filled; {open} of {UNREAD} were open in the end"
+    ));
     findings.at_most("open in the end", open as u64, 0);
     Ok(findings)
 }
@@ -78,7 +80,11 @@ async fn longest_silence(field: Field) -> Duration {
     let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
     while !field.is_over() {
         // Each on a connection of its own, which may wait to be accepted.
-        if field.ask(&get("/health", "Connection: close\r\n")).await.is_ok() {
+        if field
+            .ask(&get("/health", "Connection: close\r\n"))
+            .await
+            .is_ok()
+        {
             longest = longest.max(last.elapsed());
             last = Instant::now();
         }
@@ -141,11 +147,18 @@ pub(crate) async fn polls(field: Field) -> Result<Findings> {
 async fn open_poll(field: &Field, number: usize, token: &str) -> io::Result<impl Send> {
     let source = number / 4;
     let mut polls = field.open_deaf(source).await?;
-    let handshake = get("/socket.io/?EIO=4&transport=polling", "");
+    let handshake = get(
+        "/socket.io/?EIO=4&transport=polling",
+        &field.forwarded(number),
+    );
     let sid = sid(&polls.ask(handshake.as_bytes()).await?)?;
     let path = format!("/socket.io/?EIO=4&transport=polling&sid={sid}");
     let mut posts = field.open(source).await?;
-    let connect = post(&path, "", &format!(r#"40{NAMESPACE},{{"token":"{token}"}}"#));
+    let connect = post(
+        &path,
+        "",
+        &format!(r#"40{NAMESPACE},{{"token":"{token}"}}"#),
+    );
     let joined = posts.ask(connect.as_bytes()).await?;
     if joined.status != 200 {
         return Err(io::Error::other("CONNECT was refused"));
@@ -178,7 +191,7 @@ pub(crate) async fn slow_consumers(field: Field) -> Result<Findings> {
         let joined = async {
             let mut connection = field.open_deaf(number).await?;
             let token = field.tokens.of(number as u64).map_err(io::Error::other)?;
-            connection.open_session("").await?;
+            connection.open_session(&field.forwarded(number)).await?;
             connection.join(&token).await?;
             io::Result::Ok(connection)
         };
@@ -195,6 +208,8 @@ pub(crate) async fn slow_consumers(field: Field) -> Result<Findings> {
     emitting.abort();
     let mut findings = count.findings();
     let closed = field.metric("slow_consumers_total").await?;
-    findings.note(format!("sockets that do not read; {closed} were closed for it"));
+    findings.note(format!(
+        "sockets that do not read; {closed} were closed for it"
+    ));
     Ok(findings)
 }

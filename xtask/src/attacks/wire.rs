@@ -56,7 +56,8 @@ const PING: u8 = 9;
 pub(crate) const ORIGIN: &str = "https://help.example.com";
 /// What one response, or one frame, may hold; the largest event is 256 KiB.
 const MAX_MESSAGE_BYTES: usize = 4 << 20;
-const READ_BYTES: usize = 16 << 10;
+/// On the stack of each of thousands.
+const READ_BYTES: usize = 512;
 
 impl Connection {
     /// Connects from an address of its own, or from any.
@@ -116,11 +117,7 @@ impl Connection {
 
     /// Opens a WebSocket; another status than 101 is an error.
     pub(crate) async fn upgrade(&mut self, path: &str, headers: &str) -> io::Result<()> {
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: help\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n{headers}\r\n"
-        );
-        let response = self.ask(request.as_bytes()).await?;
+        let response = self.ask(upgrade(path, headers).as_bytes()).await?;
         match response.status {
             101 => Ok(()),
             status => Err(refused(status)),
@@ -253,6 +250,14 @@ pub(crate) fn post(path: &str, headers: &str, body: &str) -> String {
     format!(
         "POST {path} HTTP/1.1\r\nHost: help\r\n{headers}Content-Length: {}\r\n\r\n{body}",
         body.len()
+    )
+}
+
+/// The opening handshake of a WebSocket.
+pub(crate) fn upgrade(path: &str, headers: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: help\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n{headers}\r\n"
     )
 }
 

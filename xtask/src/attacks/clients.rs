@@ -185,11 +185,13 @@ impl Client {
         };
         session.send(&connect).await?;
         loop {
-            // What was missed comes before the answer.
+            let mut joined = None;
+            // What was missed comes before the answer, and by polling more may come with it.
             for packet in session.receive().await? {
-                if let Some(answer) = self.packet(&packet) {
-                    return answer.map(|()| session);
-                }
+                joined = self.packet(&packet).or(joined);
+            }
+            if let Some(answer) = joined {
+                return answer.map(|()| session);
             }
         }
     }

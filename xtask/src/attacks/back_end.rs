@@ -39,7 +39,9 @@ async fn emit(crowd: Crowd, clients: usize, mut random: Random) {
             return;
         }
         let client = random.between(0, clients as u64) as usize;
-        let number = crowd.ledger().emit();
+        let Some(number) = crowd.ledger().emit(client) else {
+            continue;
+        };
         let body = format!(
             r#"{{"userId":{},"event":"new_notification","payload":{{"mensaje":"Ticket asignado","ticketId":{number},"fecha":"2026-01-31T10:00:00Z"}}}}"#,
             user(client)

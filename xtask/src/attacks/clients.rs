@@ -49,6 +49,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(5);
 const RANDOMIZATION: f64 = 0.5;
+/// One that stays beyond its time listens this long at once.
+const MIN_PATIENCE: Duration = Duration::from_millis(100);
 /// How long one stays, and stays away, between these many milliseconds.
 const STAY: (u64, u64) = (2_000, 8_000);
 const ABSENCE: (u64, u64) = (50, 500);
@@ -122,16 +124,17 @@ impl Client {
     /// Receives until it is time to leave; an error when the service ended the connection.
     async fn stay(&mut self, session: &mut Session, until: Instant) -> io::Result<()> {
         loop {
-            let may_leave = self.crowd.is_churning && self.crowd.ledger().phase() != Phase::After;
             let left = until.saturating_duration_since(Instant::now());
-            let patience = if may_leave { left } else { RECONNECT_DELAY };
-            match timeout(patience, session.receive()).await {
+            match timeout(left.max(MIN_PATIENCE), session.receive()).await {
                 Ok(packets) => {
                     for packet in packets? {
                         self.packet(&packet);
                     }
                 }
-                Err(_) if may_leave => return Ok(()),
+                // In the end everybody stays, to get what is on its way.
+                Err(_) if self.crowd.is_churning && self.crowd.ledger().phase() != Phase::After => {
+                    return Ok(());
+                }
                 Err(_) => {}
             }
         }

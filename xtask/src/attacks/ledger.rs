@@ -22,6 +22,7 @@ pub(crate) enum Phase {
 pub(crate) struct Ledger {
     phase: Phase,
     clients: Vec<Presence>,
+    has_been_in: Vec<bool>,
     events: Vec<Event>,
     /// Times of connecting, by the phase in which they began.
     connects: Vec<(Phase, Duration)>,
@@ -65,6 +66,7 @@ impl Ledger {
         Self {
             phase: Phase::Warmup,
             clients: vec![Presence::Absent; clients],
+            has_been_in: vec![false; clients],
             events: Vec::new(),
             connects: Vec::new(),
             deliveries: Vec::new(),
@@ -96,6 +98,7 @@ impl Ledger {
             self.connects.push((phase, now - since));
         }
         self.clients[client] = Presence::Joined { since: now };
+        self.has_been_in[client] = true;
     }
 
     pub(crate) fn leave(&mut self, client: usize) {
@@ -118,15 +121,19 @@ impl Ledger {
         }
     }
 
-    /// The back end emits an event; its number.
-    pub(crate) fn emit(&mut self) -> u64 {
+    /// The back end emits an event to a client; its number. `None` for a client that has not been in yet: it
+    /// missed nothing.
+    pub(crate) fn emit(&mut self, client: usize) -> Option<u64> {
+        if !self.has_been_in[client] {
+            return None;
+        }
         self.events.push(Event {
             at: Instant::now(),
             phase: self.phase,
             is_accepted: false,
             received: 0,
         });
-        self.events.len() as u64 - 1
+        Some(self.events.len() as u64 - 1)
     }
 
     pub(crate) fn accept(&mut self, number: u64) {
@@ -240,7 +247,9 @@ mod tests {
     fn an_accepted_event_that_nobody_got_is_lost() {
         let mut ledger = Ledger::new(1);
         ledger.enter(Phase::Attack);
-        let numbers = [ledger.emit(), ledger.emit(), ledger.emit()];
+        assert_eq!(ledger.emit(0), None, "it has not been in yet");
+        ledger.join(0);
+        let numbers = [0; 3].map(|client| ledger.emit(client).unwrap());
         ledger.accept(numbers[0]);
         ledger.accept(numbers[1]);
         ledger.deliver(numbers[1], 0);
@@ -264,11 +273,13 @@ mod tests {
     #[test]
     fn a_replayed_event_is_no_delivery_time() {
         let mut ledger = Ledger::new(1);
-        let missed = ledger.emit();
+        ledger.join(0);
+        ledger.leave(0);
+        let missed = ledger.emit(0).unwrap();
         ledger.begin_connecting(0);
         ledger.deliver(missed, 0);
         ledger.join(0);
-        let live = ledger.emit();
+        let live = ledger.emit(0).unwrap();
         ledger.deliver(live, 0);
         assert_eq!(ledger.delivery_times(Phase::Warmup).count, 1);
     }

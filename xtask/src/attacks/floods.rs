@@ -1,18 +1,24 @@
 //! More packets and requests than anybody needs.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use tokio::{io::AsyncWriteExt as _, time::timeout};
 
 use super::{
-    field::{Field, Findings, bearer},
+    field::{Field, Findings},
+    service::OTHER_EMIT_TOKEN,
     swarm::{Count, swarm},
     wire::{CLOSE, Connection, NAMESPACE, TEXT, frame_head, get, header, post},
 };
 
 const AT_ONCE: usize = 50;
 const REOPEN_DELAY: Duration = Duration::from_millis(100);
+/// What a token bucket may hold at the beginning, in seconds of its rate.
+const BURST_SECONDS: u64 = 10;
 const USERS: usize = 4;
 const STRANGERS: usize = 64;
 
@@ -160,6 +166,8 @@ pub(crate) async fn requests(field: Field) -> Result<Findings> {
 
 /// Row `emits`.
 pub(crate) async fn emits(field: Field) -> Result<Findings> {
+    const MAX_EMITS_PER_SECOND: u64 = 500;
+    let started = Instant::now();
     let count = Count::default();
     let pauses = Count::default();
     let paused = pauses.clone();
@@ -168,7 +176,7 @@ pub(crate) async fn emits(field: Field) -> Result<Findings> {
         async move {
             let emit = post(
                 "/notifications/emit",
-                &bearer(),
+                &format!("Authorization: Bearer {OTHER_EMIT_TOKEN}\r\n"),
                 &format!(
                     r#"{{"userId":{number},"event":"ticket_updated","payload":{{"ticketId":1}}}}"#
                 ),
@@ -205,5 +213,10 @@ pub(crate) async fn emits(field: Field) -> Result<Findings> {
         pauses.accepted()
     ));
     findings.demand(pauses.accepted() > 0, "there is a bound for a caller");
+    findings.at_most(
+        "emits",
+        findings.accepted,
+        MAX_EMITS_PER_SECOND * (started.elapsed().as_secs() + 1 + BURST_SECONDS),
+    );
     Ok(findings)
 }

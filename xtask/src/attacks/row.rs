@@ -9,7 +9,9 @@ use super::{
     field::{Environment, Field, Findings},
     floods, half_received, handshakes, logs,
     measure::MIB,
-    office, unread,
+    office,
+    service::OTHER_EMIT_TOKEN,
+    unread,
 };
 
 /// One attack, what it runs beside, and what must hold.
@@ -37,10 +39,6 @@ pub(crate) struct Row {
     pub(crate) max_kernel: Option<u64>,
     /// Log lines a second, more than without the attack.
     pub(crate) max_lines: Option<f64>,
-    /// Whether the back end shares a bound with the attacker.
-    pub(crate) may_refuse_emits: bool,
-    /// Whether good clients may be turned away for a while.
-    pub(crate) may_refuse_clients: bool,
 }
 
 /// What is done.
@@ -120,8 +118,6 @@ impl Row {
             max_rss: None,
             max_kernel: None,
             max_lines: None,
-            may_refuse_emits: false,
-            may_refuse_clients: false,
         }
     }
 }
@@ -394,12 +390,15 @@ pub(crate) static ALL: &[&Row] = &[
         )
     },
     &Row {
-        may_refuse_emits: true,
+        settings: &[
+            ("EMIT_TOKEN_PREVIOUS", OTHER_EMIT_TOKEN),
+            ("MAX_EMITS_PER_SECOND", "500"),
+        ],
         ..Row::new(
             "emits",
             Attack::EmitFlood,
-            "a caller with the emit token emits without pause",
-            "429 with `Retry-After`, and nothing that was accepted is lost",
+            "a caller with a token of its own emits without pause; `MAX_EMITS_PER_SECOND` is 500",
+            "429 with `Retry-After` for this caller, and none for the other",
         )
     },
     &Row {

@@ -41,6 +41,8 @@ pub(crate) struct Tokens {
 
 const JWT_SECRET: &str = "attack-rig-secret-of-at-least-32-bytes";
 pub(crate) const EMIT_TOKEN: &str = "attack-rig-emit-token-of-at-least-32-bytes";
+/// That of another caller.
+pub(crate) const OTHER_EMIT_TOKEN: &str = "attack-rig-other-emit-token-of-at-least-32-bytes";
 pub(crate) const METRICS_TOKEN: &str = "attack-rig-metrics-token-of-at-least-32-bytes";
 pub(crate) const ADMIN_TOKEN: &str = "attack-rig-admin-token-of-at-least-32-bytes";
 const TOKEN_LIFE: Duration = Duration::from_secs(3600);

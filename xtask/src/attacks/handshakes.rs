@@ -29,6 +29,8 @@ pub(crate) struct Flood {
     pub(crate) addresses: usize,
     /// Whether it says in `X-Forwarded-For` that it is a good client.
     pub(crate) is_forged: bool,
+    /// Whether the limits of an address hold for it.
+    pub(crate) is_limited: bool,
 }
 
 /// WebSockets that join nothing.
@@ -74,7 +76,7 @@ pub(crate) async fn flood(field: Field, flood: Flood) -> Result<Findings> {
     .await;
     let mut findings = count.findings();
     findings.note("sessions");
-    if flood.addresses == 1 {
+    if flood.addresses == 1 && flood.is_limited {
         let seconds = started.elapsed().as_secs() + 1;
         findings.at_most(
             "sessions",

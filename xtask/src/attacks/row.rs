@@ -95,6 +95,8 @@ impl Attack {
 
 /// What a user who misbehaves may cost the others' deliveries on a shared core.
 const MAX_DELIVERY_BESIDE_A_USER: Option<Duration> = Some(Duration::from_millis(20));
+/// The default, said: then it holds for private addresses too, which all attackers and clients of the rig have.
+const LIMIT_PRIVATE_ADDRESSES: &[(&str, &str)] = &[("MAX_HANDSHAKES_PER_ADDRESS", "20")];
 const BEHIND_PROXIES: &[(&str, &str)] = &[("TRUSTED_PROXIES", "127.0.0.0/8")];
 
 impl Row {
@@ -126,46 +128,71 @@ impl Row {
 pub(crate) static ALL: &[&Row] = &[
     &Row {
         is_short: true,
+        settings: LIMIT_PRIVATE_ADDRESSES,
         ..Row::new(
             "1",
             Attack::Handshakes(handshakes::Flood {
                 connections: 1,
                 addresses: 1,
                 is_forged: false,
+                is_limited: true,
             }),
             "polling handshakes without a token, pipelined on one connection",
             "20 a connection and 20 a second get a session",
         )
     },
+    &Row {
+        settings: LIMIT_PRIVATE_ADDRESSES,
+        ..Row::new(
+            "1-connections",
+            Attack::Handshakes(handshakes::Flood {
+                connections: 1_000,
+                addresses: 1,
+                is_forged: false,
+                is_limited: true,
+            }),
+            "the same on 1,000 connections from one address",
+            "20 a second get a session",
+        )
+    },
+    &Row {
+        settings: LIMIT_PRIVATE_ADDRESSES,
+        ..Row::new(
+            "1-addresses",
+            Attack::Handshakes(handshakes::Flood {
+                connections: 1_000,
+                addresses: 1_000,
+                is_forged: false,
+                is_limited: true,
+            }),
+            "the same on 1,000 connections, each from an address of its own",
+            "good clients are not those that make room",
+        )
+    },
+    &Row {
+        settings: LIMIT_PRIVATE_ADDRESSES,
+        ..Row::new(
+            "1-forged",
+            Attack::Handshakes(handshakes::Flood {
+                connections: 100,
+                addresses: 1,
+                is_forged: true,
+                is_limited: true,
+            }),
+            "the same on 100 connections, with good clients' addresses in `X-Forwarded-For` and no proxy",
+            "20 a second get a session, whatever they say",
+        )
+    },
     &Row::new(
-        "1-connections",
-        Attack::Handshakes(handshakes::Flood {
-            connections: 1_000,
-            addresses: 1,
-            is_forged: false,
-        }),
-        "the same on 1,000 connections from one address",
-        "20 a second get a session",
-    ),
-    &Row::new(
-        "1-addresses",
-        Attack::Handshakes(handshakes::Flood {
-            connections: 1_000,
-            addresses: 1_000,
-            is_forged: false,
-        }),
-        "the same on 1,000 connections, each from an address of its own",
-        "good clients are not those that make room",
-    ),
-    &Row::new(
-        "1-forged",
+        "1-private",
         Attack::Handshakes(handshakes::Flood {
             connections: 100,
             addresses: 1,
-            is_forged: true,
+            is_forged: false,
+            is_limited: false,
         }),
-        "the same on 100 connections, with good clients' addresses in `X-Forwarded-For` and no proxy",
-        "20 a second get a session, whatever they say",
+        "the same on 100 connections from a private address, which could be that of a proxy nobody has named",
+        "good clients of other addresses are not those that make room",
     ),
     &Row {
         settings: BEHIND_PROXIES,
@@ -176,6 +203,7 @@ pub(crate) static ALL: &[&Row] = &[
                 connections: 100,
                 addresses: 1,
                 is_forged: true,
+                is_limited: true,
             }),
             "the same on 100 connections through a trusted proxy, with forged entries in `X-Forwarded-For`",
             "20 a second get a session, whatever the entries before the proxy's say",
@@ -191,7 +219,10 @@ pub(crate) static ALL: &[&Row] = &[
         )
     },
     &Row {
-        settings: &[("MAX_UNJOINED_CONNECTIONS", "1000")],
+        settings: &[
+            ("MAX_UNJOINED_CONNECTIONS", "1000"),
+            ("MAX_HANDSHAKES_PER_ADDRESS", "20"),
+        ],
         length: Some(Duration::from_secs(20)),
         ..Row::new(
             "silent",
@@ -205,6 +236,7 @@ pub(crate) static ALL: &[&Row] = &[
         )
     },
     &Row {
+        settings: LIMIT_PRIVATE_ADDRESSES,
         length: Some(Duration::from_secs(20)),
         ..Row::new(
             "one-address",
@@ -218,6 +250,7 @@ pub(crate) static ALL: &[&Row] = &[
         )
     },
     &Row {
+        settings: LIMIT_PRIVATE_ADDRESSES,
         max_lines: Some(50.0),
         ..Row::new(
             "auth-failures",
@@ -402,6 +435,7 @@ pub(crate) static ALL: &[&Row] = &[
         )
     },
     &Row {
+        settings: LIMIT_PRIVATE_ADDRESSES,
         length: Some(Duration::from_secs(60)),
         ..Row::new(
             "office",

@@ -10,6 +10,8 @@ use std::{
 
 use anyhow::{Context, Result};
 
+use tokio::{task::JoinHandle, time::sleep};
+
 use super::{
     measure,
     service::{EMIT_TOKEN, METRICS_TOKEN, Tokens},
@@ -50,6 +52,8 @@ pub(crate) struct Field {
     pub(crate) address: SocketAddr,
     /// Its process.
     pub(crate) pid: u32,
+    /// Connections of good clients, the back end and the operator, give or take a few.
+    pub(crate) good_connections: usize,
     /// When the attack ends.
     pub(crate) until: Instant,
     pub(crate) tokens: Arc<Tokens>,
@@ -94,7 +98,7 @@ impl Field {
 
     /// Sleeps, at most until the attack is over.
     pub(crate) async fn rest(&self, time: Duration) {
-        tokio::time::sleep(time.min(self.left())).await;
+        sleep(time.min(self.left())).await;
     }
 
     /// The address of an attacker by its number.
@@ -176,9 +180,21 @@ impl Field {
         Ok(response?.status)
     }
 
-    /// Connections that the service has open.
-    pub(crate) fn connections(&self) -> Result<usize> {
-        measure::connections(self.address.port())
+    /// Attackers' connections that the service has open, as `ss` tells the most of them from here to the end of
+    /// the attack, and looks now and then.
+    pub(crate) fn most_open(&self, from: Duration) -> JoinHandle<usize> {
+        let field = self.clone();
+        tokio::spawn(async move {
+            sleep(from).await;
+            let mut most = 0;
+            while !field.is_over() {
+                let all = measure::connections(field.address.port()).unwrap_or(0);
+                most = most.max(all.saturating_sub(field.good_connections));
+                // It takes a moment, in which attackers wait too.
+                field.rest(Duration::from_secs(2)).await;
+            }
+            most
+        })
     }
 }
 

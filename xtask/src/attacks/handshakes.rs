@@ -54,8 +54,6 @@ const AUTH_FAILURES_PER_SECOND: u64 = 5;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a deadline may be late by on a busy machine.
 const LATENESS: Duration = Duration::from_secs(3);
-/// Good clients have up to two connections each.
-const GOOD_CONNECTIONS: usize = 280;
 
 /// Row 1.
 pub(crate) async fn flood(field: Field, flood: Flood) -> Result<Findings> {
@@ -140,7 +138,7 @@ pub(crate) async fn silent(field: Field, silence: Silence) -> Result<Findings> {
     let count = Count::default();
     let longest = Arc::new(AtomicU64::new(0));
     let life = longest.clone();
-    let seen = most_connections(field.clone());
+    let seen = field.most_open(field.left() / 2);
     swarm(
         &field,
         silence.connections,
@@ -171,7 +169,7 @@ pub(crate) async fn silent(field: Field, silence: Silence) -> Result<Findings> {
     )
     .await;
     let mut findings = count.findings();
-    let most = seen.await?.saturating_sub(GOOD_CONNECTIONS);
+    let most = seen.await?;
     findings.note("sessions");
     findings.at_most("open at a time", most as u64, silence.max_open as u64 + 50);
     findings.at_most(
@@ -180,21 +178,6 @@ pub(crate) async fn silent(field: Field, silence: Silence) -> Result<Findings> {
         (CONNECT_TIMEOUT + LATENESS).as_millis() as u64,
     );
     Ok(findings)
-}
-
-/// The most connections that the service has in the second half of the attack.
-fn most_connections(field: Field) -> tokio::task::JoinHandle<usize> {
-    let half = field.left() / 2;
-    tokio::spawn(async move {
-        sleep(half).await;
-        let mut most = 0;
-        while !field.is_over() {
-            // `ss` takes a moment, in which attackers wait too.
-            most = most.max(field.connections().unwrap_or(0));
-            field.rest(Duration::from_secs(2)).await;
-        }
-        most
-    })
 }
 
 /// Row `auth-failures`.

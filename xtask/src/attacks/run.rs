@@ -64,6 +64,8 @@ pub(crate) const MEMORY_TOLERANCE: u64 = 32 * MIB;
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// What an attack may take beyond its time.
 const ATTACK_GRACE: Duration = Duration::from_secs(40);
+/// By how much the number of good clients' connections varies: they come and go.
+const SPARE_CONNECTIONS: usize = 30;
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// Attackers yield to good clients, with whom they share a core: it is the service that is measured.
 const ATTACKERS_NICENESS: &str = "5";
@@ -77,6 +79,7 @@ pub(crate) fn run(row: &Row, executable: &Path, times: &Times, folder: &Path) ->
     let folder = fs::canonicalize(folder)?;
     let environment = &row.environment;
     let mut service = Service::start(executable, environment, row.settings, &folder)?;
+    let port = service.address().port();
     let tokens = Tokens::new()?;
     let crowd = Crowd {
         address: service.address(),
@@ -88,19 +91,17 @@ pub(crate) fn run(row: &Row, executable: &Path, times: &Times, folder: &Path) ->
     let good = GoodSide::start(&crowd, environment.clients, environment.has_back_end)?;
     thread::sleep(times.warmup);
 
-    let (rss_before, kernel_before) = (
-        service.rss()?,
-        measure::kernel_bytes(service.address().port())?,
-    );
+    let (rss_before, kernel_before) = (service.rss()?, measure::kernel_bytes(port)?);
     let (baseline, ()) = watched(&mut service, &crowd, Phase::Baseline, |_| {
         thread::sleep(times.baseline);
         Ok(())
     })?;
-    let watch = Watch::start(service.pid(), service.address().port());
+    let watch = Watch::start(service.pid(), port);
     let length = row.length.unwrap_or(times.attack);
     let field = Field {
         address: service.address(),
         pid: service.pid(),
+        good_connections: measure::connections(port)? + SPARE_CONNECTIONS,
         until: Instant::now() + length,
         tokens,
         is_proxied: row.is_proxied,

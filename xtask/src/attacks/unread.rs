@@ -16,27 +16,19 @@ use super::{
 
 const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 const REQUESTS_AT_ONCE: usize = 200;
-/// What good clients and the rig itself have open.
-const GOOD_CONNECTIONS: usize = 280;
 const UNREAD: usize = 300;
 
 /// Row 5.
 pub(crate) async fn health(field: Field) -> Result<Findings> {
     let count = Count::default();
-    let connections = tokio::spawn({
-        let field = field.clone();
-        async move {
-            // Just before they leave.
-            sleep(field.left().saturating_sub(Duration::from_secs(1))).await;
-            field.connections()
-        }
-    });
+    // Just before they leave.
+    let seen = field.most_open(field.left().saturating_sub(Duration::from_secs(1)));
     swarm(&field, UNREAD, &count, |field, number, count| async move {
         ask_and_wait(&field, number, &count).await.ok();
     })
     .await;
     let mut findings = count.findings();
-    let open = connections.await??.saturating_sub(GOOD_CONNECTIONS);
+    let open = seen.await?;
     findings.note(format!(
         "connections were filled; {open} of {UNREAD} were open in the end"
     ));
@@ -97,18 +89,7 @@ async fn longest_silence(field: Field) -> Duration {
 pub(crate) async fn polls(field: Field) -> Result<Findings> {
     const USER: u64 = 1;
     let count = Count::default();
-    let connections = tokio::spawn({
-        let field = field.clone();
-        async move {
-            let mut most = 0;
-            sleep(field.left() / 2).await;
-            while !field.is_over() {
-                most = field.connections().unwrap_or(0).max(most);
-                field.rest(Duration::from_secs(2)).await;
-            }
-            most
-        }
-    });
+    let seen = field.most_open(field.left() / 2);
     let emitting = tokio::spawn({
         let field = field.clone();
         async move {
@@ -137,7 +118,7 @@ pub(crate) async fn polls(field: Field) -> Result<Findings> {
     .await;
     emitting.abort();
     let mut findings = count.findings();
-    let open = connections.await?.saturating_sub(GOOD_CONNECTIONS);
+    let open = seen.await?;
     findings.note(format!("polls; at most {open} connections open at a time"));
     findings.at_most("open at a time", open as u64, 60);
     Ok(findings)

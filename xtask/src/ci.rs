@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    autobahn, bench, deps, faults, fuzz,
+    attacks, autobahn, bench, deps, faults, fuzz,
     process::{cargo, run as run_command},
     steps::Steps,
     test, tidy,
@@ -42,6 +42,7 @@ pub(crate) fn run() -> Result<()> {
     steps.run("autobahn", autobahn::run_if_possible)?;
     steps.run("fuzz", fuzz::run_if_possible)?;
     steps.run("faults", faults::run_short)?;
+    steps.run("attacks", attacks::run_short)?;
     steps.print_summary();
     Ok(())
 }

@@ -8,6 +8,7 @@
     reason = "a command-line tool talks on its standard streams"
 )]
 
+mod attacks;
 mod autobahn;
 mod bench;
 mod ci;
@@ -58,8 +59,9 @@ enum Command {
     /// Run what continuous integration runs, stopping at the first failure.
     ///
     /// The steps: formatting, tidy, clippy with warnings as errors, documentation with warnings as errors,
-    /// dependencies, instruction counts (they need valgrind), everything that `cargo xtask test` runs, and
-    /// `cargo xtask faults --short` (which needs redis-server and HAProxy). Each is printed with its duration.
+    /// dependencies, instruction counts (they need valgrind), everything that `cargo xtask test` runs,
+    /// `cargo xtask faults --short` (which needs redis-server and HAProxy), and `cargo xtask attacks --short`.
+    /// Each is printed with its duration.
     Ci,
     /// Run real socket.io clients against the built servers.
     ///
@@ -103,6 +105,16 @@ enum Command {
         cargo xtask faults 1 3 --runs 2 --dry\n  \
         cargo xtask faults --full")]
     Faults(faults::Args),
+    /// Attack the release build, and measure what good clients notice.
+    ///
+    /// Each row is a program that does what strangers or users may do to cost others something, while 200 clients
+    /// connect, receive and leave beside it; fails when an event is lost, clients wait, or memory grows. What each
+    /// row does, and what must be, is in docs/security.md, whose table is written.
+    #[command(after_help = "Examples:\n  \
+        cargo xtask attacks --list\n  \
+        cargo xtask attacks 1 6c --dry\n  \
+        cargo xtask attacks --short")]
+    Attacks(attacks::Args),
     /// Check licences, banned crates and sources of every dependency against deny.toml.
     ///
     /// Uses cargo-deny when it is installed, which also knows security advisories and yanked releases.
@@ -155,6 +167,7 @@ fn run(command: Command) -> Result<()> {
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Faults(args) => faults::run(&args),
+        Command::Attacks(args) => attacks::run(&args),
         Command::Deps => deps::run(),
         Command::Tidy => tidy::run(),
         Command::Dev(args) => dev::run(&args),

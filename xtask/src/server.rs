@@ -20,6 +20,15 @@ const CONNECT_INTERVAL: Duration = Duration::from_millis(2);
 /// What is shown of a log, in bytes from its end.
 const LOG_TAIL: usize = 4096;
 
+/// Where a server's standard output goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// To its log, as its errors do.
+    Logged,
+    /// To a pipe that nobody reads for as long as the server runs.
+    Unread,
+}
+
 /// A running server; dropping it kills the process.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -52,15 +61,30 @@ impl Server {
     /// As [`start`](Self::start), for a program that is started by another one, or with arguments.
     pub(crate) fn start_command(
         name: &str,
+        command: Command,
+        settings: &[(&str, &str)],
+        folder: &Path,
+    ) -> Result<Self> {
+        Self::start_with_output(name, command, settings, folder, Output::Logged)
+    }
+
+    /// As [`start_command`](Self::start_command), with its standard output where it is wanted.
+    pub(crate) fn start_with_output(
+        name: &str,
         mut command: Command,
         settings: &[(&str, &str)],
         folder: &Path,
+        output: Output,
     ) -> Result<Self> {
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;
         let log = folder.join(format!("{name}.log"));
-        let output =
-            File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let stdout = match output {
+            Output::Logged => Stdio::from(file.try_clone()?),
+            // The handle of the child keeps the other end open.
+            Output::Unread => Stdio::piped(),
+        };
         let [port] = free_ports()?;
         let child = command
             .env_clear()
@@ -69,8 +93,8 @@ impl Server {
             .env("PORT", port.to_string())
             .current_dir(folder)
             .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
+            .stdout(stdout)
+            .stderr(file)
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
         let mut server = Self {

@@ -10,7 +10,8 @@ use engineio_proto::Message;
 use serde_json::value::RawValue;
 
 use crate::placeholder::check_placeholders;
-use crate::{Args, Event, EventName, Namespace, Packet, PacketData, PacketType};
+use crate::revision::auth_of_query;
+use crate::{Args, Event, EventName, Namespace, Packet, PacketData, PacketType, Revision};
 
 /// Bounds on what a peer may make us keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +88,7 @@ pub enum DecodeError {
 #[derive(Debug, Default)]
 pub struct Decoder {
     unfinished: Option<Box<Unfinished>>,
+    revision: Revision,
 }
 
 /// A packet of which attachments are due.
@@ -104,7 +106,20 @@ impl Decoder {
     /// A decoder at the beginning of a packet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { unfinished: None }
+        Self::with_revision(Revision::V5)
+    }
+
+    /// The same, for a peer of this revision.
+    #[must_use]
+    pub const fn with_revision(revision: Revision) -> Self {
+        Self {
+            unfinished: None,
+            revision,
+        }
+    }
+
+    pub(crate) const fn revision(&self) -> Revision {
+        self.revision
     }
 
     /// Takes a message. Returns the packet with the last message of it, and
@@ -142,9 +157,15 @@ impl Decoder {
             id,
             payload,
         } = Head::parse(text, limits)?;
+        // The query may hold a token, which is longer than a name.
+        let (namespace, query) = self.revision.split_namespace(namespace);
+        let mut data = packet_data(packet_type, id, payload)?;
+        if let (PacketData::Connect { auth }, Revision::V4) = (&mut data, self.revision) {
+            *auth = query.and_then(auth_of_query);
+        }
         let packet = Packet {
             namespace: Namespace::new(namespace).map_err(|_| DecodeError::NamespaceTooLong)?,
-            data: packet_data(packet_type, id, payload)?,
+            data,
         };
         if due == 0 {
             return Ok(Some(packet));

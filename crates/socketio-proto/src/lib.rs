@@ -1,4 +1,4 @@
-//! The Socket.IO protocol, revision 5, without I/O.
+//! The Socket.IO protocol, revision 5 and for servers revision 4, without I/O.
 //!
 //! Packets, the text parser with its binary attachments, encoding that is done
 //! once for all recipients, and the machine that knows which namespaces a
@@ -65,6 +65,9 @@ mod packet;
 pub use packet::{Ack, Event, Packet, PacketData, PacketType};
 
 mod placeholder;
+
+mod revision;
+pub use revision::Revision;
 
 mod reply;
 pub use reply::{ConnectError, Connected};

@@ -1,10 +1,12 @@
 // Runs every suite of this project and exits non-zero when one fails.
 //
-//   SERVER_URL=http://127.0.0.1:3000 ENGINE_URL=http://127.0.0.1:3002 HEARTBEAT_URL=http://127.0.0.1:3003 node run.mjs
+//   SERVER_URL=http://127.0.0.1:3000 EIO3_URL=http://127.0.0.1:3001 ENGINE_URL=http://127.0.0.1:3002
+//     HEARTBEAT_URL=http://127.0.0.1:3003 node run.mjs
 //   node run.mjs --reference        against Node's socket.io and engine.io instead
 //   node run.mjs raw transcripts    only these of: raw, clients, python, transcripts
 //
-// HEARTBEAT_URL is as ENGINE_URL, with PING_INTERVAL=300 and PING_TIMEOUT=2000. What does not test the heartbeat is
+// SERVER_URL is the example echo with PING_INTERVAL=300, PING_TIMEOUT=2000 and CONNECT_TIMEOUT=3000; EIO3_URL is the
+// same with ALLOW_EIO3=true. HEARTBEAT_URL is as ENGINE_URL, with PING_INTERVAL=300 and PING_TIMEOUT=2000. What does not test the heartbeat is
 // better off without: on a busy machine a ping comes in between anywhere.
 
 import { project } from "./support/project.mjs";
@@ -14,7 +16,7 @@ const { PYTHON, installDependencies, run } = project(import.meta.url);
 
 const SUITES = {
   raw: (env) => nodeTests(["raw/engine.test.mjs", "raw/socket.test.mjs"], env),
-  clients: (env) => nodeTests(["clients/echo.test.mjs"], env),
+  clients: (env) => nodeTests(["clients/echo.test.mjs", "clients/echo-2.test.mjs"], env),
   python: (env) => run(PYTHON, ["python/test_echo.py"], env),
   transcripts: (env) => run(process.execPath, ["transcripts/diff.mjs"], env),
 };
@@ -27,8 +29,9 @@ if (unknown.length > 0) {
   console.error(`unknown suite ${unknown.join(", ")}; there are ${Object.keys(SUITES).join(", ")}`);
   process.exit(64);
 }
-if (!reference && !(process.env.SERVER_URL && process.env.ENGINE_URL && process.env.HEARTBEAT_URL)) {
-  console.error("set SERVER_URL, ENGINE_URL and HEARTBEAT_URL to the servers to test, or pass --reference");
+const URLS = ["SERVER_URL", "EIO3_URL", "ENGINE_URL", "HEARTBEAT_URL"];
+if (!reference && !URLS.every((name) => process.env[name])) {
+  console.error(`set ${URLS.join(", ")} to the servers to test, or pass --reference`);
   process.exit(64);
 }
 
@@ -36,14 +39,15 @@ await installDependencies();
 const servers = reference
   ? [
       await spawnReference("reference/echo-server.mjs"),
+      await spawnReference("reference/echo-server.mjs", { ALLOW_EIO3: "true" }),
       await spawnReference("reference/engine-echo-server.mjs"),
       await spawnReference("reference/engine-echo-server.mjs", { PING_INTERVAL: "300", PING_TIMEOUT: "2000" }),
     ]
   : [];
-const [SERVER_URL, ENGINE_URL, HEARTBEAT_URL] = servers.map(({ url }) => url);
+const [SERVER_URL, EIO3_URL, ENGINE_URL, HEARTBEAT_URL] = servers.map(({ url }) => url);
 const env = reference
-  ? { REFERENCE: "1", SERVER_URL, ENGINE_URL, HEARTBEAT_URL, OURS_URL: SERVER_URL }
-  : { OURS_URL: process.env.SERVER_URL };
+  ? { REFERENCE: "1", SERVER_URL, EIO3_URL, ENGINE_URL, HEARTBEAT_URL, OURS_URL: SERVER_URL, OURS_EIO3_URL: EIO3_URL }
+  : { OURS_URL: process.env.SERVER_URL, OURS_EIO3_URL: process.env.EIO3_URL };
 
 const failed = [];
 try {

@@ -62,6 +62,7 @@ pub(crate) struct Settings {
     pub(crate) cors_origin: CorsOrigin,
     /// Whether a request without `Origin` may connect.
     pub(crate) allow_no_origin: bool,
+    pub(crate) allow_eio3: bool,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) back_end: BackEndAuth,
@@ -143,6 +144,7 @@ impl Settings {
         }
         let cors_origin = cors_origin(&mut reader, node_env);
         let allow_no_origin = reader.value(&var::ALLOW_NO_ORIGIN, values::word);
+        let allow_eio3 = reader.value(&var::ALLOW_EIO3, values::word);
         let trusted_proxies = reader
             .optional(&var::TRUSTED_PROXIES, values::networks)
             .unwrap_or_default();
@@ -253,6 +255,7 @@ impl Settings {
             auth_failure,
             cors_origin,
             allow_no_origin,
+            allow_eio3,
             trusted_proxies,
             back_end,
             idempotency,

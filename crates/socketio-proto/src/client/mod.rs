@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use engineio_proto::Message;
 use smallvec::SmallVec;
 
-use crate::{Ack, Decoder, Limits, Namespace, PacketData};
+use crate::{Ack, Decoder, Limits, Namespace, PacketData, Revision};
 
 mod outcome;
 pub use outcome::{
@@ -52,8 +52,7 @@ impl Default for ClientConfig {
 /// mean comes out. The packets to send are the caller's to
 /// [encode](crate::encode), before or after the command that they belong to:
 /// [`accept`](Self::accept) with CONNECT, [`refuse`](Self::refuse) with
-/// CONNECT_ERROR, [`disconnect`](Self::disconnect) with DISCONNECT,
-/// [`turn_away`](Self::turn_away) with CONNECT and DISCONNECT.
+/// CONNECT_ERROR, [`disconnect`](Self::disconnect) with DISCONNECT.
 ///
 /// A client that broke the protocol is not to be fed again: drop the machine
 /// together with the connection.
@@ -73,10 +72,12 @@ pub struct Client {
 ///               CONNECT              accept()
 ///   (none) ───────────────► Connecting ─────────► Connected
 ///    ▲  ▲                    │  ▲                  │     │
-///    │  └──────refuse()──────┘  │ CONNECT          │     │ disconnect(),
-///    ├─────────DISCONNECT───────┼──────────────────┘     ▼ turn_away()
+///    │  └──────refuse()──────┘  │ CONNECT          │     │ disconnect()
+///    ├─────────DISCONNECT───────┼──────────────────┘     ▼
 ///    └─────────DISCONNECT───────┴─────────────────────── Left
 /// ```
+///
+/// [`Client::leave_out`] goes from `Connecting` to `Left`.
 ///
 /// A client goes on sending until it learns that it was disconnected. Node
 /// closes the connection for that; here such packets are ignored, so the
@@ -101,9 +102,21 @@ impl Client {
     /// A client that is in no namespace yet.
     #[must_use]
     pub fn new(config: Arc<ClientConfig>, now: Instant) -> Self {
+        Self::with_revision(config, Revision::V5, now)
+    }
+
+    /// The same, of this revision. A client of revision 4 has asked for `/` from
+    /// the beginning: [accept](Self::accept) it there, [refuse](Self::refuse) it,
+    /// or, where there is no such namespace, [leave it out](Self::leave_out).
+    #[must_use]
+    pub fn with_revision(config: Arc<ClientConfig>, revision: Revision, now: Instant) -> Self {
+        let mut namespaces = SmallVec::new();
+        if revision == Revision::V4 {
+            namespaces.push((Namespace::default(), State::Connecting));
+        }
         Self {
-            decoder: Decoder::new(),
-            namespaces: SmallVec::new(),
+            decoder: Decoder::with_revision(revision),
+            namespaces,
             awaited_acks: Vec::new(),
             next_ack_id: 0,
             connect_by: Some(now + config.connect_timeout),
@@ -112,8 +125,16 @@ impl Client {
         }
     }
 
+    /// The client's revision.
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        self.decoder.revision()
+    }
+
     /// Takes a message. Returns `None` when it is a part of a packet, or
-    /// nothing that the caller needs to know.
+    /// nothing that the caller needs to know. A message that comes after the
+    /// deadline for it is too late, whether or not
+    /// [`handle_timeout`](Self::handle_timeout) was called in between.
     ///
     /// # Errors
     ///
@@ -123,6 +144,9 @@ impl Client {
         message: Message<'_>,
         now: Instant,
     ) -> Result<Option<ClientEvent>, ClientError> {
+        if let Some(overdue) = self.overdue(now) {
+            return Err(ClientError::TimedOut(overdue));
+        }
         let Some(packet) = self.decoder.add(message, &self.config.limits, now)? else {
             let namespace = self.decoder.unfinished();
             match namespace.and_then(|namespace| self.state(namespace)) {
@@ -209,14 +233,15 @@ impl Client {
         is_asking
     }
 
-    /// Keeps the client out of a namespace that it asked for, in the words of a
-    /// server that lets it in and takes it out at once: CONNECT and DISCONNECT
-    /// tell it so. Returns false when it did not ask.
+    /// Has a client believe that it is in a namespace that it asked for and that
+    /// there is not; CONNECT tells it so. Returns false when it did not ask.
     ///
-    /// `connect_timeout` goes on, as after [`refuse`](Self::refuse), and what the
-    /// client sends there before it knows is ignored.
+    /// What it sends there is ignored, and `connect_timeout` goes on. This is how a
+    /// client of revision 4 gets past `/`, where it waits for CONNECT before it asks
+    /// for more, and how a client is kept out in the words of CONNECT and
+    /// DISCONNECT.
     #[must_use]
-    pub fn turn_away(&mut self, namespace: &Namespace) -> bool {
+    pub fn leave_out(&mut self, namespace: &Namespace) -> bool {
         self.replace(namespace, State::Connecting, State::Left)
     }
 
@@ -307,13 +332,16 @@ impl Client {
     /// until it returns `None`.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Timeout> {
-        if self.connect_by.is_some_and(|by| by <= now) {
-            self.connect_by = None;
-            return Some(Timeout::Connect);
-        }
-        if self.decoder.poll_timeout().is_some_and(|by| by <= now) {
-            self.decoder = Decoder::new();
-            return Some(Timeout::Attachment);
+        match self.overdue(now) {
+            Some(TimerReason::Connect) => {
+                self.connect_by = None;
+                return Some(Timeout::Connect);
+            }
+            Some(TimerReason::Attachment) => {
+                self.decoder = Decoder::with_revision(self.revision());
+                return Some(Timeout::Attachment);
+            }
+            Some(TimerReason::Ack) | None => {}
         }
         let overdue = self
             .awaited_acks
@@ -321,6 +349,18 @@ impl Client {
             .position(|awaited| awaited.deadline <= now)?;
         let AwaitedAck { id, namespace, .. } = self.awaited_acks.swap_remove(overdue);
         Some(Timeout::Ack { namespace, id })
+    }
+
+    /// What the client has been too slow for at `now`: each ends its connection.
+    fn overdue(&self, now: Instant) -> Option<TimerReason> {
+        let attachments_by = self.decoder.poll_timeout();
+        if self.connect_by.is_some_and(|by| by <= now) {
+            Some(TimerReason::Connect)
+        } else if attachments_by.is_some_and(|by| by <= now) {
+            Some(TimerReason::Attachment)
+        } else {
+            None
+        }
     }
 
     fn state(&self, namespace: &Namespace) -> Option<State> {

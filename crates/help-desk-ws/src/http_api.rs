@@ -12,8 +12,8 @@ use crate::telemetry::Counters;
 use crate::telemetry::metrics::{self, Gauges};
 use bytes::Bytes;
 use hd_ws_server::{
-    ClientHandshake, Engine, HttpHandler, HttpReply, Namespace, Refusal, Rejection, RemoteAddress,
-    SocketIo,
+    ClientHandshake, Engine, HttpClose, HttpHandler, HttpReply, Namespace, Refusal, Rejection,
+    RemoteAddress, SocketIo,
 };
 use http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, UPGRADE};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
@@ -207,8 +207,13 @@ impl HttpApi {
         remote_address: RemoteAddress,
     ) -> HttpReply<SocketIo> {
         let query = request.uri().query();
-        let handshake =
-            ClientHandshake::new(remote_address, query, request.headers(), &[AUTHORIZATION], &KEPT_QUERY_PARAMETERS);
+        let handshake = ClientHandshake::new(
+            remote_address,
+            query,
+            request.headers(),
+            &[AUTHORIZATION],
+            &KEPT_QUERY_PARAMETERS,
+        );
         match self.notifications.admit_plain(&handshake).await {
             Ok(opened) => HttpReply::UpgradePlain(handshake, opened),
             Err(refusal) => HttpReply::Response(Refused::from(refusal).response()),

@@ -95,7 +95,7 @@ fn nodes_servers_are_met_on_a_redis_only() {
 }
 
 /// A value other than the default for each variable that is not a secret.
-const OTHERS: [(&str, &str); 38] = [
+const OTHERS: [(&str, &str); 41] = [
     ("NODE_ENV", "production"),
     ("HOST", "::1"),
     ("PORT", "0"),

@@ -104,13 +104,15 @@ async fn accept<A: Application, H: HttpHandler<A>>(
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let Some(socket) = engine.sockets.open(random_number) else {
+                let sockets = Arc::clone(&engine.sockets);
+                let Some(socket) = sockets.open(random_number) else {
                     engine.http_closed(HttpClose::Evicted, peer);
                     continue;
                 };
                 let (engine, handler) = (Arc::clone(engine), Arc::clone(handler));
                 let end_http = end_http.clone();
                 connections.spawn(serve_http(stream, peer, socket, engine, handler, end_http));
+                sockets.evictions_settled().await;
             }
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 
@@ -73,6 +73,14 @@ impl OpenSockets {
         })
     }
 
+    /// Waits until most of those that were told to make room have done so:
+    /// their files are open until then.
+    pub(crate) async fn evictions_settled(&self) {
+        while self.evicting.load(Ordering::Relaxed) > MAX_EVICTING {
+            tokio::time::sleep(EVICTION_DELAY).await;
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Slab<Arc<HttpState>>> {
         self.http.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -137,7 +145,9 @@ impl HttpSocket {
 impl Drop for HttpSocket {
     fn drop(&mut self) {
         self.sockets.lock().remove(self.key);
-        // Not before: `open` tells under the lock who makes room.
+        // Before it is no longer expected to: it must not count for nothing.
+        self.socket = None;
+        // Not before the lock was held: under it `open` says who makes room.
         if self.state.is_evicted() {
             self.sockets.evicting.fetch_sub(1, Ordering::Relaxed);
         }
@@ -150,5 +160,9 @@ impl Drop for Socket {
     }
 }
 
+/// Fewer than the files that are kept back for what is no connection.
+const MAX_EVICTING: usize = 8;
+/// The finest that tokio's timer is.
+const EVICTION_DELAY: Duration = Duration::from_millis(1);
 /// As many as are looked at in some microseconds.
 const MAX_SAMPLE: usize = 256;

@@ -28,79 +28,31 @@ use crate::engine::{self, HttpService};
 use crate::{Application, Engine, HttpHandler};
 
 /// Serves one connection for as long as it speaks HTTP.
-pub(crate) async fn serve_http<A: Application, H: HttpHandler<A>>(
+///
+/// All is made before the future, which is kept for each connection: what an
+/// `async fn` is given takes its place twice.
+pub(crate) fn serve_http<A: Application, H: HttpHandler<A>>(
     stream: TcpStream,
     peer: SocketAddr,
-    socket: HttpSocket,
+    mut socket: HttpSocket,
     engine: Arc<Engine<A>>,
     handler: Arc<H>,
     end_http: CancellationToken,
-) {
+) -> impl Future<Output = ()> + Send {
     let config = &engine.config;
     let max_silence = config.engine.ping_interval + config.engine.ping_timeout;
     prepare(&stream, max_silence);
-    let state = socket.state();
-    let Ended {
-        stream,
-        read_ahead,
-        result,
-        upgrade,
-    } = speak_http(stream, peer, state, &engine, handler, &end_http).await;
-    if let Some(reason) = state.close() {
-        engine.http_closed(reason, peer);
-    }
-    match (result, upgrade) {
-        (Some(Ok(())), Some(upgrade)) => {
-            // The kernel's own bound: a large event leaves in one piece.
-            let _unbounded = SockRef::from(&stream).set_tcp_notsent_lowat(0);
-            engine::serve_upgrade(&engine, upgrade, stream, read_ahead, socket.upgraded());
-            return;
-        }
-        (None | Some(Err(_)), Some(upgrade)) => engine::abandon_upgrade(upgrade),
-        (Some(Ok(())), None) => Box::pin(linger(&stream, state, config.close_linger)).await,
-        (Some(Err(error)), None) => {
-            tracing::debug!(%peer, %error, "closing an HTTP connection");
-            // The answer to what was no request is out.
-            if error.is_parse() {
-                Box::pin(linger(&stream, state, config.close_linger)).await;
-            }
-        }
-        (None, None) => {}
-    }
-    if state.is_blocked() {
-        // A reset: what the peer does not take would stay in the kernel.
-        let _gone = stream.set_zero_linger();
-    }
-}
-
-/// A connection that does not speak HTTP any more.
-struct Ended<A: Application> {
-    stream: TcpStream,
-    read_ahead: Bytes,
-    /// `None` if it was to make room.
-    result: Option<hyper::Result<()>>,
-    upgrade: Option<engine::Upgrade<A>>,
-}
-
-async fn speak_http<A: Application, H: HttpHandler<A>>(
-    stream: TcpStream,
-    peer: SocketAddr,
-    state: &Arc<HttpState>,
-    engine: &Arc<Engine<A>>,
-    handler: Arc<H>,
-    end_http: &CancellationToken,
-) -> Ended<A> {
-    let config = &engine.config;
     let slot = Arc::new(Mutex::new(None));
+    let state = Arc::clone(socket.state());
     let service = Answering {
         service: HttpService {
-            engine: Arc::clone(engine),
+            engine: Arc::clone(&engine),
             handler,
             peer,
             upgrade: Arc::clone(&slot),
-            state: Arc::clone(state),
+            state: Arc::clone(&state),
         },
-        state: Arc::clone(state),
+        state: Arc::clone(&state),
         max_requests: config.max_requests_per_connection,
     };
     let timeouts = Timeouts {
@@ -114,27 +66,84 @@ async fn speak_http<A: Application, H: HttpHandler<A>>(
         .max_header_size(config.max_header_bytes)
         // A head that is not whole yet. hyper panics below its least.
         .max_buf_size(config.max_header_bytes.max(HYPER_LEAST_BUFFER))
-        .serve_connection(HttpIo::new(stream, Arc::clone(state), timeouts), service);
-    let result = tokio::select! {
-        // Done once all is written, or the connection stops speaking HTTP.
-        result = &mut connection => Some(result),
-        () = end_http.cancelled() => {
-            Pin::new(&mut connection).graceful_shutdown();
-            tokio::select! {
-                result = &mut connection => Some(result),
-                () = state.evicted() => None,
+        .serve_connection(HttpIo::new(stream, state, timeouts), service);
+    async move {
+        let result = tokio::select! {
+            // Done once all is written, or the connection stops speaking HTTP.
+            result = &mut connection => Some(result),
+            () = end_http.cancelled() => {
+                Pin::new(&mut connection).graceful_shutdown();
+                tokio::select! {
+                    result = &mut connection => Some(result),
+                    () = socket.state().evicted() => None,
+                }
             }
+            () = socket.state().evicted() => None,
+        };
+        let parts = connection.into_parts();
+        let (stream, kept_back) = parts.io.into_inner();
+        let ended = Ended {
+            stream,
+            read_ahead: read_ahead(&parts.read_buf, &kept_back),
+            result,
+            upgrade: slot.lock().unwrap_or_else(PoisonError::into_inner).take(),
+        };
+        let state = Arc::clone(socket.state());
+        if let Some(reason) = state.close() {
+            engine.http_closed(reason, peer);
         }
-        () = state.evicted() => None,
-    };
-    let parts = connection.into_parts();
-    let (stream, kept_back) = parts.io.into_inner();
-    let upgrade = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-    Ended {
-        stream,
-        read_ahead: read_ahead(&parts.read_buf, &kept_back),
-        result,
-        upgrade,
+        let stream = match ended.upgrade(&engine, &mut socket) {
+            Next::Upgraded => return,
+            Next::Close(stream) => stream,
+            Next::Linger(stream) => {
+                Box::pin(linger(&stream, &state, engine.config.close_linger)).await;
+                stream
+            }
+        };
+        if state.is_blocked() {
+            // A reset: what the peer does not take would stay in the kernel.
+            let _gone = stream.set_zero_linger();
+        }
+    }
+}
+
+/// A connection that does not speak HTTP any more.
+struct Ended<A: Application> {
+    stream: TcpStream,
+    read_ahead: Bytes,
+    /// `None` if it was to make room.
+    result: Option<hyper::Result<()>>,
+    upgrade: Option<engine::Upgrade<A>>,
+}
+
+/// What becomes of it.
+enum Next {
+    Upgraded,
+    Close(TcpStream),
+    /// It is closed once the peer has had a moment to read the last answer.
+    Linger(TcpStream),
+}
+
+impl<A: Application> Ended<A> {
+    /// Has the connection become a WebSocket, if that was its last answer.
+    fn upgrade(self, engine: &Arc<Engine<A>>, socket: &mut HttpSocket) -> Next {
+        match (self.result, self.upgrade) {
+            (Some(Ok(())), Some(upgrade)) => {
+                // The kernel's own bound: a large event leaves in one piece.
+                let _unbounded = SockRef::from(&self.stream).set_tcp_notsent_lowat(0);
+                let (stream, read_ahead) = (self.stream, self.read_ahead);
+                engine::serve_upgrade(engine, upgrade, stream, read_ahead, socket.upgraded());
+                Next::Upgraded
+            }
+            (None | Some(Err(_)), Some(upgrade)) => {
+                engine::abandon_upgrade(upgrade);
+                Next::Close(self.stream)
+            }
+            (Some(Ok(())), None) => Next::Linger(self.stream),
+            // The answer to what was no request is out.
+            (Some(Err(error)), None) if error.is_parse() => Next::Linger(self.stream),
+            (None | Some(Err(_)), None) => Next::Close(self.stream),
+        }
     }
 }
 

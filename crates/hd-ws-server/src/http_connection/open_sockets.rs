@@ -132,12 +132,12 @@ fn rank(state: &HttpState) -> Option<(u8, Instant)> {
 }
 
 impl HttpSocket {
-    pub(crate) const fn state(&self) -> &Arc<HttpState> {
+    pub(super) const fn state(&self) -> &Arc<HttpState> {
         &self.state
     }
 
     /// It has become a WebSocket, which makes no room.
-    pub(crate) fn upgraded(mut self) -> Option<Socket> {
+    pub(super) const fn upgraded(&mut self) -> Option<Socket> {
         self.socket.take()
     }
 }

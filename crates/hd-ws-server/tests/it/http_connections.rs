@@ -25,7 +25,7 @@ fn stalling() -> ServerConfig {
 
 /// Sends requests until the server takes no more of them, or closes.
 fn send_until_blocked(stream: &mut TcpStream, request: &str) {
-    stream.set_nonblocking(true).unwrap();
+    stream.set_nonblocking(true).expect("a mode");
     let requests = request.repeat(1000);
     let mut idle_since = Instant::now();
     loop {
@@ -41,7 +41,7 @@ fn send_until_blocked(stream: &mut TcpStream, request: &str) {
             Err(_) => break,
         }
     }
-    stream.set_nonblocking(false).unwrap();
+    stream.set_nonblocking(false).expect("a mode");
 }
 
 fn wait_for(mut is_reached: impl FnMut() -> bool, what: &str) {

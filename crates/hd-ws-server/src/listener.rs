@@ -112,7 +112,8 @@ async fn accept<A: Application, H: HttpHandler<A>>(
                 let (engine, handler) = (Arc::clone(engine), Arc::clone(handler));
                 let end_http = end_http.clone();
                 connections.spawn(serve_http(stream, peer, socket, engine, handler, end_http));
-                sockets.evictions_settled().await;
+                let settled = sockets.evictions_settled();
+                let _timed_out = tokio::time::timeout(ACCEPT_PAUSE, settled).await;
             }
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {

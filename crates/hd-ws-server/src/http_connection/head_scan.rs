@@ -4,10 +4,10 @@
 #[derive(Debug, Default)]
 pub(super) struct HeadScan {
     has_begun: bool,
-    /// The request line has begun: the empty lines before it are behind.
+    /// The request line is behind, and the empty lines before it.
     is_in_head: bool,
-    /// Nothing but a CR is on the line.
-    is_line_empty: bool,
+    /// Bytes of the line that has not ended.
+    line_len: usize,
     ends_with_cr: bool,
 }
 
@@ -36,35 +36,37 @@ impl HeadScan {
     pub(super) fn scan(&mut self, bytes: &mut [u8]) -> Scanned {
         self.has_begun = true;
         let mut has_bare_lf = false;
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            match *byte {
-                b'\n' if !self.ends_with_cr => {
-                    *byte = b'\0';
-                    has_bare_lf = true;
-                    self.is_line_empty = false;
-                }
-                b'\n' => {
-                    self.ends_with_cr = false;
-                    if self.is_in_head && self.is_line_empty {
-                        return Scanned {
-                            len: index + 1,
-                            is_whole: true,
-                            has_bare_lf,
-                        };
-                    }
-                    self.is_line_empty = true;
-                }
-                b'\r' => {
-                    // A second one is content, which hyper refuses.
-                    self.is_line_empty &= !self.ends_with_cr;
-                    self.ends_with_cr = true;
-                }
-                _ => {
-                    self.is_in_head = true;
-                    self.is_line_empty = false;
-                    self.ends_with_cr = false;
-                }
+        let mut start = 0;
+        while let Some(found) = memchr::memchr(b'\n', &bytes[start..]) {
+            let lf = start + found;
+            let ends_with_cr = match found {
+                0 => self.ends_with_cr,
+                _ => bytes[lf - 1] == b'\r',
+            };
+            self.line_len += found;
+            self.ends_with_cr = false;
+            start = lf + 1;
+            if !ends_with_cr {
+                bytes[lf] = b'\0';
+                has_bare_lf = true;
+                self.line_len += 1;
+                continue;
             }
+            // Nothing but the CR.
+            let is_empty = self.line_len == 1;
+            self.line_len = 0;
+            if is_empty && self.is_in_head {
+                return Scanned {
+                    len: start,
+                    is_whole: true,
+                    has_bare_lf,
+                };
+            }
+            self.is_in_head |= !is_empty;
+        }
+        self.line_len += bytes.len() - start;
+        if let Some(last) = bytes[start..].last() {
+            self.ends_with_cr = *last == b'\r';
         }
         Scanned {
             len: bytes.len(),

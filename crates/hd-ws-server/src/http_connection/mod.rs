@@ -95,6 +95,8 @@ pub(crate) fn serve_http<A: Application, H: HttpHandler<A>>(
         let stream = match ended.upgrade(&engine, &mut socket) {
             Next::Upgraded => return,
             Next::Close(stream) => stream,
+            // Not when the server stops: there may be many, and little time.
+            Next::Linger(stream) if end_http.is_cancelled() => stream,
             Next::Linger(stream) => {
                 Box::pin(linger(&stream, &state, engine.config.close_linger)).await;
                 stream
@@ -129,8 +131,10 @@ impl<A: Application> Ended<A> {
     fn upgrade(self, engine: &Arc<Engine<A>>, socket: &mut HttpSocket) -> Next {
         match (self.result, self.upgrade) {
             (Some(Ok(())), Some(upgrade)) => {
-                // The kernel's own bound: a large event leaves in one piece.
-                let _unbounded = SockRef::from(&self.stream).set_tcp_notsent_lowat(0);
+                // As much as may be queued here: many events leave in one piece.
+                let max = engine.config.engine.send_queue_bytes;
+                let max = u32::try_from(max).unwrap_or(u32::MAX);
+                let _dead = SockRef::from(&self.stream).set_tcp_notsent_lowat(max);
                 let (stream, read_ahead) = (self.stream, self.read_ahead);
                 engine::serve_upgrade(engine, upgrade, stream, read_ahead, socket.upgraded());
                 Next::Upgraded

@@ -125,7 +125,6 @@ impl World {
             max_messages_per_second: NonZeroU32::new(50),
             max_inbound_bytes_per_second: NonZeroU32::new(65_536),
             max_connections_per_user: NonZeroUsize::new(50),
-        let config = ServerConfig {
             kept_query_parameters: vec!["token"],
             ..ServerConfig::default()
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,9 +22,9 @@ pub enum BodyError {
 
 /// Reads a body of at most `limit` bytes that comes within `timeout`.
 ///
-/// What is larger is read on for a while and thrown away: a client that is
-/// still sending when the connection closes sees a broken connection, and not
-/// the answer.
+/// One that is larger, or declared to be, is not read on: its answer must say
+/// `Connection: close`. The connection is ended so that a client which is still
+/// sending sees the answer.
 ///
 /// # Errors
 ///
@@ -44,28 +44,20 @@ pub async fn read_body(
 }
 
 async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, BodyError> {
+    let limit_in_header = u64::try_from(limit).unwrap_or(u64::MAX);
+    if body.size_hint().lower() > limit_in_header {
+        return Err(BodyError::TooLarge);
+    }
     let mut bytes = BytesMut::new();
-    let mut seen = 0_usize;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| BodyError::Incomplete)?;
         let Some(data) = frame.data_ref() else {
             continue;
         };
-        seen = seen.saturating_add(data.len());
-        if seen <= limit {
-            bytes.extend_from_slice(data);
-        } else if seen > limit.saturating_add(THROWN_AWAY) {
-            break;
-        } else {
-            bytes = BytesMut::new();
+        if data.len() > limit.saturating_sub(bytes.len()) {
+            return Err(BodyError::TooLarge);
         }
+        bytes.extend_from_slice(data);
     }
-    if seen <= limit {
-        Ok(bytes.freeze())
-    } else {
-        Err(BodyError::TooLarge)
-    }
+    Ok(bytes.freeze())
 }
-
-/// Most bytes over the limit that are read for the answer's sake.
-const THROWN_AWAY: usize = 16 * 1024 * 1024;

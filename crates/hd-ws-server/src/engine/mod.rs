@@ -17,6 +17,7 @@ mod users;
 mod wire;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -31,8 +32,8 @@ use tokio_util::task::TaskTracker;
 
 pub use connection::{Connection, Sent};
 pub use counts::Counts;
-pub(crate) use service::HttpService;
-pub(crate) use upgrade::{abandon_upgrade, serve_upgrade};
+pub(crate) use service::{HttpService, Upgrade};
+pub(crate) use upgrade::{abandon_upgrade, asks_for_websocket, serve_upgrade};
 
 use self::counts::Kind;
 use self::inbound::InboundRates;
@@ -42,8 +43,11 @@ use self::queues::SendQueues;
 use self::sweep::Sweep;
 use self::users::Users;
 use self::wire::Wire;
+use crate::http_connection::OpenSockets;
 use crate::lifecycle::{Lifecycle, jittered};
-use crate::{ClientHandshake, Rejected, Rejection, RemoteAddress, ServerConfig};
+use crate::{
+    ClientHandshake, HttpClose, HttpClosed, Rejected, Rejection, RemoteAddress, ServerConfig,
+};
 
 /// What runs on top of Engine.IO: Socket.IO, or an application of its own.
 ///
@@ -112,6 +116,8 @@ pub struct Engine<A: Application> {
     users: Users,
     inbound_rates: InboundRates,
     queues: SendQueues,
+    /// All TCP connections, sessions or not.
+    pub(crate) sockets: Arc<OpenSockets>,
     sweep: Sweep,
     counts: Counts,
     runtime: Handle,
@@ -142,6 +148,7 @@ impl<A: Application> Engine<A> {
             users: Users::new(config.max_connections_per_user),
             inbound_rates: InboundRates::new(&config),
             queues: SendQueues::new(config.max_send_queue_total_bytes),
+            sockets: OpenSockets::new(config.max_sockets),
             sweep: Sweep::new(shortest, Instant::now()),
             config,
             application,
@@ -261,6 +268,21 @@ impl<A: Application> Engine<A> {
         self.queues.total()
     }
 
+    /// Counts an HTTP connection that the server closes, and tells of it.
+    pub(crate) fn http_closed(&self, reason: HttpClose, peer: SocketAddr) {
+        self.counts.http_closed(reason);
+        self.config.on_http_closed.call(HttpClosed {
+            reason,
+            remote_address: RemoteAddress::direct(peer),
+        });
+    }
+
+    /// TCP connections that are open now: those that speak HTTP, and WebSockets.
+    #[must_use]
+    pub fn open_sockets(&self) -> usize {
+        self.sockets.len()
+    }
+
     fn open(
         self: &Arc<Self>,
         place: Place<'_>,
@@ -377,7 +399,7 @@ pub(crate) fn new_sid() -> Sid {
 /// # Panics
 ///
 /// As [`new_sid`].
-fn random_number() -> u64 {
+pub(crate) fn random_number() -> u64 {
     let mut bytes = [0; size_of::<u64>()];
     getrandom::fill(&mut bytes).expect("invariant: the operating system gives random bytes");
     u64::from_ne_bytes(bytes)

@@ -17,7 +17,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::inbound::Excess;
-use super::service::empty;
+use super::service::{closing, empty};
 use super::wire::Wire;
 use super::{Application, Connection};
 use crate::{BodyError, read_body};
@@ -52,11 +52,11 @@ pub(super) async fn serve_post<A: Application>(
     // session: what the client sent is lost, and it must know.
     let body = match read_body(request.into_body(), limit, timeout).await {
         Ok(body) => body,
-        Err(BodyError::TimedOut) => return empty(StatusCode::REQUEST_TIMEOUT),
+        Err(BodyError::TimedOut) => return closing(StatusCode::REQUEST_TIMEOUT),
         Err(BodyError::Incomplete) => return empty(StatusCode::BAD_REQUEST),
         Err(BodyError::TooLarge) => {
             reading.finish();
-            return empty(StatusCode::PAYLOAD_TOO_LARGE);
+            return closing(StatusCode::PAYLOAD_TOO_LARGE);
         }
     };
     let (revision, is_jsonp) = reading

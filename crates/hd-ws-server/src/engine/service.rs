@@ -19,6 +19,7 @@ use hyper::service::Service;
 
 use super::upgrade;
 use super::{Application, Connection, Engine, polling};
+use crate::http_connection::HttpState;
 use crate::{
     ClientHandshake, HttpHandler, HttpReply, Rejection, RemoteAddress, is_cross_site_without_origin,
 };
@@ -30,6 +31,7 @@ pub(crate) struct HttpService<A: Application, H> {
     pub(crate) peer: SocketAddr,
     /// What this connection becomes once its 101 is out.
     pub(crate) upgrade: Arc<Mutex<Option<Upgrade<A>>>>,
+    pub(crate) state: Arc<HttpState>,
 }
 
 /// What a connection becomes when it stops speaking HTTP.
@@ -58,7 +60,7 @@ impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpServi
         let proxies = &engine.config.trusted_proxies;
         let remote_address = proxies.remote_address(self.peer, request.headers());
         if request.uri().path().starts_with(&engine.config.path) {
-            return serve_engine(&engine, request, remote_address, &upgrade);
+            return serve_engine(&engine, request, remote_address, &upgrade, &self.state);
         }
         let handler = Arc::clone(&self.handler);
         Box::pin(async move {
@@ -117,6 +119,7 @@ fn serve_engine<A: Application>(
     request: Request<Incoming>,
     remote_address: RemoteAddress,
     upgrade: &Mutex<Option<Upgrade<A>>>,
+    state: &HttpState,
 ) -> ResponseFuture {
     let origins = &engine.config.origins;
     if request.method() == http::Method::OPTIONS {
@@ -182,6 +185,7 @@ fn serve_engine<A: Application>(
                 request.uri().query(),
                 request.headers(),
                 &engine.config.kept_headers,
+                &engine.config.kept_query_parameters,
             )
             .with_revision(revision);
             // Its headers are slices of the connection's read buffer.
@@ -195,7 +199,7 @@ fn serve_engine<A: Application>(
             };
             let connection = engine.open(place, transport, session, handshake);
             match switch {
-                None => return poll(connection, cors),
+                None => return poll(connection, cors, state),
                 Some(switch) => {
                     put(upgrade, Upgrade::Direct(connection));
                     switch.response()
@@ -208,7 +212,7 @@ fn serve_engine<A: Application>(
         }) => match facts.method {
             Method::Get => {
                 drop(request);
-                return poll(session, cors);
+                return poll(session, cors, state);
             }
             Method::Post => {
                 return Box::pin(async move {
@@ -254,9 +258,16 @@ fn serve_engine<A: Application>(
     ready(with_headers(response, cors))
 }
 
-fn poll<A: Application>(connection: Arc<Connection<A>>, cors: HeaderMap) -> ResponseFuture {
+fn poll<A: Application>(
+    connection: Arc<Connection<A>>,
+    cors: HeaderMap,
+    state: &HttpState,
+) -> ResponseFuture {
     match polling::start_poll(connection) {
-        Ok(poll) => Box::pin(async move { Ok(with_headers(poll.await, cors)) }),
+        Ok(poll) => {
+            state.set_polling();
+            Box::pin(async move { Ok(with_headers(poll.await, cors)) })
+        }
         Err(violation) => ready(with_headers(polling::reject(violation), cors)),
     }
 }

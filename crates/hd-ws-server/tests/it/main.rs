@@ -9,6 +9,7 @@ mod fanout;
 mod file_descriptors;
 mod floods;
 mod heartbeat;
+mod http_connections;
 mod http_limits;
 mod inbound_limits;
 mod max_connections;

@@ -352,6 +352,15 @@ variables! {
         heading: LIMITS,
         help: "Time in which the head of an HTTP request arrives",
     }
+    HTTP_WRITE_TIMEOUT {
+        flag: "http-write-timeout",
+        value_name: "TIME",
+        // As long as a head may take.
+        default: Some("10s"),
+        heading: LIMITS,
+        help: "Time that an HTTP answer may make no progress, because the client does not read \
+               it, before its connection is closed",
+    }
     KEEP_ALIVE_TIMEOUT {
         flag: "keep-alive-timeout",
         value_name: "TIME",
@@ -359,6 +368,15 @@ variables! {
         default: Some("75s"),
         heading: LIMITS,
         help: "Time that an HTTP connection rests between two requests before it is closed",
+    }
+    MAX_REQUESTS_PER_CONNECTION {
+        flag: "max-requests-per-connection",
+        value_name: "N",
+        // nginx' keepalive_requests.
+        default: Some("1000"),
+        heading: LIMITS,
+        help: "Most requests on one HTTP connection; the answer to the last one says \
+               `Connection: close`",
     }
     SHUTDOWN_TIMEOUT {
         flag: "shutdown-timeout",
@@ -399,6 +417,15 @@ variables! {
         default_in_words: "what the limit of open files leaves; a tenth of it, or 4096, is kept back",
         heading: LIMITS,
         help: "Most clients at a time; more are answered with 503 and try again",
+    }
+    MAX_SOCKETS {
+        flag: "max-sockets",
+        value_name: "N",
+        default: None,
+        default_in_words: "what the limit of open files leaves; a hundredth of it, or 256, is kept back",
+        heading: LIMITS,
+        help: "Most TCP connections at a time, WebSockets among them; at the bound the HTTP \
+               connection that has made no progress for longest is closed for a new one",
     }
     MAX_PAYLOAD {
         flag: "max-payload",

@@ -19,7 +19,7 @@ use std::time::Instant;
 use engineio_proto::{CloseReason, EncodedPacket, Message};
 use hd_rooms::RoomName;
 use serde_json::value::RawValue;
-use socketio_proto::{Client, ClientConfig, ClientError, ClientEvent, Timeout, encode};
+use socketio_proto::{Client, ClientConfig, ClientError, ClientEvent, Timeout};
 
 pub use acks::{AckError, Answers, PendingAck};
 pub use client::SocketIoClient;
@@ -72,7 +72,7 @@ impl SocketIo {
         config: NamespaceConfig,
         handler: impl NamespaceHandler,
     ) -> Namespace {
-        let namespace = Namespace::new(name, config, handler);
+        let namespace = Namespace::new(name, self.config.parser, config, handler);
         self.namespaces.push(namespace.clone());
         namespace
     }
@@ -103,7 +103,8 @@ impl SocketIo {
                 let answer = socket.namespace().handler().event(&socket, &event);
                 if let (Some(id), Some(answer)) = (event.id, answer) {
                     // A client that is gone needs no answer.
-                    let _gone = socket.send(encode::ack(&namespace, id, &answer).packets());
+                    let ack = self.config.parser.ack(&namespace, id, &answer);
+                    let _gone = socket.send(ack.packets());
                 }
             }
             ClientEvent::Ack { ack, .. } => connection.client().answer(ack.id, Ok(ack.args)),
@@ -301,7 +302,8 @@ fn admit(
             identification,
         );
         let pid = resumed.pid.as_deref();
-        let reply = encode::connect(namespace.name(), socket.id().as_str(), pid);
+        let name = namespace.name();
+        let reply = namespace.parser().connect(name, socket.id().as_str(), pid);
         let mut packets = reply.packets().to_vec();
         packets.extend(resumed.missed);
         let is_in = enter(&mut client, &socket, &rooms, &packets);
@@ -370,13 +372,14 @@ fn refuse(
     let Some(proto) = &mut client.proto else {
         return;
     };
+    let parser = proto.parser();
     // A client that is gone needs no answer.
     let _gone = match refusal {
         Refusal::ConnectError { message, data } => {
             if !proto.refuse(namespace) {
                 return;
             }
-            let error = encode::connect_error(namespace, &message, data.as_deref());
+            let error = parser.connect_error(namespace, &message, data.as_deref());
             connection.send(error.packets())
         }
         Refusal::ConnectThenDisconnect => {
@@ -386,8 +389,8 @@ fn refuse(
             let now = Instant::now();
             // It has been in for no time, so no ack is awaited.
             let _no_acks = proto.disconnect(namespace, now);
-            let connect = encode::connect(namespace, new_sid().as_str(), None);
-            let disconnect = encode::disconnect(namespace);
+            let connect = parser.connect(namespace, new_sid().as_str(), None);
+            let disconnect = parser.disconnect(namespace);
             connection
                 .send(connect.packets())
                 .and_then(|_| connection.send(disconnect.packets()))

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use engineio_proto::{CloseReason, EncodedPacket, Sid, Transport};
 use hd_rooms::{Audience, InsertError, JoinError, MemberKey, RoomName};
-use socketio_proto::{EventName, OutgoingArgs, encode};
+use socketio_proto::{EventName, OutgoingArgs};
 
 use super::SocketIo;
 use super::acks::{AckError, MAX_ACK_TIMEOUT, PendingAck};
@@ -198,7 +198,10 @@ impl Socket {
             Ok(asked) => asked,
             Err(error) => return PendingAck::failed(error),
         };
-        let event = encode::event(self.namespace().name(), Some(id), name, args);
+        let namespace = self.namespace();
+        let event = namespace
+            .parser()
+            .event(namespace.name(), Some(id), name, args);
         if self.send(event.packets()).is_none() {
             return PendingAck::failed(AckError::Disconnected);
         }
@@ -295,7 +298,8 @@ impl Socket {
         };
         drop(askers); // not under the lock
         // When it is gone, that is what is wanted.
-        let _gone = self.send(encode::disconnect(self.namespace().name()).packets());
+        let namespace = self.namespace();
+        let _gone = self.send(namespace.parser().disconnect(namespace.name()).packets());
         if let Some(deadline) = deadline {
             connection.arm(deadline);
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use engineio_proto::Message;
 use smallvec::SmallVec;
 
-use crate::{Ack, Decoder, Limits, Namespace, PacketData};
+use crate::{Ack, Decoder, Limits, Namespace, PacketData, Parser};
 
 mod outcome;
 pub use outcome::{
@@ -30,6 +30,8 @@ pub struct ClientConfig {
     /// Most events to one client whose acks are awaited. Socket.IO has no such
     /// limit; 1,024.
     pub max_awaited_acks: usize,
+    /// What packets are on the wire. Text; Socket.IO's option `parser`.
+    pub parser: Parser,
     /// Bounds of the parser.
     pub limits: Limits,
 }
@@ -41,6 +43,7 @@ impl Default for ClientConfig {
             max_namespaces: 16,
             max_connects_per_minute: 60,
             max_awaited_acks: 1024,
+            parser: Parser::default(),
             limits: Limits::default(),
         }
     }
@@ -50,7 +53,7 @@ impl Default for ClientConfig {
 ///
 /// Messages go in with [`handle_message`](Self::handle_message), and what they
 /// mean comes out. The packets to send are the caller's to
-/// [encode](crate::encode), before or after the command that they belong to:
+/// encode with its [parser](Self::parser), before or after the command that they belong to:
 /// [`accept`](Self::accept) with CONNECT, [`refuse`](Self::refuse) with
 /// CONNECT_ERROR, [`disconnect`](Self::disconnect) with DISCONNECT.
 ///
@@ -101,7 +104,7 @@ impl Client {
     #[must_use]
     pub fn new(config: Arc<ClientConfig>, now: Instant) -> Self {
         Self {
-            decoder: Decoder::new(),
+            decoder: Decoder::with_parser(config.parser),
             namespaces: SmallVec::new(),
             awaited_acks: Vec::new(),
             next_ack_id: 0,
@@ -167,6 +170,12 @@ impl Client {
                 })
             }
         })
+    }
+
+    /// How packets for this client are encoded.
+    #[must_use]
+    pub fn parser(&self) -> Parser {
+        self.config.parser
     }
 
     /// Lets the client into a namespace that it asked for; CONNECT tells it
@@ -279,7 +288,7 @@ impl Client {
             return Some(Timeout::Connect);
         }
         if self.decoder.poll_timeout().is_some_and(|by| by <= now) {
-            self.decoder = Decoder::new();
+            self.decoder = Decoder::with_parser(self.config.parser);
             return Some(Timeout::Attachment);
         }
         let overdue = self

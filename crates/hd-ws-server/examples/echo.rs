@@ -1,5 +1,6 @@
 //! Socket.IO: events are echoed. Serves `/` and `/custom` on `PORT` (3000),
-//! with the short times that conformance tests use. What a client has to do in
+//! with the short times that conformance tests use, and with MessagePack when
+//! `PARSER` is `msgpack`. What a client has to do in
 //! time, it has time for on a busy machine.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,7 +12,7 @@ use hd_ws_server::{
     ServerConfig, Socket, SocketIo,
 };
 use serde_json::value::RawValue;
-use socketio_proto::{Args, ClientConfig, Event, EventName, OutgoingArgs};
+use socketio_proto::{Args, ClientConfig, Event, EventName, OutgoingArgs, Parser};
 
 struct Echo;
 
@@ -68,6 +69,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut io = SocketIo::new(ClientConfig {
         connect_timeout: Duration::from_millis(3000),
+        parser: match std::env::var("PARSER").as_deref() {
+            Ok("msgpack") => Parser::Msgpack,
+            _ => Parser::Text,
+        },
         ..ClientConfig::default()
     });
     for name in ["/", "/custom"] {

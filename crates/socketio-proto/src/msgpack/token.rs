@@ -24,6 +24,14 @@ pub(super) enum Token<'a> {
     Map(usize),
 }
 
+impl Token<'_> {
+    /// Whether it can be a key: a text, or a whole number, which is a text to
+    /// JavaScript.
+    pub(super) const fn is_key(self) -> bool {
+        matches!(self, Self::Text(_) | Self::Unsigned(_) | Self::Signed(_))
+    }
+}
+
 /// Bytes that are still to be read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tokens<'a> {

@@ -32,6 +32,8 @@ enum Project {
 
 /// Settings of the server whose heartbeat is tested: the suites know them.
 const HEARTBEAT: [(&str, &str); 2] = [("PING_INTERVAL", "300"), ("PING_TIMEOUT", "2000")];
+/// Settings of the server whose clients have socket.io-msgpack-parser.
+const MSGPACK: [(&str, &str); 1] = [("PARSER", "msgpack")];
 /// Known to the service and to its suites, which sign tokens with it.
 const JWT_SECRET: &str = "conformance-secret-of-at-least-32-bytes";
 const EMIT_TOKEN: &str = "conformance-emit-token";
@@ -90,14 +92,16 @@ impl Project {
         let servers = match self {
             Self::HdWsServer => {
                 let echo = Server::start("echo", executables.path("echo")?, &[], logs)?;
+                let msgpack = Server::start("msgpack", executables.path("echo")?, &MSGPACK, logs)?;
                 let executable = executables.path("engine_echo")?;
                 let engine_echo = Server::start("engine_echo", executable, &[], logs)?;
                 let beating = Server::start("heartbeat", executable, &HEARTBEAT, logs)?;
                 runner
                     .env("SERVER_URL", echo.url())
                     .env("ENGINE_URL", engine_echo.url())
-                    .env("HEARTBEAT_URL", beating.url());
-                vec![echo, engine_echo, beating]
+                    .env("HEARTBEAT_URL", beating.url())
+                    .env("MSGPACK_URL", msgpack.url());
+                vec![echo, engine_echo, beating, msgpack]
             }
             Self::HelpDeskWs => {
                 let settings = [("JWT_SECRET", JWT_SECRET), ("EMIT_TOKEN", EMIT_TOKEN)];

@@ -118,11 +118,15 @@ pub(crate) fn to_json(message: &impl Serialize) -> String {
     serde_json::to_string(message).expect("invariant: text, numbers and JSON are JSON")
 }
 
+fn to_raw_json(message: &impl Serialize) -> Box<RawValue> {
+    to_raw_value(message).expect("invariant: text, numbers and JSON are JSON")
+}
+
 pub(crate) fn to_msgpack(
     message: &impl Serialize,
     attachments: &[Bytes],
 ) -> Result<Vec<u8>, TooDeep> {
-    let json = to_raw_value(message).expect("invariant: text, numbers and JSON are JSON");
+    let json = to_raw_json(message);
     if depth::is_within(json.get(), MAX_WRITTEN_DEPTH) {
         Ok(msgpack::from_json(&json, attachments))
     } else {

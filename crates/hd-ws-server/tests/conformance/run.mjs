@@ -1,11 +1,11 @@
 // Runs every suite of this project and exits non-zero when one fails.
 //
-//   SERVER_URL=http://127.0.0.1:3000 ENGINE_URL=http://127.0.0.1:3002 HEARTBEAT_URL=http://127.0.0.1:3003 node run.mjs
+//   SERVER_URL=http://127.0.0.1:3000 ENGINE_URL=http://127.0.0.1:3002 HEARTBEAT_URL=http://127.0.0.1:3003 MSGPACK_URL=http://127.0.0.1:3004 node run.mjs
 //   node run.mjs --reference        against Node's socket.io and engine.io instead
-//   node run.mjs raw transcripts    only these of: raw, clients, python, transcripts
+//   node run.mjs raw transcripts    only these of: raw, clients, msgpack, python, transcripts
 //
 // HEARTBEAT_URL is as ENGINE_URL, with PING_INTERVAL=300 and PING_TIMEOUT=2000. What does not test the heartbeat is
-// better off without: on a busy machine a ping comes in between anywhere.
+// better off without: on a busy machine a ping comes in between anywhere. MSGPACK_URL is as SERVER_URL, with PARSER=msgpack.
 
 import { project } from "./support/project.mjs";
 import { spawnReference } from "./support/spawned-server.mjs";
@@ -15,6 +15,8 @@ const { PYTHON, installDependencies, run } = project(import.meta.url);
 const SUITES = {
   raw: (env) => nodeTests(["raw/engine.test.mjs", "raw/socket.test.mjs"], env),
   clients: (env) => nodeTests(["clients/echo.test.mjs"], env),
+  msgpack: (env) =>
+    nodeTests(["clients/echo.test.mjs", "clients/msgpack.test.mjs"], { ...env, SERVER_URL: env.MSGPACK_URL, PARSER: "msgpack" }),
   python: (env) => run(PYTHON, ["python/test_echo.py"], env),
   transcripts: (env) => run(process.execPath, ["transcripts/diff.mjs"], env),
 };
@@ -27,8 +29,9 @@ if (unknown.length > 0) {
   console.error(`unknown suite ${unknown.join(", ")}; there are ${Object.keys(SUITES).join(", ")}`);
   process.exit(64);
 }
-if (!reference && !(process.env.SERVER_URL && process.env.ENGINE_URL && process.env.HEARTBEAT_URL)) {
-  console.error("set SERVER_URL, ENGINE_URL and HEARTBEAT_URL to the servers to test, or pass --reference");
+const URLS = ["SERVER_URL", "ENGINE_URL", "HEARTBEAT_URL", "MSGPACK_URL"];
+if (!reference && !URLS.every((name) => process.env[name])) {
+  console.error("set SERVER_URL, ENGINE_URL, HEARTBEAT_URL and MSGPACK_URL to the servers to test, or pass --reference");
   process.exit(64);
 }
 
@@ -38,12 +41,13 @@ const servers = reference
       await spawnReference("reference/echo-server.mjs"),
       await spawnReference("reference/engine-echo-server.mjs"),
       await spawnReference("reference/engine-echo-server.mjs", { PING_INTERVAL: "300", PING_TIMEOUT: "2000" }),
+      await spawnReference("reference/echo-server.mjs", { PARSER: "msgpack" }),
     ]
   : [];
-const [SERVER_URL, ENGINE_URL, HEARTBEAT_URL] = servers.map(({ url }) => url);
+const [SERVER_URL, ENGINE_URL, HEARTBEAT_URL, MSGPACK_URL] = servers.map(({ url }) => url);
 const env = reference
-  ? { REFERENCE: "1", SERVER_URL, ENGINE_URL, HEARTBEAT_URL, OURS_URL: SERVER_URL }
-  : { OURS_URL: process.env.SERVER_URL };
+  ? { REFERENCE: "1", SERVER_URL, ENGINE_URL, HEARTBEAT_URL, MSGPACK_URL, OURS_URL: SERVER_URL }
+  : { MSGPACK_URL: process.env.MSGPACK_URL, OURS_URL: process.env.SERVER_URL };
 
 const failed = [];
 try {

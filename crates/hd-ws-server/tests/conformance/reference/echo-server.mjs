@@ -3,6 +3,7 @@
 
 import { createServer } from "node:http";
 import { Server } from "socket.io";
+import msgpackParser from "socket.io-msgpack-parser";
 
 const httpServer = createServer((_request, response) => {
   response.writeHead(404).end();
@@ -15,6 +16,7 @@ const io = new Server(httpServer, {
   connectTimeout: 3000,
   cors: { origin: "*" },
   serveClient: false,
+  ...(process.env.PARSER === "msgpack" && { parser: msgpackParser }),
 });
 
 for (const namespace of ["/", "/custom"]) {

@@ -103,7 +103,7 @@ impl SocketIo {
                 let answer = socket.namespace().handler().event(&socket, &event);
                 if let (Some(id), Some(answer)) = (event.id, answer) {
                     // A client that is gone needs no answer.
-                    let ack = self.config.parser.ack(&namespace, id, &answer);
+                    let ack = socket.parser().ack(&namespace, id, &answer);
                     let _gone = socket.send(ack.packets());
                 }
             }
@@ -303,7 +303,7 @@ fn admit(
         );
         let pid = resumed.pid.as_deref();
         let name = namespace.name();
-        let reply = namespace.parser().connect(name, socket.id().as_str(), pid);
+        let reply = socket.parser().connect(name, socket.id().as_str(), pid);
         let mut packets = reply.packets().to_vec();
         packets.extend(resumed.missed);
         let is_in = enter(&mut client, &socket, &rooms, &packets);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use engineio_proto::{CloseReason, EncodedPacket, Sid, Transport};
 use hd_rooms::{Audience, InsertError, JoinError, MemberKey, RoomName};
-use socketio_proto::{EventName, OutgoingArgs};
+use socketio_proto::{EventName, OutgoingArgs, Parser};
 
 use super::SocketIo;
 use super::acks::{AckError, MAX_ACK_TIMEOUT, PendingAck};
@@ -198,10 +198,9 @@ impl Socket {
             Ok(asked) => asked,
             Err(error) => return PendingAck::failed(error),
         };
-        let namespace = self.namespace();
-        let event = namespace
+        let event = self
             .parser()
-            .event(namespace.name(), Some(id), name, args);
+            .event(self.namespace().name(), Some(id), name, args);
         if self.send(event.packets()).is_none() {
             return PendingAck::failed(AckError::Disconnected);
         }
@@ -226,6 +225,15 @@ impl Socket {
 
     pub(super) fn dialect(&self) -> Dialect {
         self.0.dialect
+    }
+
+    /// How packets for the client are encoded.
+    pub(super) fn parser(&self) -> Parser {
+        match self.0.dialect {
+            Dialect::SocketIo => self.0.namespace.parser(),
+            // It is sent no packets.
+            Dialect::Plain => Parser::Text,
+        }
     }
 
     pub(super) fn send(&self, packets: &[EncodedPacket]) -> Option<Sent> {
@@ -298,8 +306,8 @@ impl Socket {
         };
         drop(askers); // not under the lock
         // When it is gone, that is what is wanted.
-        let namespace = self.namespace();
-        let _gone = self.send(namespace.parser().disconnect(namespace.name()).packets());
+        let packet = self.parser().disconnect(self.namespace().name());
+        let _gone = self.send(packet.packets());
         if let Some(deadline) = deadline {
             connection.arm(deadline);
         }

@@ -35,7 +35,7 @@ function decoded(bytes) {
 function readable({ type, nsp, id, data }) {
   const payload = data?.sid ? { sid: typeof data.sid } : data;
   // Node's echo of an ArrayBuffer is one, and ours is as that of a Buffer.
-  return JSON.stringify({ type, nsp, id, data: payload }, (_, value) => (value instanceof ArrayBuffer ? Buffer.from(value) : value));
+  return JSON.stringify({ type, nsp, id, data: payload }, (_, value) => (value instanceof ArrayBuffer ? Buffer.from(value).toJSON() : value));
 }
 
 /** A map by hand, since an object has each key once: `[[key, value], …]`. */

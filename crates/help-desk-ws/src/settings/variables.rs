@@ -134,7 +134,7 @@ variables! {
         default: Some("default"),
         heading: CLIENTS,
         help: "What every Socket.IO client is built with: default, or msgpack, which is \
-               socket.io-msgpack-parser. Neither side can tell which the other has",
+               socket.io-msgpack-parser. Neither side can detect which the other has",
     }
     CORS_ORIGIN {
         flag: "cors-origin",

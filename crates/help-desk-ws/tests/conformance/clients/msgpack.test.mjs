@@ -1,6 +1,7 @@
 // PARSER=msgpack: official clients with socket.io-msgpack-parser, and what is promised to every client. Needs the binary, WS_BIN.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { describe } from "node:test";
 import WebSocket from "ws";
 import msgpackParser from "socket.io-msgpack-parser";
@@ -76,6 +77,22 @@ for (const [combination, io, transports] of COMBINATIONS) {
 }
 
 describe("PARSER=msgpack", suite, () => {
+  test("the snippet of docs/front-end.md shows a notification", async (t) => {
+    const service = await startService(t, { PARSER });
+    const user = newUser();
+    const guide = readFileSync(new URL("../../../../../docs/front-end.md", import.meta.url), "utf8");
+    const [, snippet] = /## MessagePack[^]*?```ts\n([^]*?)```/.exec(guide);
+    const code = snippet.replace(/^import .*$/gm, "").replace("https://ws.example.com", service.url);
+    const shown = new Promise((show) => {
+      const run = new Function("io", "parser", "localStorage", "show", `${code}; return socket;`);
+      const socket = run(CLIENTS["socket.io-client 4.8"], msgpackParser, { getItem: () => tokenFor(user) }, show);
+      t.after(() => socket.io._close());
+    });
+    await service.logged(/Client connected/);
+    await emit(service.url, user, "new_notification", NOTIFICATION);
+    assert.deepEqual(await shown, NOTIFICATION);
+  });
+
   test("a raw WebSocket is sent JSON", async (t) => {
     const service = await startService(t, { PARSER });
     const user = newUser();

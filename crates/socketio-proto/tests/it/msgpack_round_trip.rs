@@ -85,9 +85,11 @@ fn packets_are_the_bytes_of_nodes_parser() {
 #[test]
 fn connect_is_read_as_it_was_written() {
     let chat = namespace("/chat");
-    let auth = |encoded: &Encoded| match decoded(encoded).data {
-        PacketData::Connect { auth } => auth,
-        _ => panic!("not a CONNECT"),
+    let auth = |encoded: &Encoded| {
+        let PacketData::Connect { auth } = decoded(encoded).data else {
+            panic!("not a CONNECT")
+        };
+        auth
     };
     let reply = auth(&MSGPACK.connect(&chat, "abc", None)).unwrap();
     let expected = Connected {

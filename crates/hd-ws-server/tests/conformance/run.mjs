@@ -15,8 +15,11 @@ const { PYTHON, installDependencies, run } = project(import.meta.url);
 const SUITES = {
   raw: (env) => nodeTests(["raw/engine.test.mjs", "raw/socket.test.mjs"], env),
   clients: (env) => nodeTests(["clients/echo.test.mjs"], env),
-  msgpack: (env) =>
-    nodeTests(["clients/echo.test.mjs", "clients/msgpack.test.mjs"], { ...env, SERVER_URL: env.MSGPACK_URL, PARSER: "msgpack" }),
+  msgpack: async (env) => {
+    const msgpack = { ...env, SERVER_URL: env.MSGPACK_URL, PARSER: "msgpack" };
+    const code = await nodeTests(["clients/echo.test.mjs", "clients/msgpack.test.mjs"], msgpack);
+    return code !== 0 ? code : run(PYTHON, ["python/test_echo.py"], msgpack);
+  },
   python: (env) => run(PYTHON, ["python/test_echo.py"], env),
   transcripts: (env) => run(process.execPath, ["transcripts/diff.mjs"], env),
 };

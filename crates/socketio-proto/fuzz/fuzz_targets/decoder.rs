@@ -20,6 +20,7 @@ const LIMITS: Limits = Limits {
     max_attachments: 3,
     max_attachment_bytes: 64,
     attachment_timeout: Duration::from_secs(20),
+    max_depth: 100,
 };
 
 fuzz_target!(|inputs: Vec<Input<'_>>| {

@@ -44,7 +44,7 @@ fn main() -> io::Result<ExitCode> {
 
 /// A POST with one packet in it, whose message is echoed.
 fn post(session: &mut Session, line: &str) -> Result<(), Box<dyn std::error::Error>> {
-    session.handle_post()?;
+    session.handle_post(clock())?;
     let packet = Packet::decode(line).inspect_err(|_| session.abort(CloseReason::ParseError))?;
     let message = session.handle_packet(Transport::Polling, packet, clock())?;
     session.handle_post_end();
@@ -67,7 +67,7 @@ impl Poll {
     /// Makes a GET, unless the last one still waits, and prints what it gets.
     fn make(&mut self, session: &mut Session, out: &mut impl io::Write) -> io::Result<()> {
         if *self == Self::Idle {
-            if let Err(error) = session.handle_poll() {
+            if let Err(error) = session.handle_poll(clock()) {
                 return writeln!(out, "refused: {error}");
             }
             *self = Self::Waiting;

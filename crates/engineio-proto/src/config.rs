@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::{DecodeError, Packet};
+
 /// Settings that all sessions of a server share. The defaults are those of
 /// engine.io 6, unless a field says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,9 @@ pub struct Config {
     pub send_queue_bytes: usize,
     /// Transports that a handshake may ask for. Both.
     pub transports: Transports,
+    /// Whether clients of revision 3 are let in, those of Socket.IO 2. engine.io's
+    /// `allowEIO3`, false.
+    pub allow_eio3: bool,
 }
 
 impl Default for Config {
@@ -47,6 +52,7 @@ impl Default for Config {
             max_packets_per_poll: 16,
             send_queue_bytes: 1024 * 1024,
             transports: Transports::Both,
+            allow_eio3: false,
         }
     }
 }
@@ -100,4 +106,33 @@ impl Transports {
 pub enum Revision {
     /// `EIO=4`: the server pings.
     V4,
+    /// Any other value, as to engine.io: the client pings. Let in only with
+    /// [`Config::allow_eio3`].
+    V3,
+}
+
+impl Revision {
+    /// [`Packet::decode`] of this revision: text that is one packet.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when it is none.
+    pub fn decode(self, text: &str) -> Result<Packet<'_>, DecodeError> {
+        match self {
+            Self::V4 => Packet::decode(text),
+            Self::V3 => Packet::decode_v3(text),
+        }
+    }
+
+    /// [`Packet::from_binary`] of this revision: a binary WebSocket frame.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when it is no packet.
+    pub const fn decode_binary(self, frame: &[u8]) -> Result<Packet<'_>, DecodeError> {
+        match self {
+            Self::V4 => Ok(Packet::from_binary(frame)),
+            Self::V3 => Packet::from_binary_v3(frame),
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! The Engine.IO protocol, revision 4, without I/O.
+//! The Engine.IO protocol, revision 4 and for servers revision 3, without I/O.
 //!
 //! Packets, polling payloads, the handshake, the verdict on a request, and the
 //! machine of a session on either side. There is no socket, no clock and no
@@ -27,22 +27,22 @@
 //! let mut session = Session::new(config, sid, Transport::Polling, Revision::V4, true, now);
 //!
 //! // The handshake request is a poll; its answer is the open packet.
-//! session.handle_poll()?;
+//! session.handle_poll(now)?;
 //! assert!(session.poll_response().unwrap().starts_with(b"0{\"sid\":"));
 //!
 //! // A POST from the client, and what we answer.
-//! session.handle_post()?;
+//! session.handle_post(now)?;
 //! let message = session.handle_packet(Transport::Polling, Packet::decode("4hi")?, now)?;
 //! assert_eq!(message, Some(Message::Text("hi")));
 //! session.handle_post_end();
 //! session.send(EncodedPacket::message("hello"))?;
-//! session.handle_poll()?;
+//! session.handle_poll(now)?;
 //! assert_eq!(session.poll_response().unwrap(), "4hello");
 //!
 //! // 25 s later a ping is due.
 //! now += Duration::from_secs(25);
 //! session.handle_timeout(now);
-//! session.handle_poll()?;
+//! session.handle_poll(now)?;
 //! assert_eq!(session.poll_response().unwrap(), "2");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

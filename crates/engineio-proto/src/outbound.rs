@@ -124,7 +124,7 @@ impl Outbound {
     }
 
     /// What waits, in order; a part of the first may be written already.
-    pub fn frames(&self) -> impl Iterator<Item = &Frame> {
+    pub fn frames(&self) -> impl Iterator<Item = &Frame> + Clone {
         self.frames.iter()
     }
 

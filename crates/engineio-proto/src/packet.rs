@@ -95,13 +95,40 @@ impl<'a> Packet<'a> {
             '4' => Self::Message(Message::Text(data)),
             '5' => Self::Upgrade,
             '6' => Self::Noop,
-            'b' => Self::Message(Message::Binary(Cow::Owned(
-                BASE64
-                    .decode(data)
-                    .map_err(|_| DecodeError::InvalidBase64)?,
-            ))),
+            'b' => decode_base64(data)?,
             _ => return Err(DecodeError::UnknownType),
         })
+    }
+
+    /// As [`decode`](Self::decode), of a client of revision 3: a binary message
+    /// in base64 begins with `b4`.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] as there.
+    pub fn decode_v3(text: &'a str) -> Result<Self, DecodeError> {
+        match text.strip_prefix('b') {
+            None => Self::decode(text),
+            Some(rest) => {
+                // A packet of another type has no binary data.
+                let data = rest.strip_prefix('4').ok_or(DecodeError::UnknownType)?;
+                decode_base64(data)
+            }
+        }
+    }
+
+    /// The packet that a binary WebSocket frame of a client of revision 3 is:
+    /// the first byte is its type, and only a message is binary.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when the frame is empty, or of another type.
+    pub const fn from_binary_v3(frame: &'a [u8]) -> Result<Self, DecodeError> {
+        match frame {
+            [] => Err(DecodeError::Empty),
+            [BINARY_MESSAGE_V3, data @ ..] => Ok(Self::from_binary(data)),
+            [..] => Err(DecodeError::UnknownType),
+        }
     }
 
     /// The packet that a binary WebSocket frame is: a binary message, all of
@@ -126,6 +153,13 @@ impl<'a> Packet<'a> {
     }
 }
 
+fn decode_base64<'a>(data: &str) -> Result<Packet<'a>, DecodeError> {
+    let data = BASE64
+        .decode(data)
+        .map_err(|_| DecodeError::InvalidBase64)?;
+    Ok(Packet::Message(Message::Binary(data.into())))
+}
+
 /// The peer's bytes are not a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -139,6 +173,10 @@ pub enum DecodeError {
     /// A `b…` packet whose rest is not base64.
     #[error("the binary packet is not base64")]
     InvalidBase64,
+    /// A payload of revision 3 whose packet is not as long as it says, or does not
+    /// say how long it is.
+    #[error("the length of a packet is missing or wrong")]
+    InvalidLength,
     /// A polling body that is not UTF-8.
     #[error("the payload is not UTF-8")]
     InvalidUtf8,
@@ -194,6 +232,7 @@ impl EncodedPacket {
     pub fn control(packet_type: PacketType, data: &str) -> Self {
         match (packet_type, data) {
             (PacketType::Ping, "") => Self(PING),
+            (PacketType::Pong, "") => Self(PONG),
             (PacketType::Noop, "") => Self(NOOP),
             _ => Self(Frame::text_with(data.len() + 1, |text| {
                 text.push(packet_type.digit());
@@ -226,18 +265,44 @@ impl EncodedPacket {
     /// message as text, `b` and base64. Other packets stay as they are.
     #[must_use]
     pub fn without_binary(self) -> Self {
+        self.binary_to_text("b")
+    }
+
+    /// The same packet for a client of revision 3: a binary message with its type
+    /// before it, or as text when the client cannot take binary data. Other
+    /// packets stay as they are.
+    #[must_use]
+    pub fn for_v3(self, supports_binary: bool) -> Self {
+        if !supports_binary {
+            return self.binary_to_text("b4");
+        }
         if !self.0.is_binary() {
             return self;
         }
         let data = self.0.payload();
-        Self(Frame::text_with(1 + data.len().div_ceil(3) * 4, |text| {
-            text.push('b');
+        let mut typed = Vec::with_capacity(1 + data.len());
+        typed.push(BINARY_MESSAGE_V3);
+        typed.extend_from_slice(data);
+        Self(Frame::binary(&typed))
+    }
+
+    fn binary_to_text(self, prefix: &str) -> Self {
+        if !self.0.is_binary() {
+            return self;
+        }
+        let data = self.0.payload();
+        let capacity = prefix.len() + data.len().div_ceil(3) * 4;
+        Self(Frame::text_with(capacity, |text| {
+            text.push_str(prefix);
             BASE64.encode_string(data, text);
         }))
     }
 }
 
+/// The type of a message, as the first byte of a binary packet of revision 3.
+const BINARY_MESSAGE_V3: u8 = 4;
 const PING: Frame = Frame::from_static_text(b"\x81\x012");
+pub(crate) const PONG: Frame = Frame::from_static_text(b"\x81\x013");
 const NOOP: Frame = Frame::from_static_text(b"\x81\x016");
 
 /// Node encodes with padding and decodes without asking for it.

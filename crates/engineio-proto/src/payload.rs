@@ -1,6 +1,9 @@
-//! Polling bodies: packets joined by the record separator.
+//! Polling bodies: in revision 4, packets joined by the record separator; those
+//! of revision 3 are in [`v3`].
 //!
 //! [Engine.IO protocol, "Payload encoding"](https://socket.io/docs/v4/engine-io-protocol/#http-long-polling-1)
+
+pub mod v3;
 
 use base64::Engine as _;
 
@@ -33,6 +36,18 @@ pub fn decode(
             failed = packet.is_err();
             is_before_failure
         }))
+}
+
+/// The `Content-Type` of a body that
+/// [`Session::poll_response`](crate::Session::poll_response) gave.
+#[must_use]
+pub fn content_type(body: &[u8]) -> &'static str {
+    // No text payload begins with one of these bytes.
+    if matches!(body.first(), Some(&(v3::STRING | v3::BINARY))) {
+        "application/octet-stream"
+    } else {
+        "text/plain; charset=UTF-8"
+    }
 }
 
 /// Appends one packet to a response body; a binary message goes as base64.

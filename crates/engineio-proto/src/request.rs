@@ -5,7 +5,8 @@
 
 use std::str::FromStr as _;
 
-use crate::{Revision, Sid, Transport, Transports};
+use crate::payload::v3::JsonpIndex;
+use crate::{Config, Revision, Sid, Transport};
 
 /// The query parameters of a request that the protocol knows.
 ///
@@ -14,8 +15,9 @@ use crate::{Revision, Sid, Transport, Transports};
 pub struct Query {
     transport: Option<Transport>,
     sid: SidParameter,
-    revision: Option<Revision>,
+    revision: Revision,
     supports_binary: bool,
+    jsonp: JsonpParameter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,13 @@ enum SidParameter {
     Sid(Sid),
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum JsonpParameter {
+    Absent,
+    Invalid,
+    Index(JsonpIndex),
+}
+
 impl Query {
     /// Parses a raw query string. The values that the protocol knows need no
     /// percent-decoding, so an encoded one is an unknown one.
@@ -34,8 +43,9 @@ impl Query {
         let mut parsed = Self {
             transport: None,
             sid: SidParameter::Absent,
-            revision: None,
+            revision: Revision::V3,
             supports_binary: true,
+            jsonp: JsonpParameter::Absent,
         };
         for pair in query.split('&') {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -54,7 +64,16 @@ impl Query {
                         Sid::from_str(value).map_or(SidParameter::Unknown, SidParameter::Sid)
                     };
                 }
-                "EIO" => parsed.revision = (value == "4").then_some(Revision::V4),
+                "EIO" => {
+                    parsed.revision = match value {
+                        "4" => Revision::V4,
+                        _ => Revision::V3,
+                    };
+                }
+                "j" => {
+                    parsed.jsonp = JsonpIndex::parse(value)
+                        .map_or(JsonpParameter::Invalid, JsonpParameter::Index);
+                }
                 "b64" => parsed.supports_binary = value.is_empty(),
                 _ => {}
             }
@@ -62,7 +81,8 @@ impl Query {
         parsed
     }
 
-    /// Verifies a request. `find` looks a session up by its id.
+    /// Verifies a request. `find` looks a session up by its id, and `session_of`
+    /// tells its transport and its revision.
     ///
     /// # Errors
     ///
@@ -72,13 +92,13 @@ impl Query {
     pub fn verify<S>(
         &self,
         request: RequestFacts,
-        transports: Transports,
+        config: &Config,
         find: impl FnOnce(&Sid) -> Option<S>,
-        transport_of: impl FnOnce(&S) -> Transport,
+        session_of: impl FnOnce(&S) -> (Transport, Revision),
     ) -> Result<Verified<S>, RequestError> {
         let transport = self
             .transport
-            .filter(|&transport| transports.contains(transport))
+            .filter(|&transport| config.transports.contains(transport))
             .ok_or(RequestError::TransportUnknown)?;
         let is_upgrade = request.upgrade == UpgradeHeader::WebSocket;
         let sid = match &self.sid {
@@ -89,11 +109,12 @@ impl Query {
         if let Some(sid) = sid {
             let session = find(sid).ok_or(RequestError::SessionIdUnknown)?;
             let is_websocket = transport == Transport::WebSocket;
+            let (session_transport, revision) = session_of(&session);
             if is_upgrade != is_websocket
                 // Node's `ws` refuses it, with 405.
                 || (is_websocket && request.method != Method::Get)
-                || (!is_upgrade && transport_of(&session) != transport)
-                || self.revision.is_none()
+                || (!is_upgrade && session_transport != transport)
+                || self.revision != revision
             {
                 return Err(RequestError::BadRequest);
             }
@@ -111,13 +132,24 @@ impl Query {
         if request.origin == OriginVerdict::Refused {
             return Err(RequestError::Forbidden);
         }
-        let revision = self
-            .revision
-            .ok_or(RequestError::UnsupportedProtocolVersion)?;
+        if self.revision == Revision::V3 && !config.allow_eio3 {
+            return Err(RequestError::UnsupportedProtocolVersion);
+        }
+        let jsonp = match (self.revision, transport, self.jsonp) {
+            // No client of revision 4 asks for it.
+            (Revision::V4, _, _)
+            | (_, Transport::WebSocket, _)
+            | (Revision::V3, Transport::Polling, JsonpParameter::Absent) => None,
+            (Revision::V3, Transport::Polling, JsonpParameter::Index(index)) => Some(index),
+            (Revision::V3, Transport::Polling, JsonpParameter::Invalid) => {
+                return Err(RequestError::BadRequest);
+            }
+        };
         Ok(Verified::Handshake {
             transport,
-            revision,
-            supports_binary: self.supports_binary,
+            revision: self.revision,
+            supports_binary: self.supports_binary && jsonp.is_none(),
+            jsonp,
         })
     }
 }
@@ -173,6 +205,9 @@ pub enum Verified<S> {
         revision: Revision,
         /// Whether the client takes binary data (`b64` was not set).
         supports_binary: bool,
+        /// Set when a client of revision 3 polls by JSONP; hand it to
+        /// [`Session::with_jsonp`](crate::Session::with_jsonp).
+        jsonp: Option<JsonpIndex>,
     },
     /// A request for a session that exists: a poll, a POST, or with
     /// [`Transport::WebSocket`] an upgrade.

@@ -1,9 +1,17 @@
-//! Socket.IO: events are echoed. Serves `/` and `/custom` on `PORT` (3000),
-//! with the short times that conformance tests use, and with MessagePack when
-//! `PARSER` is `msgpack`. What a client has to do in
-//! time, it has time for on a busy machine.
+//! Socket.IO: events are echoed. Serves `/` and `/custom` on `PORT` (3000). Its
+//! times come from the environment, in milliseconds: `PING_INTERVAL` (25000),
+//! `PING_TIMEOUT` (20000), `CONNECT_TIMEOUT` (45000). With
+//! `ALLOW_EIO3=true` it serves clients of Socket.IO 2 as well, and with
+//! `PARSER=msgpack` those with `socket.io-msgpack-parser`.
+//!
+//! As the official test suite of the Socket.IO protocol wants it:
+//!
+//! ```sh
+//! PING_INTERVAL=300 PING_TIMEOUT=200 CONNECT_TIMEOUT=1000 cargo run -p hd-ws-server --example echo
+//! ```
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::ParseIntError;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,15 +68,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = ServerConfig {
         origins: OriginPolicy::any(),
         engine: engineio_proto::Config {
-            ping_interval: Duration::from_millis(300),
-            ping_timeout: Duration::from_millis(2000),
+            ping_interval: millis("PING_INTERVAL", 25_000)?,
+            ping_timeout: millis("PING_TIMEOUT", 20_000)?,
             max_payload: 1_000_000,
+            allow_eio3: std::env::var("ALLOW_EIO3").is_ok_and(|allowed| allowed == "true"),
             ..engineio_proto::Config::default()
         },
         ..ServerConfig::default()
     };
     let mut io = SocketIo::new(ClientConfig {
-        connect_timeout: Duration::from_millis(3000),
+        connect_timeout: millis("CONNECT_TIMEOUT", 45_000)?,
         parser: match std::env::var("PARSER").as_deref() {
             Ok("msgpack") => Parser::Msgpack,
             _ => Parser::Text,
@@ -91,4 +100,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let engine = Arc::new(Engine::new(config, io));
     server.serve(engine, Arc::new(NotFound)).await;
     Ok(())
+}
+
+fn millis(name: &str, default: u64) -> Result<Duration, ParseIntError> {
+    let millis = std::env::var(name).map_or(Ok(default), |millis| millis.parse())?;
+    Ok(Duration::from_millis(millis))
 }

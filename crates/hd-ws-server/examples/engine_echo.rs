@@ -1,6 +1,13 @@
 //! Plain Engine.IO: every message is echoed. Serves `/engine.io/` on `PORT`
-//! (3000), with pings every `PING_INTERVAL` (25000) that have to be answered
-//! within `PING_TIMEOUT` (20000), both in milliseconds.
+//! (3000). Its times come from the environment, in milliseconds:
+//! `PING_INTERVAL` (25000), `PING_TIMEOUT` (20000). With `ALLOW_EIO3=true` it
+//! serves clients of revision 3 as well.
+//!
+//! As the official test suite of the Engine.IO protocol wants it:
+//!
+//! ```sh
+//! PING_INTERVAL=300 PING_TIMEOUT=200 cargo run -p hd-ws-server --example engine_echo
+//! ```
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::ParseIntError;
@@ -42,6 +49,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             ping_interval: millis("PING_INTERVAL", 25_000)?,
             ping_timeout: millis("PING_TIMEOUT", 20_000)?,
             max_payload: 1_000_000,
+            allow_eio3: std::env::var("ALLOW_EIO3").is_ok_and(|allowed| allowed == "true"),
             ..engineio_proto::Config::default()
         },
         ..ServerConfig::default()

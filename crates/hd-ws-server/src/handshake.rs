@@ -1,5 +1,6 @@
 //! What is kept of the request that a client came with.
 
+use engineio_proto::Revision;
 use http::{HeaderMap, HeaderName};
 
 use crate::RemoteAddress;
@@ -13,6 +14,7 @@ pub struct ClientHandshake {
     remote_address: RemoteAddress,
     query: Box<str>,
     headers: Box<[(HeaderName, Box<[u8]>)]>,
+    revision: Revision,
 }
 
 impl ClientHandshake {
@@ -34,7 +36,20 @@ impl ClientHandshake {
                     Some((name.clone(), value.as_bytes().into()))
                 })
                 .collect(),
+            revision: Revision::V4,
         }
+    }
+
+    /// The same, of a client of this revision of Engine.IO.
+    #[must_use]
+    pub(crate) fn with_revision(self, revision: Revision) -> Self {
+        Self { revision, ..self }
+    }
+
+    /// The client's revision of Engine.IO.
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        self.revision
     }
 
     /// Where the client is.

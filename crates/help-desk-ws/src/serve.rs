@@ -224,6 +224,7 @@ fn server_config(settings: &Settings) -> ServerConfig {
             upgrade_timeout: settings.upgrade_timeout,
             max_payload: settings.max_payload,
             send_queue_bytes: settings.send_queue_bytes,
+            allow_eio3: settings.allow_eio3,
             ..engineio_proto::Config::default()
         },
         origins: OriginPolicy {

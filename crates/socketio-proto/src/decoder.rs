@@ -11,7 +11,10 @@ use engineio_proto::Message;
 use serde_json::value::RawValue;
 
 use crate::placeholder::check_placeholders;
-use crate::{Args, Event, EventName, Namespace, Packet, PacketData, PacketType, Parser, msgpack};
+use crate::revision::auth_of_query;
+use crate::{
+    Args, Event, EventName, Namespace, Packet, PacketData, PacketType, Parser, Revision, msgpack,
+};
 
 /// Bounds on what a peer may make us keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +112,7 @@ pub enum DecodeError {
 pub struct Decoder {
     parser: Parser,
     unfinished: Option<Box<Unfinished>>,
+    revision: Revision,
 }
 
 /// A packet of which attachments are due.
@@ -130,10 +134,29 @@ impl Decoder {
     /// A decoder at the beginning of a packet.
     #[must_use]
     pub const fn with_parser(parser: Parser) -> Self {
+        Self::with_revision(Revision::V5, parser)
+    }
+
+    /// The same, for a peer of this revision. One of revision 4 has the text
+    /// parser, whichever the others have.
+    #[must_use]
+    pub const fn with_revision(revision: Revision, parser: Parser) -> Self {
         Self {
-            parser,
+            parser: match revision {
+                Revision::V5 => parser,
+                Revision::V4 => Parser::Text,
+            },
             unfinished: None,
+            revision,
         }
+    }
+
+    pub(crate) const fn parser(&self) -> Parser {
+        self.parser
+    }
+
+    pub(crate) const fn revision(&self) -> Revision {
+        self.revision
     }
 
     /// Takes a message. Returns the packet with the last message of it, and
@@ -175,9 +198,15 @@ impl Decoder {
             id,
             payload,
         } = Head::parse(text, limits)?;
+        // The query may hold a token, which is longer than a name.
+        let (namespace, query) = self.revision.split_namespace(namespace);
+        let mut data = packet_data(packet_type, id, payload)?;
+        if let (PacketData::Connect { auth }, Revision::V4) = (&mut data, self.revision) {
+            *auth = query.and_then(auth_of_query);
+        }
         let packet = Packet {
             namespace: Namespace::new(namespace).map_err(|_| DecodeError::NamespaceTooLong)?,
-            data: packet_data(packet_type, id, payload)?,
+            data,
         };
         if due == 0 {
             return Ok(Some(packet));

@@ -61,6 +61,30 @@ pub fn connect(namespace: &Namespace, sid: &str, pid: Option<&str>) -> Encoded {
     })
 }
 
+/// CONNECT from a server to a client of revision 4, which makes an id of its own
+/// from the one of its session.
+#[must_use]
+pub fn connect_v4(namespace: &Namespace) -> Encoded {
+    Encoded::text(head_len(namespace), |out| {
+        write_head(out, PacketType::Connect, 0, namespace, None);
+    })
+}
+
+/// CONNECT_ERROR to a client of revision 4, which knows it as ERROR: the data
+/// when there is some, and the message otherwise, as a string.
+#[must_use]
+pub fn connect_error_v4(namespace: &Namespace, message: &str, data: Option<&RawValue>) -> Encoded {
+    let data = data.map(RawValue::get);
+    let capacity = head_len(namespace) + data.map_or(message.len() + 2, str::len);
+    Encoded::text(capacity, |out| {
+        write_head(out, PacketType::ConnectError, 0, namespace, None);
+        match data {
+            Some(data) => out.push_str(data),
+            None => write_string(out, message),
+        }
+    })
+}
+
 /// CONNECT from a client, with its `auth` if it has one: a JSON object, or a
 /// server refuses the packet.
 #[must_use]

@@ -1,4 +1,4 @@
-//! The Socket.IO protocol, revision 5, without I/O.
+//! The Socket.IO protocol, revision 5 and for servers revision 4, without I/O.
 //!
 //! Packets, the two parsers, encoding that is done
 //! once for all recipients, and the machine that knows which namespaces a
@@ -71,6 +71,9 @@ mod parser;
 pub use parser::Parser;
 
 mod placeholder;
+
+mod revision;
+pub use revision::Revision;
 
 mod reply;
 pub use reply::{ConnectError, Connected};

@@ -3,7 +3,7 @@
 #![no_main]
 
 use engineio_proto::{
-    Method, OriginVerdict, Query, RequestError, RequestFacts, Sid, Transport, Transports,
+    Config, Method, OriginVerdict, Query, RequestError, RequestFacts, Revision, Sid, Transport,
     UpgradeHeader, Verified,
 };
 use libfuzzer_sys::{arbitrary, fuzz_target};
@@ -37,14 +37,30 @@ fuzz_target!(|input: Input<'_>| {
         },
     };
     let query = Query::parse(input.query);
+    // Half of them, without a byte more in the seeds.
+    let allow_eio3 = input.query.len() % 2 == 0;
+    let config = Config {
+        allow_eio3,
+        ..Config::default()
+    };
     let verified = query.verify(
         facts,
-        Transports::Both,
+        &config,
         |sid: &Sid| input.is_known.then(|| *sid),
-        |_| if input.is_polling { Transport::Polling } else { Transport::WebSocket },
+        |_| {
+            let transport = if input.is_polling { Transport::Polling } else { Transport::WebSocket };
+            (transport, Revision::V4)
+        },
     );
     match verified {
-        Ok(Verified::Handshake { transport, .. }) => {
+        Ok(Verified::Handshake {
+            transport,
+            revision,
+            jsonp,
+            ..
+        }) => {
+            assert!(allow_eio3 || revision == Revision::V4);
+            assert!(jsonp.is_none() || revision == Revision::V3);
             assert!(input.is_allowed);
             assert_eq!(facts.method, Method::Get);
             assert_eq!(transport == Transport::WebSocket, input.is_upgrade);

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engineio_proto::{
-    CloseReason, Config, EncodedPacket, Event, Packet, Revision, Session, Sid, Transport,
-    UpgradeId, payload,
+    CloseReason, Config, DecodeError, EncodedPacket, Event, Packet, Revision, Session, Sid,
+    Transport, UpgradeId, payload,
 };
 use libfuzzer_sys::{arbitrary, fuzz_target};
 
@@ -63,14 +63,26 @@ fuzz_target!(|script: Script<'_>| {
     } else {
         Transport::Polling
     };
+    // Every fourth, without a byte more in the seeds.
+    let revision = if script.inputs.len() % 4 == 3 {
+        Revision::V3
+    } else {
+        Revision::V4
+    };
     let mut session = Session::new(
         Arc::new(config),
         Sid::from_random([7; Sid::RANDOM_BYTES]),
         transport,
-        Revision::V4,
+        revision,
         script.supports_binary,
         now,
     );
+    if let (Revision::V3, Some(index)) = (revision, payload::v3::JsonpIndex::parse("7")) {
+        // Half of those that take no binary data poll by JSONP.
+        if !script.supports_binary && script.inputs.len() % 8 == 3 {
+            session = session.with_jsonp(index);
+        }
+    }
     let mut upgrade: Option<UpgradeId> = None;
     let mut ends = 0;
     for input in script.inputs {
@@ -80,31 +92,34 @@ fuzz_target!(|script: Script<'_>| {
                 now += Duration::from_millis(millis.into());
                 session.handle_timeout(now);
             }
-            Input::Poll => drop(session.handle_poll()),
+            Input::Poll => drop(session.handle_poll(now)),
             Input::AbortPoll => session.handle_poll_aborted(),
             Input::Answer => drop(session.poll_response()),
             Input::Post { body } => {
-                if session.handle_post().is_ok() {
+                if session.handle_post(now).is_ok() {
                     post(&mut session, body, now);
                     session.handle_post_end();
                 }
             }
-            Input::BeginPost => drop(session.handle_post()),
+            Input::BeginPost => drop(session.handle_post(now)),
             Input::EndPost => session.handle_post_end(),
             Input::AbortPost => session.handle_post_aborted(),
             Input::Frame { text } => {
-                if let Ok(packet) = Packet::decode(text) {
+                if let Ok(packet) = revision.decode(text) {
                     drop(session.handle_packet(Transport::WebSocket, packet, now));
                 }
             }
             Input::BinaryFrame { data } => {
-                let packet = Packet::from_binary(data);
-                drop(session.handle_packet(Transport::WebSocket, packet, now));
+                if let Ok(packet) = revision.decode_binary(data) {
+                    drop(session.handle_packet(Transport::WebSocket, packet, now));
+                }
             }
-            Input::PingFrame { data } => session.handle_ping_frame(&data[..data.len().min(125)]),
-            Input::Upgrade => upgrade = session.handle_upgrade(now).or(upgrade),
+            Input::PingFrame { data } => {
+                session.handle_ping_frame(&data[..data.len().min(125)], now);
+            }
+            Input::Upgrade => upgrade = session.handle_upgrade(now).ok().or(upgrade),
             Input::UpgradeFrame { text } => {
-                if let (Some(id), Ok(packet)) = (upgrade, Packet::decode(text)) {
+                if let (Some(id), Ok(packet)) = (upgrade, revision.decode(text)) {
                     let _step = session.handle_upgrade_packet(id, &packet, now);
                 }
             }
@@ -146,13 +161,14 @@ fuzz_target!(|script: Script<'_>| {
 });
 
 fn post(session: &mut Session, body: &[u8], now: Instant) {
-    let Ok(packets) = payload::decode(body, 16) else {
+    let all: Result<Vec<Packet<'_>>, DecodeError> = match session.revision() {
+        Revision::V3 => payload::v3::decode_binary(body, 16).collect(),
+        _ => payload::decode(body, 16).and_then(Iterator::collect),
+    };
+    let Ok(packets) = all else {
         return session.abort(CloseReason::ParseError);
     };
     for packet in packets {
-        let Ok(packet) = packet else {
-            return session.abort(CloseReason::ParseError);
-        };
         if session
             .handle_packet(Transport::Polling, packet, now)
             .is_err()

@@ -10,8 +10,10 @@ mod upgrade;
 mod websocket;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::packet::PONG;
+use crate::payload::v3::JsonpIndex;
 use crate::{
     Config, EncodedPacket, Frame, Handshake, Message, Outbound, Packet, PacketType, Revision, Sid,
     Transport,
@@ -28,7 +30,9 @@ use crate::{
 /// - [`poll_event`](Self::poll_event);
 /// - [`poll_timeout`](Self::poll_timeout).
 ///
-/// Input to a closed session does nothing.
+/// Input to a closed session does nothing. Input that arrives after a deadline
+/// finds what that deadline made of the session, whether or not
+/// [`handle_timeout`](Self::handle_timeout) was called in between.
 #[derive(Debug)]
 pub struct Session {
     config: Arc<Config>,
@@ -41,6 +45,7 @@ pub struct Session {
     sid: Sid,
     revision: Revision,
     supports_binary: bool,
+    jsonp: Option<JsonpIndex>,
 }
 
 /// ```text
@@ -111,6 +116,19 @@ enum Post {
 enum Heartbeat {
     PingAt(Instant),
     PongBy(Instant),
+    /// Revision 3, in which clients ping.
+    ClientPingBy(Instant),
+}
+
+impl Heartbeat {
+    /// The first one, or the next.
+    fn new(revision: Revision, config: &Config, now: Instant) -> Self {
+        let ping_at = now + config.ping_interval;
+        match revision {
+            Revision::V4 => Self::PingAt(ping_at),
+            Revision::V3 => Self::ClientPingBy(ping_at + config.ping_timeout),
+        }
+    }
 }
 
 impl Session {
@@ -139,15 +157,34 @@ impl Session {
                 get: Get::Idle,
                 post: Post::Idle,
             },
-            heartbeat: Heartbeat::PingAt(now + config.ping_interval),
+            heartbeat: Heartbeat::new(revision, &config, now),
             outbound,
             event: None,
             next_upgrade: UpgradeId(0),
             sid,
             revision,
             supports_binary,
+            jsonp: None,
             config,
         }
+    }
+
+    /// The same session, which polls by JSONP: the answers to its polls are
+    /// scripts, and the bodies of its POSTs are forms
+    /// ([`jsonp_payload`](crate::payload::v3::jsonp_payload)).
+    #[must_use]
+    pub fn with_jsonp(self, index: JsonpIndex) -> Self {
+        Self {
+            jsonp: Some(index),
+            supports_binary: false,
+            ..self
+        }
+    }
+
+    /// Whether the session polls by JSONP.
+    #[must_use]
+    pub const fn is_jsonp(&self) -> bool {
+        self.jsonp.is_some()
     }
 
     /// The session id.
@@ -228,19 +265,20 @@ impl Session {
         if !self.is_open() {
             return Err(SendError::Closed);
         }
-        let packet = if self.supports_binary {
-            packet
-        } else {
-            packet.without_binary()
+        let packet = match (self.revision, self.supports_binary) {
+            (Revision::V4, true) => packet,
+            (Revision::V4, false) => packet.without_binary(),
+            (Revision::V3, supports_binary) => packet.for_v3(supports_binary),
         };
         self.enqueue(packet.into_frame())
     }
 
     /// Whether this packet's frame is what this client gets as it is. It is
-    /// not when the packet is binary and the client cannot take binary data.
+    /// not when the packet is binary and the client cannot take binary data, or
+    /// takes it in the form of revision 3.
     #[must_use]
     pub fn takes_frame(&self, packet: &EncodedPacket) -> bool {
-        self.supports_binary || !packet.frame().is_binary()
+        (self.supports_binary && self.revision == Revision::V4) || !packet.frame().is_binary()
     }
 
     /// Closes the session once what waits is carried out. The reason decides
@@ -279,6 +317,9 @@ impl Session {
         packet: Packet<'a>,
         now: Instant,
     ) -> Result<Option<Message<'a>>, ProtocolViolation> {
+        if self.is_overdue(now) {
+            return Err(ProtocolViolation::SessionEnded);
+        }
         match (&self.state, transport) {
             (State::Polling | State::Upgrading { .. }, Transport::Polling)
             | (State::WebSocket, Transport::WebSocket) => {}
@@ -305,24 +346,31 @@ impl Session {
                 _,
             ) => return Ok(None),
         }
-        match packet {
-            Packet::Message(message) => Ok(Some(message)),
-            Packet::Pong(_) => {
-                self.heartbeat = Heartbeat::PingAt(now + self.config.ping_interval);
+        match (packet, self.revision) {
+            (Packet::Message(message), _) => Ok(Some(message)),
+            (Packet::Pong(_), Revision::V4) => {
+                self.heartbeat = Heartbeat::new(self.revision, &self.config, now);
                 Ok(None)
             }
-            Packet::Ping(_) => {
+            (Packet::Ping(_), Revision::V3) => {
+                self.heartbeat = Heartbeat::new(self.revision, &self.config, now);
+                // A client that pings and reads nothing must not fill the memory.
+                // A full queue closes the session, and that is all there is to do.
+                let _closed = self.enqueue(PONG);
+                Ok(None)
+            }
+            (Packet::Ping(_), Revision::V4) | (Packet::Pong(_), Revision::V3) => {
                 self.end(CloseReason::TransportError);
                 Err(ProtocolViolation::HeartbeatDirection)
             }
-            Packet::Close => {
+            (Packet::Close, _) => {
                 // engine.io ignores it on a WebSocket, whose close frame says it.
                 if transport == Transport::Polling {
                     self.end(CloseReason::TransportClose);
                 }
                 Ok(None)
             }
-            Packet::Open(_) | Packet::Upgrade | Packet::Noop => Ok(None),
+            (Packet::Open(_) | Packet::Upgrade | Packet::Noop, _) => Ok(None),
         }
     }
 
@@ -331,18 +379,7 @@ impl Session {
     /// Does what is due at `now`. Call it at or after the time that
     /// [`poll_timeout`](Self::poll_timeout) gave; an early call does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
-        match self.state {
-            State::Upgrading { deadline, .. } if deadline <= now => self.state = State::Polling,
-            State::Closing {
-                reason, deadline, ..
-            } if deadline <= now => self.end(reason),
-            State::Polling
-            | State::Upgrading { .. }
-            | State::WebSocket
-            | State::Closing { .. }
-            | State::Closed { .. } => {}
-        }
-        if !self.is_open() {
+        if self.is_overdue(now) || !self.is_open() {
             return;
         }
         match self.heartbeat {
@@ -355,10 +392,9 @@ impl Session {
                 } else {
                     self.outbound.push(ping);
                 }
-                self.heartbeat = Heartbeat::PongBy(now + self.config.ping_timeout);
+                self.heartbeat = Heartbeat::PongBy(pong_by(at, now, self.config.ping_timeout));
             }
-            Heartbeat::PongBy(by) if by <= now => self.end(CloseReason::PingTimeout),
-            Heartbeat::PingAt(_) | Heartbeat::PongBy(_) => {}
+            Heartbeat::PingAt(_) | Heartbeat::PongBy(_) | Heartbeat::ClientPingBy(_) => {}
         }
     }
 
@@ -367,7 +403,7 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<(Instant, TimerReason)> {
         let heartbeat = match self.heartbeat {
             Heartbeat::PingAt(at) => (at, TimerReason::PingInterval),
-            Heartbeat::PongBy(by) => (by, TimerReason::PingTimeout),
+            Heartbeat::PongBy(by) | Heartbeat::ClientPingBy(by) => (by, TimerReason::PingTimeout),
         };
         match self.state {
             State::Polling | State::WebSocket => Some(heartbeat),
@@ -388,6 +424,34 @@ impl Session {
     }
 
     // ===== Transitions =====
+
+    /// Carries out the deadlines that have passed at `now`, but for the ping,
+    /// which is no end of anything. Returns whether the session has ended by one
+    /// of them. Every input is preceded by it: the owner's timer may be coarse,
+    /// and a client must not find a session that is over.
+    fn is_overdue(&mut self, now: Instant) -> bool {
+        if let State::Upgrading { deadline, .. } = self.state
+            && deadline <= now
+        {
+            self.state = State::Polling;
+        }
+        let reason = match self.state {
+            State::Polling | State::Upgrading { .. } | State::WebSocket => match self.heartbeat {
+                Heartbeat::PongBy(by) | Heartbeat::ClientPingBy(by) if by <= now => {
+                    CloseReason::PingTimeout
+                }
+                Heartbeat::PingAt(_) | Heartbeat::PongBy(_) | Heartbeat::ClientPingBy(_) => {
+                    return false;
+                }
+            },
+            State::Closing {
+                reason, deadline, ..
+            } if deadline <= now => reason,
+            State::Closing { .. } | State::Closed { .. } => return false,
+        };
+        self.end(reason);
+        true
+    }
 
     fn enqueue(&mut self, frame: Frame) -> Result<(), SendError> {
         let taken = self.outbound.memory();
@@ -442,7 +506,20 @@ impl Session {
     }
 }
 
+/// When the pong of a ping that was due at `at` and leaves at `now` is given up.
+/// A timer of the owner's that is a little late does not move it, so that a
+/// client is silent for `pingInterval + pingTimeout` at most, as it expects. A
+/// ping that is much later leaves the client all of its time.
+fn pong_by(at: Instant, now: Instant, ping_timeout: Duration) -> Instant {
+    let is_punctual = now.saturating_duration_since(at) <= ping_timeout / PUNCTUAL_PART;
+    (if is_punctual { at } else { now }) + ping_timeout
+}
+
+/// Twice as late as a timer may be whose tick is a sixteenth of `ping_timeout`.
+const PUNCTUAL_PART: u32 = 8;
+
 /// Whether the frame is what the session is for, and not its own housekeeping.
 fn is_message(frame: &Frame) -> bool {
-    frame.is_binary() || (frame.is_text() && frame.payload().first() == Some(&b'4'))
+    // `b` is a binary one for a client that cannot take it as such.
+    frame.is_binary() || (frame.is_text() && matches!(frame.payload().first(), Some(b'4' | b'b')))
 }

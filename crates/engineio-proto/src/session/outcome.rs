@@ -119,6 +119,9 @@ pub enum ProtocolViolation {
     /// A request by polling for a session that is not polling.
     #[error("the session has another transport")]
     TransportMismatch,
+    /// The session has ended; perhaps only now, when its deadline was judged.
+    #[error("the session has ended")]
+    SessionEnded,
 }
 
 /// A message was not queued.

@@ -1,9 +1,11 @@
 //! A session's polls and POSTs.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 
 use super::{CloseReason, Get, Post, Probe, ProtocolViolation, Session, State};
-use crate::{Outbound, Transport, payload};
+use crate::{Frame, Outbound, Revision, Transport, payload};
 
 impl Session {
     /// A poll (GET) has arrived.
@@ -12,8 +14,12 @@ impl Session {
     ///
     /// [`ProtocolViolation::OverlappingPoll`] closes the session and is
     /// answered with 400. [`ProtocolViolation::TransportMismatch`] leaves it as
-    /// it is.
-    pub fn handle_poll(&mut self) -> Result<(), ProtocolViolation> {
+    /// it is. [`ProtocolViolation::SessionEnded`] is answered as an unknown
+    /// session is.
+    pub fn handle_poll(&mut self, now: Instant) -> Result<(), ProtocolViolation> {
+        if self.is_overdue(now) {
+            return Err(ProtocolViolation::SessionEnded);
+        }
         match self.state {
             State::Polling
             | State::Upgrading { .. }
@@ -30,9 +36,8 @@ impl Session {
                     Err(ProtocolViolation::OverlappingPoll)
                 }
             },
-            State::WebSocket | State::Closing { .. } | State::Closed { .. } => {
-                Err(ProtocolViolation::TransportMismatch)
-            }
+            State::WebSocket | State::Closing { .. } => Err(ProtocolViolation::TransportMismatch),
+            State::Closed { .. } => Err(ProtocolViolation::SessionEnded),
         }
     }
 
@@ -68,7 +73,7 @@ impl Session {
             State::Polling if self.outbound.is_empty() => return None,
             State::Upgrading { probe, .. } if self.outbound.is_empty() => match probe {
                 Probe::Awaited => return None,
-                Probe::Answered => Bytes::from_static(b"6"),
+                Probe::Answered => self.payload_of_control("6"),
             },
             State::Closing {
                 transport: Transport::Polling,
@@ -84,7 +89,7 @@ impl Session {
             }
             State::Polling | State::Upgrading { .. } => self.take_payload(),
             // The client polls on after its `5`, which it should not.
-            State::WebSocket | State::Closing { .. } => Bytes::from_static(b"6"),
+            State::WebSocket | State::Closing { .. } => self.payload_of_control("6"),
             State::Closed {
                 transport: Transport::Polling,
                 ..
@@ -98,8 +103,8 @@ impl Session {
             State::Closed {
                 reason: CloseReason::TransportClose,
                 ..
-            } => Bytes::from_static(b"6"),
-            State::Closed { .. } => Bytes::from_static(b"1"),
+            } => self.payload_of_control("6"),
+            State::Closed { .. } => self.payload_of_control("1"),
         };
         self.requests.get = Get::Idle;
         Some(body)
@@ -110,7 +115,10 @@ impl Session {
     /// # Errors
     ///
     /// As [`handle_poll`](Self::handle_poll).
-    pub fn handle_post(&mut self) -> Result<(), ProtocolViolation> {
+    pub fn handle_post(&mut self, now: Instant) -> Result<(), ProtocolViolation> {
+        if self.is_overdue(now) {
+            return Err(ProtocolViolation::SessionEnded);
+        }
         match self.state {
             // A POST to a closing session is heard and ignored: refusing it
             // would make the client give up the poll that fetches the rest.
@@ -129,9 +137,8 @@ impl Session {
                     Err(ProtocolViolation::OverlappingPost)
                 }
             },
-            State::WebSocket | State::Closing { .. } | State::Closed { .. } => {
-                Err(ProtocolViolation::TransportMismatch)
-            }
+            State::WebSocket | State::Closing { .. } => Err(ProtocolViolation::TransportMismatch),
+            State::Closed { .. } => Err(ProtocolViolation::SessionEnded),
         }
     }
 
@@ -152,11 +159,42 @@ impl Session {
     }
 
     fn take_payload(&mut self) -> Bytes {
-        let taken = self.outbound.take(self.config.max_packets_per_poll.max(1));
+        let first = self.outbound.frames().next();
+        let count = if first.is_some_and(is_open) {
+            // engine.io has answered before anything else is sent.
+            1
+        } else {
+            self.config.max_packets_per_poll.max(1)
+        };
+        let taken = self.outbound.take(count);
+        if self.revision == Revision::V3 {
+            return self.finish_v3(payload::v3::encode(taken.frames()));
+        }
         let mut body = Vec::with_capacity(taken.bytes());
         for frame in taken.frames() {
             payload::append(&mut body, frame);
         }
         body.into()
     }
+
+    /// A body of one packet that is nothing but its type.
+    fn payload_of_control(&self, packet: &'static str) -> Bytes {
+        match self.revision {
+            Revision::V4 => Bytes::from_static(packet.as_bytes()),
+            Revision::V3 => self.finish_v3(format!("{}:{packet}", packet.len()).into_bytes()),
+        }
+    }
+
+    fn finish_v3(&self, body: Vec<u8>) -> Bytes {
+        match (self.jsonp, std::str::from_utf8(&body)) {
+            (Some(index), Ok(text)) => index.script(text).into(),
+            // A JSONP client gets text only.
+            (Some(_), Err(_)) | (None, _) => body.into(),
+        }
+    }
+}
+
+/// Whether the frame is the open packet.
+fn is_open(frame: &Frame) -> bool {
+    frame.is_text() && frame.payload().first() == Some(&b'0')
 }

@@ -2,14 +2,22 @@
 
 use std::time::Instant;
 
-use super::{Event, Probe, Session, State, UpgradeId, UpgradeStep};
+use super::{Event, Probe, ProtocolViolation, Session, State, UpgradeId, UpgradeStep};
 use crate::{EncodedPacket, Packet, PacketType};
 
 impl Session {
-    /// A WebSocket for this session has been opened. One upgrade runs at a
-    /// time: with `None`, close the WebSocket.
-    #[must_use]
-    pub fn handle_upgrade(&mut self, now: Instant) -> Option<UpgradeId> {
+    /// A WebSocket for this session asks to be opened. One upgrade runs at a
+    /// time, and a session has one WebSocket.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolViolation::TransportMismatch`] when the session does not take
+    /// it: open the WebSocket and close it again, as engine.io does.
+    /// [`ProtocolViolation::SessionEnded`] is answered as an unknown session is.
+    pub fn handle_upgrade(&mut self, now: Instant) -> Result<UpgradeId, ProtocolViolation> {
+        if self.is_overdue(now) {
+            return Err(ProtocolViolation::SessionEnded);
+        }
         match self.state {
             State::Polling => {
                 let id = self.next_upgrade;
@@ -19,12 +27,12 @@ impl Session {
                     probe: Probe::Awaited,
                     deadline: now + self.config.upgrade_timeout,
                 };
-                Some(id)
+                Ok(id)
             }
-            State::Upgrading { .. }
-            | State::WebSocket
-            | State::Closing { .. }
-            | State::Closed { .. } => None,
+            State::Upgrading { .. } | State::WebSocket | State::Closing { .. } => {
+                Err(ProtocolViolation::TransportMismatch)
+            }
+            State::Closed { .. } => Err(ProtocolViolation::SessionEnded),
         }
     }
 
@@ -37,6 +45,9 @@ impl Session {
         packet: &Packet<'_>,
         now: Instant,
     ) -> UpgradeStep {
+        if self.is_overdue(now) {
+            return UpgradeStep::Refused;
+        }
         let Some(deadline) = self.upgrade_deadline(upgrade) else {
             return UpgradeStep::Refused;
         };
@@ -50,7 +61,7 @@ impl Session {
                 UpgradeStep::Answer(EncodedPacket::control(PacketType::Pong, "probe"))
             }
             // engine.io takes it without a probe before it, too.
-            Packet::Upgrade if now < deadline => {
+            Packet::Upgrade => {
                 self.state = State::WebSocket;
                 self.event = Some(Event::Upgraded);
                 UpgradeStep::Complete
@@ -60,7 +71,6 @@ impl Session {
             | Packet::Ping(_)
             | Packet::Pong(_)
             | Packet::Message(_)
-            | Packet::Upgrade
             | Packet::Noop => {
                 self.state = State::Polling;
                 UpgradeStep::Refused

@@ -1,5 +1,7 @@
 //! A session's WebSocket.
 
+use std::time::Instant;
+
 use super::{CloseReason, Session, State, is_message};
 use crate::{Frame, Outbound, Transport};
 
@@ -66,8 +68,8 @@ impl Session {
     /// The WebSocket has received a ping frame, which is answered with a pong
     /// (RFC 6455 §5.5.2). Pongs count against the bound of the queue: a peer
     /// that pings and does not read must not fill the memory.
-    pub fn handle_ping_frame(&mut self, data: &[u8]) {
-        if matches!(self.state, State::WebSocket) {
+    pub fn handle_ping_frame(&mut self, data: &[u8], now: Instant) {
+        if !self.is_overdue(now) && matches!(self.state, State::WebSocket) {
             // A full queue closes the session, and that is all there is to do.
             let _closed = self.enqueue(Frame::pong(data));
         }

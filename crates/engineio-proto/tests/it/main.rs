@@ -13,6 +13,7 @@ mod payload;
 mod properties;
 
 mod request;
+mod revision_3;
 mod session;
 mod sid;
 mod wire;

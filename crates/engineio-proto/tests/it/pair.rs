@@ -34,6 +34,16 @@ impl Pair {
 
     /// A session that has just been made.
     pub(crate) fn opening(transport: Transport, config: Config, supports_binary: bool) -> Self {
+        Self::opening_as(Revision::V4, transport, config, supports_binary)
+    }
+
+    /// The same, of a client of this revision.
+    pub(crate) fn opening_as(
+        revision: Revision,
+        transport: Transport,
+        config: Config,
+        supports_binary: bool,
+    ) -> Self {
         let now = start();
         let max_packets = config.max_packets_per_payload;
         Self {
@@ -41,7 +51,7 @@ impl Pair {
                 Arc::new(config),
                 sid(),
                 transport,
-                Revision::V4,
+                revision,
                 supports_binary,
                 now,
             ),
@@ -69,7 +79,7 @@ impl Pair {
 
     /// GET. The body, unless the poll waits.
     pub(crate) fn get(&mut self) -> Option<String> {
-        self.session.handle_poll().unwrap();
+        self.session.handle_poll(self.now).unwrap();
         self.response()
     }
 
@@ -81,7 +91,7 @@ impl Pair {
 
     /// POST, all of it. The messages in it.
     pub(crate) fn post(&mut self, body: &str) -> Result<Vec<String>, ProtocolViolation> {
-        self.session.handle_post()?;
+        self.session.handle_post(self.now)?;
         let messages = self.post_body(body);
         self.session.handle_post_end();
         messages
@@ -112,8 +122,8 @@ impl Pair {
     /// A WebSocket for the session is opened. Whether it may go on.
     pub(crate) fn start_upgrade(&mut self) -> bool {
         let upgrade = self.session.handle_upgrade(self.now);
-        self.upgrade = upgrade.or(self.upgrade);
-        upgrade.is_some()
+        self.upgrade = upgrade.ok().or(self.upgrade);
+        upgrade.is_ok()
     }
 
     /// A text frame arrives on the new WebSocket of the latest upgrade.

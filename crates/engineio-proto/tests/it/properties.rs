@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use engineio_proto::{
-    CloseReason, Config, EncodedPacket, Event, Packet, SendError, Transport, UpgradeStep,
+    CloseReason, Config, EncodedPacket, Event, Packet, Revision, SendError, Transport, UpgradeStep,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -108,13 +108,13 @@ const SEND_QUEUE_BYTES: usize = 2_000;
 const CONTROL_BYTES: usize = 150;
 
 impl Checked {
-    fn new(transport: Transport) -> Self {
+    fn new(revision: Revision, transport: Transport) -> Self {
         let config = Config {
             send_queue_bytes: SEND_QUEUE_BYTES,
             ..Config::default()
         };
         Self {
-            pair: Pair::opening(transport, config, true),
+            pair: Pair::opening_as(revision, transport, config, true),
             due: VecDeque::new(),
             next_message: 0,
             close_events: 0,
@@ -132,7 +132,7 @@ impl Checked {
         let mut carries_out = false;
         match input {
             Input::Get => {
-                let result = pair.session.handle_poll();
+                let result = pair.session.handle_poll(pair.now);
                 assert!(!was_closed || result.is_err());
                 self.poll_waits |= result.is_ok();
             }
@@ -144,7 +144,7 @@ impl Checked {
                 carries_out = true;
                 // A second poll would end the session.
                 if !self.poll_waits {
-                    self.poll_waits = pair.session.handle_poll().is_ok();
+                    self.poll_waits = pair.session.handle_poll(pair.now).is_ok();
                 }
                 self.respond();
                 self.pair.write(usize::MAX);
@@ -155,7 +155,7 @@ impl Checked {
                 self.poll_waits = false;
             }
             Input::Post => {
-                let result = pair.session.handle_post();
+                let result = pair.session.handle_post(pair.now);
                 assert!(!was_closed || result.is_err());
             }
             Input::PostEnd => pair.session.handle_post_end(),
@@ -183,8 +183,13 @@ impl Checked {
             }
             Input::Pong => {
                 if let Some(transport) = pair.session.transport() {
-                    let handled = pair.session.handle_packet(transport, Packet::Pong(""), now);
-                    assert_eq!(handled, Ok(None));
+                    let heartbeat = match pair.session.revision() {
+                        Revision::V3 => Packet::Ping(""),
+                        Revision::V4 | _ => Packet::Pong(""),
+                    };
+                    let handled = pair.session.handle_packet(transport, heartbeat, now);
+                    // Not when the time for it is over.
+                    assert!(handled.is_ok() || self.is_closed());
                 }
             }
             Input::Packet(transport, text) => match Packet::decode(text) {
@@ -227,7 +232,7 @@ impl Checked {
             Input::TransportClosed => pair
                 .session
                 .handle_transport_closed(CloseReason::TransportClose),
-            Input::PingFrame(len) => pair.session.handle_ping_frame(&vec![7; *len]),
+            Input::PingFrame(len) => pair.session.handle_ping_frame(&vec![7; *len], now),
             Input::Pass(milliseconds) => pair.pass(Duration::from_millis(*milliseconds)),
             Input::Timeout => {
                 pair.session.handle_timeout(now);
@@ -321,8 +326,22 @@ impl Checked {
         self.poll_waits = false;
         assert!(body.len() <= SEND_QUEUE_BYTES + CONTROL_BYTES);
         assert!(!body.is_empty(), "a poll gets a packet");
-        for packet in body.split('\x1e') {
-            self.packet(packet);
+        match self.pair.session.revision() {
+            Revision::V3 => {
+                let mut rest = body.as_str();
+                while let Some((len, packets)) = rest.split_once(':') {
+                    // What is sent here is ASCII.
+                    let (packet, after) = packets.split_at(len.parse().unwrap());
+                    self.packet(packet);
+                    rest = after;
+                }
+                assert_eq!(rest, "");
+            }
+            Revision::V4 | _ => {
+                for packet in body.split('\x1e') {
+                    self.packet(packet);
+                }
+            }
         }
     }
 
@@ -342,7 +361,9 @@ impl Checked {
                 let due = self.due.pop_front().expect("no message is due");
                 assert_eq!(packet, format!("4{due}"), "{message:?}");
             }
-            Packet::Open(_) | Packet::Ping("") | Packet::Close | Packet::Noop => {}
+            Packet::Pong("") if self.pair.session.revision() == Revision::V3 => {}
+            Packet::Ping("") if self.pair.session.revision() == Revision::V4 => {}
+            Packet::Open(_) | Packet::Close | Packet::Noop => {}
             other @ (Packet::Ping(_) | Packet::Pong(_) | Packet::Upgrade) => {
                 panic!("{other:?} is none of the server's");
             }
@@ -355,10 +376,11 @@ proptest! {
 
     #[test]
     fn no_order_of_inputs_breaks_a_session(
+        revision in prop_oneof![3 => Just(Revision::V4), 1 => Just(Revision::V3)],
         transport in transport(),
         inputs in vec(input(), 1..80),
     ) {
-        let mut checked = Checked::new(transport);
+        let mut checked = Checked::new(revision, transport);
         for input in &inputs {
             checked.apply(input);
         }
@@ -374,7 +396,7 @@ proptest! {
         after in 0..5_usize,
         step in 1..50_usize,
     ) {
-        let mut checked = Checked::new(Transport::Polling);
+        let mut checked = Checked::new(Revision::V4, Transport::Polling);
         let send = |checked: &mut Checked, count| {
             for _ in 0..count {
                 checked.apply(&Input::Send(10));

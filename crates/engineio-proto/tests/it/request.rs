@@ -1,6 +1,7 @@
+use engineio_proto::payload::v3::JsonpIndex;
 use engineio_proto::{
-    Method, OriginVerdict, Query, RequestError, RequestFacts, Revision, Sid, Transport, Transports,
-    UpgradeHeader, Verified,
+    Config, Method, OriginVerdict, Query, RequestError, RequestFacts, Revision, Sid, Transport,
+    Transports, UpgradeHeader, Verified,
 };
 
 use crate::pair::{SID_TEXT, sid};
@@ -37,12 +38,26 @@ fn verify_with(
     query: &str,
     request: RequestFacts,
 ) -> Result<Verified<Sid>, RequestError> {
+    let config = Config {
+        transports,
+        ..Config::default()
+    };
+    verify_by(&config, (transport, Revision::V4), query, request)
+}
+
+/// The verdict of a server with these settings and this session.
+fn verify_by(
+    config: &Config,
+    of_session: (Transport, Revision),
+    query: &str,
+    request: RequestFacts,
+) -> Result<Verified<Sid>, RequestError> {
     let query = query.replace("SID", SID_TEXT);
     Query::parse(&query).verify(
         request,
-        transports,
+        config,
         |&asked| (asked == sid()).then_some(asked),
-        |_| transport,
+        |_| of_session,
     )
 }
 
@@ -67,6 +82,7 @@ fn handshake(transport: Transport, supports_binary: bool) -> Result<Verified<Sid
         transport,
         revision: Revision::V4,
         supports_binary,
+        jsonp: None,
     })
 }
 
@@ -388,5 +404,91 @@ fn each_refusal_has_the_code_status_and_body_of_engine_io() {
             format!(r#"{{"code":{code},"message":"{error}"}}"#),
             "the words are the error's own"
         );
+    }
+}
+
+const EIO3_ALLOWED: fn() -> Config = || Config {
+    allow_eio3: true,
+    ..Config::default()
+};
+
+#[test]
+fn any_revision_but_4_is_3_where_that_is_allowed() {
+    for revision in ["EIO=3", "EIO=2", "EIO=abc", "EIO=", "x=1"] {
+        for (transport, request) in [("polling", GET), ("websocket", UPGRADE)] {
+            let query = format!("{revision}&transport={transport}");
+            let verdict = verify_by(
+                &EIO3_ALLOWED(),
+                (Transport::Polling, Revision::V4),
+                &query,
+                request,
+            );
+            let Ok(Verified::Handshake { revision, .. }) = verdict else {
+                panic!("{query}: {verdict:?}");
+            };
+            assert_eq!(revision, Revision::V3);
+            check_refused(&query, request, RequestError::UnsupportedProtocolVersion);
+        }
+    }
+}
+
+#[test]
+fn a_session_keeps_its_revision() {
+    for (of_session, query, is_ok) in [
+        (Revision::V3, "EIO=3&transport=polling&sid=SID", true),
+        (Revision::V3, "EIO=4&transport=polling&sid=SID", false),
+        (Revision::V4, "EIO=3&transport=polling&sid=SID", false),
+        (Revision::V4, "EIO=4&transport=polling&sid=SID", true),
+    ] {
+        let verdict = verify_by(
+            &EIO3_ALLOWED(),
+            (Transport::Polling, of_session),
+            query,
+            GET,
+        );
+        let expected = if is_ok {
+            session(Transport::Polling)
+        } else {
+            Err(RequestError::BadRequest)
+        };
+        assert_eq!(verdict, expected, "{of_session:?} {query}");
+    }
+}
+
+#[test]
+fn jsonp_is_for_polls_of_revision_3() {
+    let jsonp_of = |query: &str, request| {
+        let session = (Transport::Polling, Revision::V3);
+        match verify_by(&EIO3_ALLOWED(), session, query, request) {
+            Ok(Verified::Handshake {
+                jsonp,
+                supports_binary,
+                ..
+            }) => Ok((jsonp, supports_binary)),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error),
+        }
+    };
+    let index = JsonpIndex::parse("7");
+    assert!(index.is_some());
+    assert_eq!(
+        jsonp_of("EIO=3&transport=polling&j=7", GET),
+        Ok((index, false))
+    );
+    assert_eq!(
+        jsonp_of("EIO=3&transport=polling&j=a7)", GET),
+        Ok((index, false))
+    );
+    assert_eq!(
+        jsonp_of("EIO=4&transport=polling&j=7", GET),
+        Ok((None, true))
+    );
+    assert_eq!(
+        jsonp_of("EIO=3&transport=websocket&j=7", UPGRADE),
+        Ok((None, true))
+    );
+    for j in ["j=", "j", "j=abc", "j=99999999999"] {
+        let query = format!("EIO=3&transport=polling&{j}");
+        assert_eq!(jsonp_of(&query, GET), Err(RequestError::BadRequest), "{j}");
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
-use engineio_proto::{CloseReason, EncodedPacket, Event, SendError, Sid, Transport};
+use engineio_proto::{CloseReason, EncodedPacket, Event, Revision, SendError, Sid, Transport};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
@@ -115,6 +115,17 @@ impl<A: Application> Connection<A> {
             Wire::EngineIo(session) => session.transport().unwrap_or(Transport::Polling),
             // Refuses every request by polling.
             Wire::Plain(_) => Transport::WebSocket,
+        }
+    }
+
+    /// The same, and the revision of Engine.IO that is spoken.
+    pub(super) fn transport_and_revision(&self) -> (Transport, Revision) {
+        match &self.lock().wire {
+            Wire::EngineIo(session) => {
+                let transport = session.transport().unwrap_or(Transport::Polling);
+                (transport, session.revision())
+            }
+            Wire::Plain(_) => (Transport::WebSocket, Revision::V4),
         }
     }
 

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use dashmap::DashMap;
-use engineio_proto::{CloseReason, Message, Revision, Session, Sid, Transport};
+use engineio_proto::{CloseReason, Message, Session, Sid, Transport};
 use http::HeaderMap;
 use http::header::ORIGIN;
 use tokio::runtime::Handle;
@@ -62,6 +62,13 @@ pub trait Application: Send + Sync + Sized + 'static {
     /// [`HttpReply::UpgradePlain`](crate::HttpReply::UpgradePlain). What it
     /// sends goes to [`plain_message`](Self::plain_message).
     fn opened_plain(&self, handshake: ClientHandshake) -> Self::Client;
+
+    /// The session of a client that was let in has begun: what is sent to it now
+    /// follows its open packet. Not for clients of
+    /// [`opened_plain`](Self::opened_plain).
+    fn started(&self, connection: &Arc<Connection<Self>>) {
+        let _ = connection;
+    }
 
     /// A message has arrived.
     fn message(&self, connection: &Arc<Connection<Self>>, message: Message<'_>);
@@ -258,25 +265,19 @@ impl<A: Application> Engine<A> {
         self: &Arc<Self>,
         place: Place<'_>,
         transport: Transport,
-        revision: Revision,
-        supports_binary: bool,
+        session: impl FnOnce(Sid, Arc<engineio_proto::Config>, Instant) -> Session,
         handshake: ClientHandshake,
     ) -> Arc<Connection<A>> {
         let now = Instant::now();
         let sid = new_sid();
-        let session = Session::new(
-            Arc::clone(&self.session_config),
-            sid,
-            transport,
-            revision,
-            supports_binary,
-            now,
-        );
+        let session = session(sid, Arc::clone(&self.session_config), now);
         let kind = Kind::EngineIo(transport);
         let remote_address = handshake.remote_address();
         let client = self.application.opened(handshake, now);
         let wire = Wire::EngineIo(session);
-        self.insert(place, sid, wire, kind, remote_address, client)
+        let connection = self.insert(place, sid, wire, kind, remote_address, client);
+        self.application.started(&connection);
+        connection
     }
 
     fn open_plain(

@@ -89,12 +89,14 @@ impl PlainSession {
         }
     }
 
-    pub(crate) fn handle_ping(&mut self, data: &[u8]) {
+    pub(crate) fn handle_ping(&mut self, data: &[u8], now: Instant) {
+        self.judge_deadlines(now);
         // A full queue closes the session, and that is all there is to do.
         let _closed = self.send(Frame::pong(data));
     }
 
     pub(crate) fn handle_pong(&mut self, now: Instant) {
+        self.judge_deadlines(now);
         if let PlainState::Open(heartbeat) = &mut self.state {
             *heartbeat = Heartbeat::PingAt(now + self.ping_interval);
         }
@@ -136,11 +138,19 @@ impl PlainSession {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.judge_deadlines(now);
+        if let PlainState::Open(Heartbeat::PingAt(at)) = self.state
+            && at <= now
+        {
+            self.outbound.push(Frame::ping());
+            self.state = PlainState::Open(Heartbeat::PongBy(now + self.ping_timeout));
+        }
+    }
+
+    /// Ends the session if it is over at `now`. Every input is preceded by it:
+    /// the wheel is coarse.
+    fn judge_deadlines(&mut self, now: Instant) {
         match self.state {
-            PlainState::Open(Heartbeat::PingAt(at)) if at <= now => {
-                self.outbound.push(Frame::ping());
-                self.state = PlainState::Open(Heartbeat::PongBy(now + self.ping_timeout));
-            }
             PlainState::Open(Heartbeat::PongBy(by)) if by <= now => {
                 self.abort(CloseReason::PingTimeout, None);
             }
@@ -162,5 +172,38 @@ impl PlainSession {
 
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.event.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A session whose ping is out, and when its pong is due.
+    fn awaiting_pong() -> (PlainSession, Instant) {
+        let config = engineio_proto::Config::default();
+        let opened = Instant::now();
+        let mut session = PlainSession::new(&config, opened);
+        let pinged = opened + config.ping_interval;
+        session.handle_timeout(pinged);
+        (session, pinged + config.ping_timeout)
+    }
+
+    #[test]
+    fn input_after_the_ping_timeout_finds_the_session_ended() {
+        let inputs: [fn(&mut PlainSession, Instant); 2] =
+            [PlainSession::handle_pong, |session, now| {
+                session.handle_ping(b"late", now)
+            }];
+        for input in inputs {
+            let (mut session, due) = awaiting_pong();
+            input(&mut session, due - Duration::from_nanos(1));
+            assert!(session.is_open());
+
+            let (mut session, due) = awaiting_pong();
+            input(&mut session, due);
+            let ended = Event::Closed(CloseReason::PingTimeout);
+            assert_eq!(session.poll_event(), Some(ended));
+        }
     }
 }

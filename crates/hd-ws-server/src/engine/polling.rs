@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use engineio_proto::{
-    CloseReason, Message, ProtocolViolation, RequestError, Session, Transport, payload,
+    CloseReason, DecodeError, Message, Packet, ProtocolViolation, RequestError, Revision, Session,
+    Transport, payload,
 };
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
@@ -25,7 +26,8 @@ use crate::{BodyError, read_body};
 pub(super) fn start_poll<A: Application>(
     connection: Arc<Connection<A>>,
 ) -> Result<WaitingPoll<A>, ProtocolViolation> {
-    connection.with_session(MISMATCH, Session::handle_poll)?;
+    let now = Instant::now();
+    connection.with_session(MISMATCH, |session| session.handle_poll(now))?;
     Ok(WaitingPoll {
         connection,
         is_done: false,
@@ -37,7 +39,9 @@ pub(super) async fn serve_post<A: Application>(
     connection: Arc<Connection<A>>,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    if let Err(violation) = connection.with_session(MISMATCH, Session::handle_post) {
+    let now = Instant::now();
+    let begun = connection.with_session(MISMATCH, |session| session.handle_post(now));
+    if let Err(violation) = begun {
         return reject(violation);
     }
     let reading = ReadingPost(Some(connection));
@@ -55,72 +59,127 @@ pub(super) async fn serve_post<A: Application>(
             return empty(StatusCode::PAYLOAD_TOO_LARGE);
         }
     };
-    if is_binary {
+    let (revision, is_jsonp) = reading
+        .connection()
+        .with_session((Revision::V4, false), |session| {
+            (session.revision(), session.is_jsonp())
+        });
+    let format = match (revision, is_binary) {
+        (Revision::V3, true) => Format::BinaryV3,
+        (Revision::V3, false) if is_jsonp => Format::Jsonp,
+        (Revision::V3, false) => Format::TextV3,
+        (Revision::V4 | _, false) => Format::Text,
         // Revision 3 only.
-        return empty(StatusCode::BAD_REQUEST);
-    }
+        (Revision::V4 | _, true) => return empty(StatusCode::BAD_REQUEST),
+    };
     let connection = reading.connection();
-    let handled = handle_payload(connection, &body);
-    if let Ok(wait) = handled
-        && !wait.is_zero()
-    {
+    let mut intake = Intake::new(connection);
+    let handled = intake.handle_body(&body, format);
+    if handled.is_ok() && !intake.wait.is_zero() {
         // A client sends its next POST when this one is answered.
         connection.engine.counts.throttled();
-        tokio::time::sleep(wait).await;
+        tokio::time::sleep(intake.wait).await;
     }
     reading.finish();
     match handled {
-        Ok(_) => {}
+        Ok(()) => {}
         Err(PayloadRefused::Malformed) => return empty(StatusCode::BAD_REQUEST),
         Err(PayloadRefused::TooMuch) => return empty(StatusCode::TOO_MANY_REQUESTS),
     }
     accepted(Bytes::from_static(b"ok"), "text/html")
 }
 
-/// Hands the packets to the session and their messages to the application, in
-/// order. Returns how long the client has to wait, since it sent more than it
-/// may. When the payload is refused the session is closed.
-fn handle_payload<A: Application>(
-    connection: &Arc<Connection<A>>,
-    body: &[u8],
-) -> Result<Duration, PayloadRefused> {
-    let limit = connection.engine.config.engine.max_packets_per_payload;
-    let mut wait = Duration::ZERO;
-    let mut check = |excess: Option<Excess>| {
+/// How the body of a POST holds its packets.
+#[derive(Clone, Copy)]
+enum Format {
+    Text,
+    TextV3,
+    BinaryV3,
+    Jsonp,
+}
+
+/// Takes in the packets of one POST.
+struct Intake<'c, A: Application> {
+    connection: &'c Arc<Connection<A>>,
+    /// How long the client has to wait, since it sent more than it may.
+    wait: Duration,
+}
+
+impl<'c, A: Application> Intake<'c, A> {
+    fn new(connection: &'c Arc<Connection<A>>) -> Self {
+        Self {
+            connection,
+            wait: Duration::ZERO,
+        }
+    }
+
+    /// When the body is refused the session is closed.
+    fn handle_body(&mut self, body: &[u8], format: Format) -> Result<(), PayloadRefused> {
+        let limit = self.connection.engine.config.engine.max_packets_per_payload;
+        self.charge(self.connection.bytes_have_come(body.len(), Instant::now()))?;
+        let handled = match format {
+            Format::Text => match payload::decode(body, limit) {
+                Ok(packets) => self.handle_packets(packets),
+                Err(_) => Err(PayloadRefused::Malformed),
+            },
+            Format::TextV3 => self.handle_text_v3(body, limit),
+            Format::BinaryV3 => self.handle_packets(payload::v3::decode_binary(body, limit)),
+            Format::Jsonp => std::str::from_utf8(body)
+                .ok()
+                .and_then(payload::v3::jsonp_payload)
+                .ok_or(PayloadRefused::Malformed)
+                .and_then(|payload| self.handle_text_v3(payload.as_bytes(), limit)),
+        };
+        if handled == Err(PayloadRefused::Malformed) {
+            self.connection.end(CloseReason::ParseError);
+        }
+        handled
+    }
+
+    fn handle_text_v3(&mut self, body: &[u8], limit: usize) -> Result<(), PayloadRefused> {
+        match payload::v3::decode_text(body, limit) {
+            Ok(packets) => self.handle_packets(packets),
+            Err(_) => Err(PayloadRefused::Malformed),
+        }
+    }
+
+    /// Hands the packets to the session and their messages to the application,
+    /// in order, up to the first that has no place there.
+    fn handle_packets<'a>(
+        &mut self,
+        packets: impl Iterator<Item = Result<Packet<'a>, DecodeError>>,
+    ) -> Result<(), PayloadRefused> {
+        for packet in packets {
+            let packet = packet.map_err(|_| PayloadRefused::Malformed)?;
+            let now = Instant::now();
+            self.charge(self.connection.message_has_come(now))?;
+            let handled: Result<Option<Message<'_>>, ProtocolViolation> =
+                self.connection.with_session(Ok(None), |session| {
+                    session.handle_packet(Transport::Polling, packet, now)
+                });
+            let application = &self.connection.engine.application;
+            match handled {
+                Ok(Some(message)) => application.message(self.connection, message),
+                Ok(None) => {}
+                Err(_) => return Err(PayloadRefused::Malformed),
+            }
+        }
+        Ok(())
+    }
+
+    fn charge(&mut self, excess: Option<Excess>) -> Result<(), PayloadRefused> {
         let Some(excess) = excess else {
             return Ok(());
         };
-        wait = wait.max(excess.wait);
-        if wait > connection.engine.config.throttle_timeout {
-            connection.engine.limited(connection, excess.reason, None);
-            connection.end(CloseReason::RateLimited);
+        self.wait = self.wait.max(excess.wait);
+        let engine = &self.connection.engine;
+        if self.wait > engine.config.throttle_timeout {
+            engine.limited(self.connection, excess.reason, None);
+            self.connection.end(CloseReason::RateLimited);
             return Err(PayloadRefused::TooMuch);
         }
         Ok(())
-    };
-    check(connection.bytes_have_come(body.len(), Instant::now()))?;
-    let Ok(packets) = payload::decode(body, limit) else {
-        connection.end(CloseReason::ParseError);
-        return Err(PayloadRefused::Malformed);
-    };
-    for packet in packets {
-        let Ok(packet) = packet else {
-            connection.end(CloseReason::ParseError);
-            return Err(PayloadRefused::Malformed);
-        };
-        let now = Instant::now();
-        check(connection.message_has_come(now))?;
-        let handled: Result<Option<Message<'_>>, ProtocolViolation> = connection
-            .with_session(Ok(None), |session| {
-                session.handle_packet(Transport::Polling, packet, now)
-            });
-        match handled {
-            Ok(Some(message)) => connection.engine.application.message(connection, message),
-            Ok(None) => {}
-            Err(_) => return Err(PayloadRefused::Malformed),
-        }
     }
-    Ok(wait)
 }
 
 /// Why a POST is refused.
@@ -132,10 +191,14 @@ enum PayloadRefused {
 }
 
 pub(super) fn reject(violation: ProtocolViolation) -> Response<Full<Bytes>> {
-    if violation != ProtocolViolation::TransportMismatch {
+    let error = if violation == ProtocolViolation::TransportMismatch {
+        RequestError::BadRequest
+    } else if violation == ProtocolViolation::SessionEnded {
+        RequestError::SessionIdUnknown
+    } else {
         return empty(StatusCode::BAD_REQUEST);
-    }
-    let mut response = Response::new(Full::from(RequestError::BadRequest.body()));
+    };
+    let mut response = Response::new(Full::from(error.body()));
     *response.status_mut() = StatusCode::BAD_REQUEST;
     response
         .headers_mut()
@@ -181,7 +244,8 @@ impl<A: Application> Future for WaitingPoll<A> {
         };
         self.is_done = true;
         connection.settle(state);
-        Poll::Ready(accepted(body, "text/plain; charset=UTF-8"))
+        let content_type = payload::content_type(&body);
+        Poll::Ready(accepted(body, content_type))
     }
 }
 

@@ -8,10 +8,12 @@ use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use engineio_proto::{CloseReason, Frame, Message, Packet, Transport};
+use engineio_proto::{
+    CloseReason, DecodeError, Frame, Message, Packet, ProtocolViolation, Session, Transport,
+};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::task::coop::consume_budget;
@@ -301,37 +303,55 @@ impl<A: Application> Pump<A> {
 async fn run<A: Application>(mut pump: Pump<A>) {
     let ended = std::future::poll_fn(|cx| pump.poll(cx)).await;
     if ended == Ended::ByUs {
-        Box::pin(linger(&pump.connection, pump.stream())).await;
+        let timeout = pump.connection.engine.config.close_linger;
+        Box::pin(linger(pump.stream(), timeout)).await;
     }
     // An application may keep the connection, and the peer waits for the end of
     // the stream. Where it fails the stream is at its end.
     let _at_its_end = SockRef::from(pump.stream()).shutdown(std::net::Shutdown::Both);
 }
 
+/// What is in a frame goes to the session, which ends when that is no packet.
+fn handle_packet<'a>(
+    session: &mut Session,
+    packet: Result<Packet<'a>, DecodeError>,
+    now: Instant,
+) -> Result<Option<Message<'a>>, ProtocolViolation> {
+    match packet {
+        Ok(packet) => session.handle_packet(Transport::WebSocket, packet, now),
+        Err(_) => {
+            session.abort(CloseReason::ParseError);
+            Ok(None)
+        }
+    }
+}
+
 /// Waits for the peer's close frame, or for the end of the stream. Closing at
 /// once could reset the connection and take our last frames from the peer.
-async fn linger<A: Application>(connection: &Connection<A>, stream: &TcpStream) {
+pub(super) async fn linger(stream: &TcpStream, timeout: Duration) {
     if SockRef::from(stream)
         .shutdown(std::net::Shutdown::Write)
         .is_err()
     {
         return;
     }
-    let drain = async {
-        let mut buffer = [0; 512];
-        while stream.readable().await.is_ok() {
-            // A peer that sends faster than this reads would keep the thread,
-            // and the timeout from being looked at: `readable` never yields.
-            consume_budget().await;
-            match stream.try_read(&mut buffer) {
-                Ok(0) => return,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return,
-            }
+    let _timed_out = tokio::time::timeout(timeout, drain(stream)).await;
+}
+
+/// Reads what still comes, and forgets it, up to the end of the stream.
+async fn drain(stream: &TcpStream) {
+    let mut buffer = [0; 512];
+    while stream.readable().await.is_ok() {
+        // A peer that sends faster than this reads would keep the thread, and the
+        // timeout from being looked at: `readable` never yields.
+        consume_budget().await;
+        match stream.try_read(&mut buffer) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
         }
-    };
-    let _timed_out = tokio::time::timeout(connection.engine.config.close_linger, drain).await;
+    }
 }
 
 impl<A: Application> Connection<A> {
@@ -339,15 +359,13 @@ impl<A: Application> Connection<A> {
     fn handle_incoming(self: &Arc<Self>, incoming: Incoming<'_>, now: Instant) -> ControlFlow<()> {
         let mut state = self.lock();
         let message = match (&mut state.wire, incoming) {
-            (Wire::EngineIo(session), Incoming::Text(text)) => match Packet::decode(text) {
-                Ok(packet) => session.handle_packet(Transport::WebSocket, packet, now),
-                Err(_) => {
-                    session.abort(CloseReason::ParseError);
-                    Ok(None)
-                }
-            },
+            (Wire::EngineIo(session), Incoming::Text(text)) => {
+                let packet = session.revision().decode(text);
+                handle_packet(session, packet, now)
+            }
             (Wire::EngineIo(session), Incoming::Binary(data)) => {
-                session.handle_packet(Transport::WebSocket, Packet::from_binary(data), now)
+                let packet = session.revision().decode_binary(data);
+                handle_packet(session, packet, now)
             }
             // Whatever a plain client sends proves that it is there.
             (Wire::Plain(session), Incoming::Text(text)) => {
@@ -363,11 +381,11 @@ impl<A: Application> Connection<A> {
                 Ok(None)
             }
             (Wire::EngineIo(session), Incoming::Ping(data)) => {
-                session.handle_ping_frame(data);
+                session.handle_ping_frame(data, now);
                 Ok(None)
             }
             (Wire::Plain(session), Incoming::Ping(data)) => {
-                session.handle_ping(data);
+                session.handle_ping(data, now);
                 Ok(None)
             }
             (_, Incoming::Pong | Incoming::Close(_)) => Ok(None),

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use engineio_proto::{
-    Method, OriginVerdict, Query, RequestError, RequestFacts, Transport, UpgradeHeader, UpgradeId,
-    Verified,
+    Method, OriginVerdict, ProtocolViolation, Query, RequestError, RequestFacts, Session,
+    Transport, UpgradeHeader, UpgradeId, Verified,
 };
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, UPGRADE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
@@ -38,6 +38,9 @@ pub(crate) enum Upgrade<A: Application> {
     Direct(Arc<Connection<A>>),
     /// The transport that a polling session wants to move to.
     Probe(Arc<Connection<A>>, UpgradeId),
+    /// No transport of any session: it is closed again. engine.io tells a client
+    /// so whose session has another WebSocket, and clients see it close.
+    Surplus,
 }
 
 impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpService<A, H> {
@@ -133,9 +136,9 @@ fn serve_engine<A: Application>(
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let verified = query.verify(
         facts,
-        engine.config.engine.transports,
+        &engine.config.engine,
         |sid| engine.find(sid),
-        |connection| connection.transport(),
+        |connection| connection.transport_and_revision(),
     );
     let reject = |reason| engine.rejected(reason, remote_address, request.headers());
     let response = match verified {
@@ -155,6 +158,7 @@ fn serve_engine<A: Application>(
             transport,
             revision,
             supports_binary,
+            jsonp,
         }) => {
             let place = match engine.take_place() {
                 Ok(place) => place,
@@ -178,10 +182,18 @@ fn serve_engine<A: Application>(
                 request.uri().query(),
                 request.headers(),
                 &engine.config.kept_headers,
-            );
+            )
+            .with_revision(revision);
             // Its headers are slices of the connection's read buffer.
             drop(request);
-            let connection = engine.open(place, transport, revision, supports_binary, handshake);
+            let session = |sid, config, now| {
+                let session = Session::new(config, sid, transport, revision, supports_binary, now);
+                match jsonp {
+                    None => session,
+                    Some(index) => session.with_jsonp(index),
+                }
+            };
+            let connection = engine.open(place, transport, session, handshake);
             match switch {
                 None => return poll(connection, cors),
                 Some(switch) => {
@@ -218,14 +230,19 @@ fn serve_engine<A: Application>(
             transport: Transport::WebSocket,
         }) => match upgrade::switch_protocols(request.headers()) {
             Ok(switch) => match session.start_upgrade() {
-                Some(id) => {
+                Ok(id) => {
                     put(upgrade, Upgrade::Probe(session, id));
                     switch.response()
                 }
+                Err(ProtocolViolation::SessionEnded) => {
+                    reject(Rejection::SessionIdUnknown);
+                    refusal(RequestError::SessionIdUnknown, facts)
+                }
                 // The session is not polling, or moves already.
-                None => {
+                Err(_) => {
                     reject(Rejection::BadRequest);
-                    refusal(RequestError::BadRequest, facts)
+                    put(upgrade, Upgrade::Surplus);
+                    switch.response()
                 }
             },
             Err(refusal) => {

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use engineio_proto::{
-    CloseReason, Frame, Packet, Transport, UpgradeHeader, UpgradeId, UpgradeStep,
+    CloseReason, Frame, ProtocolViolation, Transport, UpgradeHeader, UpgradeId, UpgradeStep,
 };
 use http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::counts::Kind;
 use super::frame_reader::{FrameReader, Incoming};
-use super::pump::Pump;
+use super::pump::{Pump, linger};
 use super::service::{Upgrade, closing};
 use super::wire::Wire;
 use super::{Application, Connection, Engine};
@@ -135,6 +135,14 @@ pub(crate) fn serve_upgrade<A: Application>(
                 }
             });
         }
+        Upgrade::Surplus => {
+            let timeout = engine.config.close_linger;
+            engine.runtime.spawn(async move {
+                // A buffer that was never written to takes these two bytes.
+                let _best_effort = stream.try_write(Frame::close(None).bytes());
+                linger(&stream, timeout).await;
+            });
+        }
     }
 }
 
@@ -143,6 +151,7 @@ pub(crate) fn abandon_upgrade<A: Application>(upgrade: Upgrade<A>) {
     match upgrade {
         Upgrade::Direct(connection) => connection.abort(CloseReason::TransportError),
         Upgrade::Probe(connection, id) => connection.abort_upgrade(id),
+        Upgrade::Surplus => {}
     }
 }
 
@@ -194,11 +203,11 @@ async fn probe<A: Application>(
 impl<A: Application> Connection<A> {
     /// Begins to move the session to a WebSocket that asks for it, unless it
     /// may not move.
-    pub(super) fn start_upgrade(self: &Arc<Self>) -> Option<UpgradeId> {
+    pub(super) fn start_upgrade(self: &Arc<Self>) -> Result<UpgradeId, ProtocolViolation> {
         let mut state = self.lock();
         let upgrade = match &mut state.wire {
             Wire::EngineIo(session) => session.handle_upgrade(Instant::now()),
-            Wire::Plain(_) => None,
+            Wire::Plain(_) => Err(ProtocolViolation::TransportMismatch),
         };
         self.settle(state);
         upgrade
@@ -224,20 +233,20 @@ impl<A: Application> Connection<A> {
         if self.message_has_come(now).is_some() {
             return Some(UpgradeStep::Refused);
         }
-        let packet = match incoming {
-            Incoming::Text(text) => match Packet::decode(text) {
-                Ok(packet) => packet,
-                Err(_) => return Some(UpgradeStep::Refused),
-            },
-            Incoming::Binary(data) => Packet::from_binary(data),
+        let mut state = self.lock();
+        let Wire::EngineIo(session) = &mut state.wire else {
+            return Some(UpgradeStep::Refused);
+        };
+        let packet = match *incoming {
+            Incoming::Text(text) => session.revision().decode(text),
+            Incoming::Binary(data) => session.revision().decode_binary(data),
             Incoming::Ping(_) | Incoming::Pong => return None,
             Incoming::Close(_) => return Some(UpgradeStep::Refused),
         };
-        let mut state = self.lock();
-        let step = match &mut state.wire {
-            Wire::EngineIo(session) => session.handle_upgrade_packet(id, &packet, now),
-            Wire::Plain(_) => UpgradeStep::Refused,
+        let Ok(packet) = packet else {
+            return Some(UpgradeStep::Refused);
         };
+        let step = session.handle_upgrade_packet(id, &packet, now);
         if step == UpgradeStep::Complete {
             state.kind = Kind::EngineIo(Transport::WebSocket);
             self.engine.counts.upgraded();

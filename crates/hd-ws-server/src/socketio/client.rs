@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use smallvec::SmallVec;
-use socketio_proto::{Args, Client};
+use socketio_proto::{Args, Client, Revision};
 
 use super::Socket;
 use super::acks::{AckError, Asker, AwaitedAcks, PendingAck};
@@ -49,6 +49,11 @@ impl SocketIoClient {
 
     pub(super) const fn handshake(&self) -> Option<&ClientHandshake> {
         self.handshake.as_ref()
+    }
+
+    pub(super) fn speaks_socket_io_2(&self) -> bool {
+        let revision = self.handshake.as_ref().map(ClientHandshake::revision);
+        revision.is_some_and(|revision| Revision::from(revision) == Revision::V4)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, ClientState> {

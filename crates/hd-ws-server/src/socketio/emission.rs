@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use engineio_proto::{EncodedPacket, Frame};
 use hd_replay::Offset;
 use serde_json::value::RawValue;
-use socketio_proto::{Encoded, EventName, OutgoingArgs};
+use socketio_proto::{Encoded, EventName, OutgoingArgs, encode};
 
 use super::Namespace;
 use super::fanout::Event;
@@ -19,6 +19,7 @@ pub(super) struct Emission<'a> {
     /// Where it is in the log, if it is kept there.
     offset: Option<Offset>,
     socket_io: OnceCell<Encoded>,
+    socket_io_2: OnceCell<Encoded>,
     plain: OnceCell<EncodedPacket>,
 }
 
@@ -34,6 +35,7 @@ impl<'a> Emission<'a> {
             args,
             offset: None,
             socket_io: OnceCell::new(),
+            socket_io_2: OnceCell::new(),
             plain: OnceCell::new(),
         }
     }
@@ -61,10 +63,19 @@ impl<'a> Emission<'a> {
         })
     }
 
+    /// The event for clients of Socket.IO 2, which recover nothing and are told no
+    /// offset.
+    fn socket_io_2(&self) -> &Encoded {
+        self.socket_io_2
+            .get_or_init(|| encode::event(self.namespace.name(), None, self.name, self.args))
+    }
+
     /// The event for whoever may be in the namespace.
     pub(super) fn to_event(&self) -> Event {
+        let has_socket_io_2 = self.namespace.has_socket_io_2();
         Event {
             socket_io: self.socket_io().clone(),
+            socket_io_2: has_socket_io_2.then(|| self.socket_io_2().clone()),
             plain: self.plain().clone(),
         }
     }
@@ -73,6 +84,7 @@ impl<'a> Emission<'a> {
     pub(super) fn packets_for(&self, socket: &Socket) -> &[EncodedPacket] {
         match socket.0.dialect {
             Dialect::SocketIo => self.socket_io().packets(),
+            Dialect::SocketIo2 => self.socket_io_2().packets(),
             Dialect::Plain => std::slice::from_ref(self.plain()),
         }
     }

@@ -71,6 +71,9 @@ struct Job {
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) socket_io: Encoded,
+    /// Where there is a client of Socket.IO 2. One that comes in while this is
+    /// made gets the same as the others: one argument more than it knows.
+    pub(super) socket_io_2: Option<Encoded>,
     pub(super) plain: EncodedPacket,
 }
 
@@ -178,6 +181,8 @@ struct Round {
     position: usize,
     under_way: Vec<UnderWay>,
     socket_io: Vec<EncodedPacket>,
+    /// As many as in `socket_io`.
+    socket_io_2: Vec<EncodedPacket>,
     plain: Vec<EncodedPacket>,
 }
 
@@ -199,6 +204,7 @@ impl Round {
             position: 0,
             under_way: Vec::new(),
             socket_io: Vec::new(),
+            socket_io_2: Vec::new(),
             plain: Vec::new(),
         };
         round.begin(first);
@@ -236,6 +242,8 @@ impl Round {
     fn begin(&mut self, job: Job) {
         self.socket_io
             .extend_from_slice(job.event.socket_io.packets());
+        self.socket_io_2
+            .extend_from_slice(job.event.socket_io_2().packets());
         self.plain.push(job.event.plain.clone());
         self.under_way.push(UnderWay {
             job,
@@ -260,6 +268,7 @@ impl Round {
             }
             let packets = match socket.dialect() {
                 Dialect::SocketIo => &self.socket_io,
+                Dialect::SocketIo2 => &self.socket_io_2,
                 Dialect::Plain => &self.plain,
             };
             took_all += usize::from(socket.send(packets).is_some());
@@ -278,6 +287,7 @@ impl Round {
         for event in self.under_way.drain(..ended) {
             let packets = event.job.event.socket_io.packets().len();
             self.socket_io.drain(..packets);
+            self.socket_io_2.drain(..packets);
             self.plain.remove(0);
             // Nobody may want to know.
             let _unasked = event.job.taken.send(event.took);
@@ -296,10 +306,15 @@ fn send_later_ones(socket: &Socket, events: &mut [UnderWay]) {
 }
 
 impl Event {
+    fn socket_io_2(&self) -> &Encoded {
+        self.socket_io_2.as_ref().unwrap_or(&self.socket_io)
+    }
+
     /// The event in the bytes that this socket's client takes.
     pub(super) fn packets_for(&self, socket: &Socket) -> &[EncodedPacket] {
         match socket.dialect() {
             Dialect::SocketIo => self.socket_io.packets(),
+            Dialect::SocketIo2 => self.socket_io_2().packets(),
             Dialect::Plain => std::slice::from_ref(&self.plain),
         }
     }

@@ -19,7 +19,7 @@ use std::time::Instant;
 use engineio_proto::{CloseReason, EncodedPacket, Message};
 use hd_rooms::RoomName;
 use serde_json::value::RawValue;
-use socketio_proto::{Client, ClientConfig, ClientError, ClientEvent, Timeout};
+use socketio_proto::{Client, ClientConfig, ClientError, ClientEvent, Revision, Timeout, encode};
 
 pub use acks::{AckError, Answers, PendingAck};
 pub use client::SocketIoClient;
@@ -134,8 +134,32 @@ impl Application for SocketIo {
     type Client = SocketIoClient;
 
     fn opened(&self, handshake: ClientHandshake, now: Instant) -> SocketIoClient {
-        let proto = Client::new(Arc::clone(&self.config), now);
+        let revision = handshake.revision().into();
+        let proto = Client::with_revision(Arc::clone(&self.config), revision, now);
         SocketIoClient::socket_io(handshake, proto)
+    }
+
+    /// A client of Socket.IO 2 asks for `/` by being there. It is told that it is
+    /// in, even where there is no such namespace: some ask for another one only
+    /// then.
+    fn started(&self, connection: &Arc<Connection<Self>>) {
+        if !connection.client().speaks_socket_io_2() {
+            return;
+        }
+        let root = socketio_proto::Namespace::default();
+        if let Some(namespace) = self.find(&root) {
+            connect(connection, namespace.clone(), None);
+            return;
+        }
+        let mut client = connection.client().lock();
+        if client
+            .proto
+            .as_mut()
+            .is_some_and(|proto| proto.leave_out(&root))
+        {
+            // A client that is gone needs no answer.
+            let _gone = connection.send(encode::connect_v4(&root).packets());
+        }
     }
 
     fn opened_plain(&self, _handshake: ClientHandshake) -> SocketIoClient {
@@ -156,6 +180,10 @@ impl Application for SocketIo {
             // Attachments may be due now, and sooner than anything else.
             (Ok(None), Some((deadline, _))) => connection.arm(deadline),
             (Ok(None), None) => {}
+            (Err(error @ ClientError::TimedOut(_)), _) => {
+                tracing::debug!(%error, "closing a client");
+                connection.close(CloseReason::ForcedClose);
+            }
             (Err(error @ ClientError::Decode(_)), _) => {
                 tracing::debug!(%error, "closing a client");
                 connection.abort(CloseReason::ParseError);
@@ -216,7 +244,11 @@ fn connect(
     auth: Option<Box<RawValue>>,
 ) {
     let handler = Arc::clone(namespace.handler());
-    let came_back = namespace.order().came_back(auth.as_deref());
+    let came_back = if connection.client().speaks_socket_io_2() {
+        None
+    } else {
+        namespace.order().came_back(auth.as_deref())
+    };
     let mut verdict = handler.connect_client(Arc::clone(connection), auth);
     // The task polls again, with a waker of its own.
     let mut cx = Context::from_waker(Waker::noop());
@@ -278,13 +310,18 @@ fn admit(
     } = admission;
     let (socket, is_in, predecessor) = {
         let mut client = connection.client().lock();
-        let is_asking = match &mut client.proto {
-            Some(proto) => proto.accept(namespace.name()),
-            None => false,
+        let Some(proto) = &mut client.proto else {
+            return;
         };
-        if !is_asking {
+        if !proto.accept(namespace.name()) {
             return;
         }
+        let dialect = match proto.revision() {
+            Revision::V5 => Dialect::SocketIo,
+            Revision::V4 => Dialect::SocketIo2,
+        };
+        // Its client keeps neither a `pid` nor an offset.
+        let identity = identity.filter(|_| dialect == Dialect::SocketIo);
         let mut order = namespace.order().lock();
         let resumed = namespace
             .order()
@@ -294,16 +331,15 @@ fn admit(
             namespace.find_in(own.unwrap_or_default(), &resumed.sid)
         });
         let identification = (resumed.sid, resumed.outcome);
-        let socket = Socket::new(
-            connection,
-            namespace,
-            Dialect::SocketIo,
-            data,
-            identification,
-        );
-        let pid = resumed.pid.as_deref();
-        let name = namespace.name();
-        let reply = socket.parser().connect(name, socket.id().as_str(), pid);
+        let socket = Socket::new(connection, namespace, dialect, data, identification);
+        let reply = match dialect {
+            Dialect::SocketIo2 => encode::connect_v4(namespace.name()),
+            Dialect::SocketIo | Dialect::Plain => {
+                let pid = resumed.pid.as_deref();
+                let id = socket.id().as_str();
+                socket.parser().connect(namespace.name(), id, pid)
+            }
+        };
         let mut packets = reply.packets().to_vec();
         packets.extend(resumed.missed);
         let is_in = enter(&mut client, &socket, &rooms, &packets);
@@ -379,7 +415,11 @@ fn refuse(
             if !proto.refuse(namespace) {
                 return;
             }
-            let error = parser.connect_error(namespace, &message, data.as_deref());
+            let data = data.as_deref();
+            let error = match proto.revision() {
+                Revision::V5 => parser.connect_error(namespace, &message, data),
+                Revision::V4 => encode::connect_error_v4(namespace, &message, data),
+            };
             connection.send(error.packets())
         }
         Refusal::ConnectThenDisconnect => {
@@ -389,7 +429,10 @@ fn refuse(
             let now = Instant::now();
             // It has been in for no time, so no ack is awaited.
             let _no_acks = proto.disconnect(namespace, now);
-            let connect = parser.connect(namespace, new_sid().as_str(), None);
+            let connect = match proto.revision() {
+                Revision::V5 => parser.connect(namespace, new_sid().as_str(), None),
+                Revision::V4 => encode::connect_v4(namespace),
+            };
             let disconnect = parser.disconnect(namespace);
             connection
                 .send(connect.packets())

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use super::emission::Emission;
 use super::fanout::{Emitted, FEW, Fanout};
 use super::handler::{ConnectRequest, DynHandler, NamespaceHandler, Refusal};
 use super::publish::{NamespaceConfig, Order};
+use super::socket::Dialect;
 use super::{Socket, SocketIo};
 use crate::{ClientHandshake, PlainOpened};
 
@@ -33,6 +34,8 @@ struct Inner {
     /// Told when rooms have come or gone, and somebody wants to know.
     rooms_changed: Notify,
     has_own_rooms: bool,
+    /// Sockets of Socket.IO 2: events are encoded for them while there are any.
+    socket_io_2: AtomicUsize,
     fanout: Fanout,
     order: Order,
 }
@@ -59,9 +62,29 @@ impl Namespace {
             version: AtomicU64::new(0),
             rooms_changed: Notify::new(),
             has_own_rooms: config.own_rooms,
+            socket_io_2: AtomicUsize::new(0),
             fanout: Fanout::default(),
             order: Order::new(config),
         }))
+    }
+
+    /// A socket that speaks this has entered.
+    pub(super) fn has_entered(&self, dialect: Dialect) {
+        if dialect == Dialect::SocketIo2 {
+            self.0.socket_io_2.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A socket that speaks this has left.
+    pub(super) fn has_left(&self, dialect: Dialect) {
+        if dialect == Dialect::SocketIo2 {
+            self.0.socket_io_2.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a client of Socket.IO 2 is in the namespace.
+    pub(super) fn has_socket_io_2(&self) -> bool {
+        self.0.socket_io_2.load(Ordering::Relaxed) > 0
     }
 
     /// The name, with its slash.

@@ -58,6 +58,8 @@ pub(super) enum EnterError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
     SocketIo,
+    /// Socket.IO 2, whose clients know no offset.
+    SocketIo2,
     /// WebSocket alone: each event is a text frame of JSON.
     Plain,
 }
@@ -231,8 +233,8 @@ impl Socket {
     pub(super) fn parser(&self) -> Parser {
         match self.0.dialect {
             Dialect::SocketIo => self.0.namespace.parser(),
-            // It is sent no packets.
-            Dialect::Plain => Parser::Text,
+            // The one has the default parser, and the other is sent no packets.
+            Dialect::SocketIo2 | Dialect::Plain => Parser::Text,
         }
     }
 
@@ -333,6 +335,7 @@ impl Socket {
         let key = registry.insert(self.clone())?;
         let is_first = self.0.entry.set(Entry { key, after }).is_ok();
         debug_assert!(is_first, "a socket enters once");
+        self.namespace().has_entered(self.0.dialect);
         if self.namespace().has_own_rooms() {
             registry.join(key, &own_room(self.id()))?;
         }
@@ -374,7 +377,10 @@ impl Socket {
         self.0.has_left.store(true, Ordering::Relaxed);
         if let Some(entry) = self.0.entry.get() {
             // Dropped after the lock is released.
-            let _member = self.namespace().rooms_mut().remove(entry.key);
+            let member = self.namespace().rooms_mut().remove(entry.key);
+            if member.is_some() {
+                self.namespace().has_left(self.0.dialect);
+            }
         }
         let mut announcement = self.announcement();
         match *announcement {

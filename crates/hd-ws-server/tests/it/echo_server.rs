@@ -14,7 +14,8 @@ use tokio::task::JoinHandle;
 
 use crate::client::{PATIENCE, WebSocket};
 
-/// Echoes text, and reports how sessions end.
+/// Echoes text, closes a session that asks for it with `close me`, and reports
+/// how sessions end.
 pub(crate) struct Echo {
     closed: mpsc::Sender<CloseReason>,
 }
@@ -27,7 +28,9 @@ impl Application for Echo {
     fn opened_plain(&self, _handshake: ClientHandshake) {}
 
     fn message(&self, connection: &Arc<Connection<Self>>, message: Message<'_>) {
-        if let Message::Text(text) = message {
+        if let Message::Text("close me") = message {
+            connection.close(CloseReason::ForcedClose);
+        } else if let Message::Text(text) = message {
             // The client may be gone.
             let _gone = connection.send(&[EncodedPacket::message(text)]);
         }

@@ -55,6 +55,24 @@ fn a_polling_session_that_nobody_polls_ends() {
     );
 }
 
+/// The wheel ticks once a second here, and the request comes before it.
+#[test]
+fn a_request_after_a_deadline_finds_no_session() {
+    let mut config = ServerConfig::default();
+    config.engine.close_timeout = Duration::ZERO;
+    let server = EchoServer::start(config);
+    let query = format!("&sid={}", server.open_polling());
+    let posted = server.request("POST", &query, "4close me");
+    assert!(posted.ends_with("ok"), "{posted}");
+    let answer = server.request("GET", &query, "");
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(
+        answer.ends_with(r#"{"code":1,"message":"Session ID unknown"}"#),
+        "{answer}"
+    );
+    assert_eq!(server.next_end(), CloseReason::ForcedClose);
+}
+
 #[test]
 fn a_polling_session_that_answers_no_ping_ends_and_its_poll_is_answered() {
     let server = start();

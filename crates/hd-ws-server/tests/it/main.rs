@@ -6,7 +6,6 @@ mod connecting;
 mod drain;
 mod echo_server;
 mod fanout;
-#[cfg(target_os = "linux")]
 mod file_descriptors;
 mod floods;
 mod heartbeat;
@@ -23,6 +22,7 @@ mod polling;
 mod polling_abuse;
 mod recovery;
 mod rejections;
+mod revision_3;
 mod security_page;
 mod shared_log;
 mod shutdown;

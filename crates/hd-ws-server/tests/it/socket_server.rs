@@ -77,7 +77,8 @@ impl NamespaceHandler for Lobby {
             self.let_in.notified().await;
             self.tell("let in");
         }
-        if auth["refuse"] == true {
+        // The query of a client of Socket.IO 2 has text only.
+        if auth["refuse"] == true || auth["refuse"] == "true" {
             return Err(Refusal::ConnectError {
                 message: "no".into(),
                 data: None,

@@ -63,6 +63,7 @@ pub(crate) struct Settings {
     pub(crate) cors_origin: CorsOrigin,
     /// Whether a request without `Origin` may connect.
     pub(crate) allow_no_origin: bool,
+    pub(crate) allow_eio3: bool,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) back_end: BackEndAuth,
@@ -144,6 +145,7 @@ impl Settings {
         let parser = reader.value(&var::PARSER, values::word);
         let cors_origin = cors_origin(&mut reader, node_env);
         let allow_no_origin = reader.value(&var::ALLOW_NO_ORIGIN, values::word);
+        let allow_eio3 = reader.value(&var::ALLOW_EIO3, values::word);
         let trusted_proxies = reader
             .optional(&var::TRUSTED_PROXIES, values::networks)
             .unwrap_or_default();
@@ -254,6 +256,7 @@ impl Settings {
             parser,
             cors_origin,
             allow_no_origin,
+            allow_eio3,
             trusted_proxies,
             back_end,
             idempotency,

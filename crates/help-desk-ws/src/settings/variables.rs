@@ -151,6 +151,13 @@ variables! {
         heading: CLIENTS,
         help: "Whether a request without an Origin may connect. Browsers always send one",
     }
+    ALLOW_EIO3 {
+        flag: "allow-eio3",
+        value_name: "BOOL",
+        default: Some("false"),
+        heading: CLIENTS,
+        help: "Whether clients of Socket.IO 2 (Engine.IO 3) may connect",
+    }
     TRUSTED_PROXIES {
         flag: "trusted-proxies",
         value_name: "NETWORKS",

@@ -2,7 +2,7 @@
 //
 //   WS_URL=http://127.0.0.1:3001 JWT_SECRET=… EMIT_TOKEN=… WS_BIN=/path/to/help-desk-ws node run.mjs
 //   node run.mjs --reference          against a service of the same contract on Node's socket.io
-//   node run.mjs notifications        only these of: notifications, http-api, emit-api, lifecycle, replay, msgpack, drain, cluster, node-peers, presence, browser, python
+//   node run.mjs notifications        only these of: notifications, eio3, http-api, emit-api, lifecycle, replay, msgpack, drain, cluster, node-peers, presence, browser, python
 //
 // WS_URL is a running service with the default settings and that JWT_SECRET and EMIT_TOKEN. Tests that
 // need instances with other settings start WS_BIN; without it they are skipped.
@@ -14,6 +14,7 @@ const { PYTHON, installDependencies, run } = project(import.meta.url);
 
 const SUITES = {
   notifications: (env) => nodeTests("clients/notifications.test.mjs", env),
+  eio3: (env) => nodeTests("clients/eio3.test.mjs", env),
   "http-api": (env) => nodeTests("clients/http-api.test.mjs", env),
   "emit-api": (env) => nodeTests("clients/emit-api.test.mjs", env),
   lifecycle: (env) => nodeTests("clients/lifecycle.test.mjs", env),

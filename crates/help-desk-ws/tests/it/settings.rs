@@ -16,6 +16,7 @@ fn every_variable_has_its_default() {
         ("PARSER", "default"),
         ("CORS_ORIGIN", "*"),
         ("ALLOW_NO_ORIGIN", "true"),
+        ("ALLOW_EIO3", "false"),
         ("TRUSTED_PROXIES", "not set"),
         ("EMIT_AUTH", "token"),
         ("EMIT_TOKEN_PREVIOUS", "not set"),
@@ -92,7 +93,7 @@ fn nodes_servers_are_met_on_a_redis_only() {
 }
 
 /// A value other than the default for each variable that is not a secret.
-const OTHERS: [(&str, &str); 39] = [
+const OTHERS: [(&str, &str); 40] = [
     ("NODE_ENV", "production"),
     ("HOST", "::1"),
     ("PORT", "0"),
@@ -103,6 +104,7 @@ const OTHERS: [(&str, &str); 39] = [
     ("PARSER", "msgpack"),
     ("CORS_ORIGIN", "https://a.example,http://b.example:8080"),
     ("ALLOW_NO_ORIGIN", "false"),
+    ("ALLOW_EIO3", "true"),
     ("TRUSTED_PROXIES", "10.0.0.0/16,::1"),
     ("EMIT_AUTH", "open"),
     ("IDEMPOTENCY_TTL", "10m"),
@@ -234,6 +236,7 @@ fn every_bad_value_names_itself_and_the_fix() {
         ),
         ("CORS_ORIGIN", "null", "leave it out"),
         ("ALLOW_NO_ORIGIN", "1", "use one of: true, false"),
+        ("ALLOW_EIO3", "yes", "use one of: true, false"),
         (
             "TRUSTED_PROXIES",
             "10.0.0.1/16",

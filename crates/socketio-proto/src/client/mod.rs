@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use engineio_proto::Message;
 use smallvec::SmallVec;
 
-use crate::{Ack, Decoder, Limits, Namespace, PacketData, Parser};
+use crate::{Ack, Decoder, Limits, Namespace, PacketData, Parser, Revision};
 
 mod outcome;
 pub use outcome::{
@@ -80,6 +80,8 @@ pub struct Client {
 ///    └─────────DISCONNECT───────┴─────────────────────── Left
 /// ```
 ///
+/// [`Client::leave_out`] goes from `Connecting` to `Left`.
+///
 /// A client goes on sending until it learns that it was disconnected. Node
 /// closes the connection for that; here such packets are ignored, so the
 /// machine remembers that the client has [`Left`](Self::Left).
@@ -103,9 +105,21 @@ impl Client {
     /// A client that is in no namespace yet.
     #[must_use]
     pub fn new(config: Arc<ClientConfig>, now: Instant) -> Self {
+        Self::with_revision(config, Revision::V5, now)
+    }
+
+    /// The same, of this revision. A client of revision 4 has asked for `/` from
+    /// the beginning: [accept](Self::accept) it there, [refuse](Self::refuse) it,
+    /// or, where there is no such namespace, [leave it out](Self::leave_out).
+    #[must_use]
+    pub fn with_revision(config: Arc<ClientConfig>, revision: Revision, now: Instant) -> Self {
+        let mut namespaces = SmallVec::new();
+        if revision == Revision::V4 {
+            namespaces.push((Namespace::default(), State::Connecting));
+        }
         Self {
-            decoder: Decoder::with_parser(config.parser),
-            namespaces: SmallVec::new(),
+            decoder: Decoder::with_revision(revision, config.parser),
+            namespaces,
             awaited_acks: Vec::new(),
             next_ack_id: 0,
             connect_by: Some(now + config.connect_timeout),
@@ -114,8 +128,16 @@ impl Client {
         }
     }
 
+    /// The client's revision.
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        self.decoder.revision()
+    }
+
     /// Takes a message. Returns `None` when it is a part of a packet, or
-    /// nothing that the caller needs to know.
+    /// nothing that the caller needs to know. A message that comes after the
+    /// deadline for it is too late, whether or not
+    /// [`handle_timeout`](Self::handle_timeout) was called in between.
     ///
     /// # Errors
     ///
@@ -125,6 +147,9 @@ impl Client {
         message: Message<'_>,
         now: Instant,
     ) -> Result<Option<ClientEvent>, ClientError> {
+        if let Some(overdue) = self.overdue(now) {
+            return Err(ClientError::TimedOut(overdue));
+        }
         let Some(packet) = self.decoder.add(message, &self.config.limits, now)? else {
             return Ok(None);
         };
@@ -172,10 +197,11 @@ impl Client {
         })
     }
 
-    /// How packets for this client are encoded.
+    /// How packets for this client are encoded: as the settings say, or as text
+    /// for a client of revision 4.
     #[must_use]
-    pub fn parser(&self) -> Parser {
-        self.config.parser
+    pub const fn parser(&self) -> Parser {
+        self.decoder.parser()
     }
 
     /// Lets the client into a namespace that it asked for; CONNECT tells it
@@ -205,6 +231,17 @@ impl Client {
             self.remove(namespace);
         }
         is_asking
+    }
+
+    /// Has a client believe that it is in a namespace that it asked for and that
+    /// there is not; CONNECT tells it so. Returns false when it did not ask.
+    ///
+    /// What it sends there is ignored, and `connect_timeout` goes on. This is how a
+    /// client of revision 4 gets past `/`, where it waits for CONNECT before it asks
+    /// for more.
+    #[must_use]
+    pub fn leave_out(&mut self, namespace: &Namespace) -> bool {
+        self.replace(namespace, State::Connecting, State::Left)
     }
 
     /// Takes the client out of a namespace; DISCONNECT tells it so. Returns the
@@ -283,13 +320,16 @@ impl Client {
     /// until it returns `None`.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Timeout> {
-        if self.connect_by.is_some_and(|by| by <= now) {
-            self.connect_by = None;
-            return Some(Timeout::Connect);
-        }
-        if self.decoder.poll_timeout().is_some_and(|by| by <= now) {
-            self.decoder = Decoder::with_parser(self.config.parser);
-            return Some(Timeout::Attachment);
+        match self.overdue(now) {
+            Some(TimerReason::Connect) => {
+                self.connect_by = None;
+                return Some(Timeout::Connect);
+            }
+            Some(TimerReason::Attachment) => {
+                self.decoder = Decoder::with_revision(self.revision(), self.config.parser);
+                return Some(Timeout::Attachment);
+            }
+            Some(TimerReason::Ack) | None => {}
         }
         let overdue = self
             .awaited_acks
@@ -297,6 +337,18 @@ impl Client {
             .position(|awaited| awaited.deadline <= now)?;
         let AwaitedAck { id, namespace, .. } = self.awaited_acks.swap_remove(overdue);
         Some(Timeout::Ack { namespace, id })
+    }
+
+    /// What the client has been too slow for at `now`: each ends its connection.
+    fn overdue(&self, now: Instant) -> Option<TimerReason> {
+        let attachments_by = self.decoder.poll_timeout();
+        if self.connect_by.is_some_and(|by| by <= now) {
+            Some(TimerReason::Connect)
+        } else if attachments_by.is_some_and(|by| by <= now) {
+            Some(TimerReason::Attachment)
+        } else {
+            None
+        }
     }
 
     fn state(&self, namespace: &Namespace) -> Option<State> {

@@ -80,6 +80,11 @@ pub enum ClientError {
     /// close`.
     #[error(transparent)]
     Violation(#[from] ProtocolViolation),
+    /// It comes after [`Connect`](TimerReason::Connect) or
+    /// [`Attachment`](TimerReason::Attachment) was due, which
+    /// [`Client::handle_timeout`](crate::Client::handle_timeout) would have told.
+    #[error("a message after the deadline: {0}")]
+    TimedOut(TimerReason),
 }
 
 /// A packet that has no place where it came.
@@ -111,13 +116,16 @@ pub enum ProtocolViolation {
 }
 
 /// What a deadline is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TimerReason {
     /// The client is in no namespace.
+    #[error("the client is in no namespace")]
     Connect,
     /// Attachments of a packet are due.
+    #[error("attachments are due")]
     Attachment,
     /// An ack is awaited.
+    #[error("an ack is awaited")]
     Ack,
 }
 

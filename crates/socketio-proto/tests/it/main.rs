@@ -17,6 +17,7 @@ mod names;
 mod namespaces;
 mod parser;
 mod replies;
+mod revision_4;
 mod round_trip;
 mod support;
 mod timeouts;

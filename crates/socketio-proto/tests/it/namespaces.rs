@@ -100,6 +100,7 @@ fn a_refused_client_may_ask_again() {
 fn a_client_may_not_ask_again_and_again_without_pause() {
     let config = ClientConfig {
         max_connects_per_minute: 6,
+        connect_timeout: Duration::from_secs(86_400),
         ..ClientConfig::default()
     };
     let too_many = ProtocolViolation::TooManyConnects { limit: 6 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use socketio_proto::{ClientConfig, Timeout, TimerReason};
+use socketio_proto::{ClientConfig, ClientError, Timeout, TimerReason};
 
 use crate::support::{Peer, namespace};
 
@@ -65,6 +65,28 @@ fn packets_to_a_namespace_that_was_left_do_not_stop_the_clock() {
     peer.wait(Duration::from_secs(1));
     peer.text(r#"2/a,["ev"]"#).unwrap();
     assert_eq!(peer.client.poll_timeout(), timer);
+}
+
+#[test]
+fn a_message_after_the_connect_timeout_is_too_late() {
+    let mut peer = Peer::new(ClientConfig::default());
+    peer.wait(CONNECT_TIMEOUT - MOMENT);
+    peer.text("0/a").unwrap();
+    peer.wait(MOMENT);
+    let late = peer.text("0/b").unwrap_err();
+    assert_eq!(late, ClientError::TimedOut(TimerReason::Connect));
+    // Who hears of it there need not hear of it by the timer.
+    let timeout = peer.client.handle_timeout(peer.now);
+    assert_eq!(timeout, Some(Timeout::Connect));
+}
+
+#[test]
+fn an_attachment_after_its_deadline_is_too_late() {
+    let mut peer = Peer::connected(&["/a"]);
+    peer.text(r#"51-/a,["ev"]"#).unwrap();
+    peer.wait(ATTACHMENT_TIMEOUT);
+    let late = peer.binary(b"x").unwrap_err();
+    assert_eq!(late, ClientError::TimedOut(TimerReason::Attachment));
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn what_the_last_poll_of_a_closed_session_cannot_hold_is_dropped() {
     pair.session.abort(CloseReason::TransportError);
     assert_eq!(pair.response().unwrap(), "4one\x1e4two");
     pair.assert_closed(Event::Closed(CloseReason::TransportError));
-    assert!(pair.session.handle_poll().is_err());
+    assert!(pair.session.handle_poll(pair.now).is_err());
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_peer_that_pings_and_does_not_read_is_given_up() {
     let mut pair = bounded(Transport::WebSocket, 10_000);
     let pings = (0..10_000)
         .take_while(|_| {
-            pair.session.handle_ping_frame(b"");
+            pair.session.handle_ping_frame(b"", pair.now);
             pair.session.is_open()
         })
         .count();

@@ -52,7 +52,7 @@ fn a_post_to_a_closing_session_does_not_cost_it_what_waits() {
     pair.send("last");
     pair.session.close(FORCED, pair.now);
     assert_eq!(pair.post("4crossed\x1e3\x1e2"), Ok(vec![]));
-    pair.session.handle_post().unwrap();
+    pair.session.handle_post(pair.now).unwrap();
     pair.session.handle_post_aborted();
     assert_eq!(pair.get().unwrap(), "4last\x1e1");
     pair.assert_closed(Event::Closed(FORCED));
@@ -70,18 +70,18 @@ fn a_close_packet_to_a_closing_session_ends_it() {
 fn overlapping_requests_end_a_closing_session() {
     let mut pair = Pair::polling();
     pair.session.close(FORCED, pair.now);
-    pair.session.handle_post().unwrap();
+    pair.session.handle_post(pair.now).unwrap();
     assert_eq!(
-        pair.session.handle_post(),
+        pair.session.handle_post(pair.now),
         Err(ProtocolViolation::OverlappingPost)
     );
     pair.assert_closed(Event::Closed(CloseReason::TransportError));
 
     let mut pair = Pair::polling();
     pair.session.close(FORCED, pair.now);
-    pair.session.handle_poll().unwrap();
+    pair.session.handle_poll(pair.now).unwrap();
     assert_eq!(
-        pair.session.handle_poll(),
+        pair.session.handle_poll(pair.now),
         Err(ProtocolViolation::OverlappingPoll)
     );
     pair.assert_closed(Event::Closed(CloseReason::TransportError));
@@ -91,7 +91,7 @@ fn overlapping_requests_end_a_closing_session() {
 fn a_poll_given_up_ends_a_closing_session() {
     let mut pair = Pair::polling();
     pair.session.close(FORCED, pair.now);
-    pair.session.handle_poll().unwrap();
+    pair.session.handle_poll(pair.now).unwrap();
     pair.session.handle_poll_aborted();
     pair.assert_closed(Event::Closed(CloseReason::TransportError));
 }
@@ -210,7 +210,7 @@ fn a_closing_session_takes_no_messages_and_does_not_ping() {
         pair.session.close(FORCED, pair.now);
         let late = EncodedPacket::message("late");
         assert_eq!(pair.session.send(late), Err(SendError::Closed));
-        pair.session.handle_ping_frame(b"late");
+        pair.session.handle_ping_frame(b"late", pair.now);
         assert!(!pair.session.is_writable() && !pair.session.is_ready());
         assert_eq!(pair.frame("4late"), Ok(None));
         assert!(!pair.start_upgrade());
@@ -301,7 +301,7 @@ fn what_was_carried_out_is_not_lost() {
 
     // A poll that waits is about to get it.
     let mut waiting = Pair::polling();
-    waiting.session.handle_poll().unwrap();
+    waiting.session.handle_poll(waiting.now).unwrap();
     waiting.send("last");
     waiting.session.abort(FORCED);
     assert!(!waiting.session.has_lost_messages());

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use engineio_proto::{CloseReason, Config, Event, ProtocolViolation, TimerReason, Transport};
+use engineio_proto::{
+    CloseReason, Config, Event, ProtocolViolation, TimerReason, Transport, UpgradeStep,
+};
 
 use crate::pair::{Pair, secs};
 use crate::wire::{Received, text};
@@ -59,7 +61,7 @@ fn other_packets_do_not_count_as_pongs() {
     let mut pair = Pair::websocket();
     pair.next_timeout();
     pair.frame("4alive").unwrap();
-    pair.session.handle_ping_frame(b"");
+    pair.session.handle_ping_frame(b"", pair.now);
     assert_eq!(pair.timeout(), Some((secs(20), PONG)));
 }
 
@@ -146,6 +148,84 @@ fn a_ping_that_was_not_fetched_moves_to_the_websocket() {
     assert_eq!(pair.timeout(), Some((secs(20), PONG)));
     pair.frame("3").unwrap();
     assert_eq!(pair.timeout(), Some((secs(25), PING)));
+}
+
+/// A client counts `pingInterval + pingTimeout` from the last ping, and so does
+/// the server whose timer is a little late.
+#[test]
+fn a_ping_that_is_a_little_late_does_not_move_the_end() {
+    let mut pair = Pair::websocket();
+    pair.pass(secs(26));
+    pair.session.handle_timeout(pair.now);
+    assert_eq!(pair.read(), [text("2")]);
+    assert_eq!(pair.timeout(), Some((secs(19), PONG)));
+}
+
+/// What arrives when the time for the pong is over, and the timer has not fired.
+#[test]
+fn input_after_the_ping_timeout_finds_the_session_ended() {
+    let overdue = |transport| {
+        let mut pair = match transport {
+            Transport::Polling => Pair::polling(),
+            Transport::WebSocket => Pair::websocket(),
+        };
+        pair.next_timeout();
+        pair.pass(secs(20));
+        pair
+    };
+    let ended = Err(ProtocolViolation::SessionEnded);
+
+    let mut pair = overdue(Transport::Polling);
+    assert_eq!(pair.session.handle_poll(pair.now), ended);
+    assert_eq!(pair.response(), None);
+    pair.assert_closed(Event::Closed(CloseReason::PingTimeout));
+    assert_eq!(pair.session.handle_post(pair.now), ended, "nor later");
+
+    let mut pair = overdue(Transport::Polling);
+    assert_eq!(pair.session.handle_post(pair.now), ended);
+    pair.assert_closed(Event::Closed(CloseReason::PingTimeout));
+
+    let mut pair = overdue(Transport::Polling);
+    let upgrade = pair.session.handle_upgrade(pair.now);
+    assert_eq!(upgrade, Err(ProtocolViolation::SessionEnded));
+    pair.assert_closed(Event::Closed(CloseReason::PingTimeout));
+
+    for packet in ["3", "4late", "1"] {
+        let mut pair = overdue(Transport::WebSocket);
+        assert_eq!(pair.frame(packet), Err(ProtocolViolation::SessionEnded));
+        assert_eq!(pair.read(), [Received::Close(None)]);
+        pair.assert_closed(Event::Closed(CloseReason::PingTimeout));
+    }
+
+    let mut pair = overdue(Transport::WebSocket);
+    pair.session.handle_ping_frame(b"late", pair.now);
+    assert_eq!(pair.read(), [Received::Close(None)]);
+    pair.assert_closed(Event::Closed(CloseReason::PingTimeout));
+}
+
+#[test]
+fn a_post_that_is_read_past_the_ping_timeout_ends_the_session() {
+    let mut pair = Pair::polling();
+    pair.next_timeout();
+    pair.pass(secs(19));
+    assert_eq!(pair.session.handle_post(pair.now), Ok(()));
+    pair.pass(secs(1));
+    assert_eq!(
+        pair.post_body("3\x1e4late"),
+        Err(ProtocolViolation::SessionEnded)
+    );
+    pair.assert_closed(Event::Closed(CloseReason::PingTimeout));
+}
+
+#[test]
+fn a_frame_on_the_new_transport_is_too_late_after_the_ping_timeout() {
+    let mut pair = Pair::polling();
+    pair.next_timeout();
+    pair.pass(secs(15));
+    assert!(pair.start_upgrade());
+    pair.pass(secs(5));
+    assert_eq!(pair.upgrade_frame("2probe"), UpgradeStep::Refused);
+    pair.assert_closed(Event::Closed(CloseReason::PingTimeout));
 }
 
 #[test]

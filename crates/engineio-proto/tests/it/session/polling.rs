@@ -54,7 +54,7 @@ fn a_second_poll_ends_the_session_and_lets_go_of_the_first() {
     let mut pair = Pair::polling();
     assert_eq!(pair.get(), None);
     assert_eq!(
-        pair.session.handle_poll(),
+        pair.session.handle_poll(pair.now),
         Err(ProtocolViolation::OverlappingPoll)
     );
     assert_eq!(pair.response().unwrap(), "1");
@@ -64,9 +64,9 @@ fn a_second_poll_ends_the_session_and_lets_go_of_the_first() {
 #[test]
 fn a_second_post_ends_the_session() {
     let mut pair = Pair::polling();
-    assert_eq!(pair.session.handle_post(), Ok(()));
+    assert_eq!(pair.session.handle_post(pair.now), Ok(()));
     assert_eq!(
-        pair.session.handle_post(),
+        pair.session.handle_post(pair.now),
         Err(ProtocolViolation::OverlappingPost)
     );
     assert_eq!(pair.post_body("4late").unwrap(), Vec::<String>::new());
@@ -76,7 +76,7 @@ fn a_second_post_ends_the_session() {
 #[test]
 fn a_post_may_follow_one_that_was_refused_for_its_size() {
     let mut pair = Pair::polling();
-    assert_eq!(pair.session.handle_post(), Ok(()));
+    assert_eq!(pair.session.handle_post(pair.now), Ok(()));
     pair.session.handle_post_end();
     assert_eq!(pair.post("4hi").unwrap(), ["hi"]);
     pair.assert_open(Transport::Polling);
@@ -93,7 +93,7 @@ fn a_client_that_gives_up_its_poll_is_gone() {
 #[test]
 fn a_client_that_gives_up_its_post_is_gone() {
     let mut pair = Pair::polling();
-    assert_eq!(pair.session.handle_post(), Ok(()));
+    assert_eq!(pair.session.handle_post(pair.now), Ok(()));
     pair.session.handle_post_aborted();
     pair.assert_closed(Event::Closed(CloseReason::TransportError));
 }
@@ -111,8 +111,8 @@ fn there_is_nothing_to_give_up_when_no_request_runs() {
 fn polling_for_a_websocket_session_is_refused_and_it_lives() {
     let mut pair = Pair::websocket();
     let mismatch = Err(ProtocolViolation::TransportMismatch);
-    assert_eq!(pair.session.handle_poll(), mismatch);
-    assert_eq!(pair.session.handle_post(), mismatch);
+    assert_eq!(pair.session.handle_poll(pair.now), mismatch);
+    assert_eq!(pair.session.handle_post(pair.now), mismatch);
     assert_eq!(pair.response(), None);
     pair.assert_open(Transport::WebSocket);
 }
@@ -123,7 +123,7 @@ fn what_comes_by_the_other_transport_is_ignored() {
     assert_eq!(polling.frame("4hi"), Ok(None));
     assert_eq!(polling.frame("2"), Ok(None));
     assert!(polling.session.poll_transmit().is_none());
-    polling.session.handle_ping_frame(b"x");
+    polling.session.handle_ping_frame(b"x", polling.now);
     polling.session.handle_written();
     polling
         .session
@@ -165,9 +165,9 @@ fn a_session_that_has_ended_refuses_requests_and_messages() {
     let mut pair = Pair::polling();
     pair.session.abort(CloseReason::ForcedClose);
     pair.assert_closed(Event::Closed(CloseReason::ForcedClose));
-    let mismatch = Err(ProtocolViolation::TransportMismatch);
-    assert_eq!(pair.session.handle_poll(), mismatch);
-    assert_eq!(pair.session.handle_post(), mismatch);
+    let ended = Err(ProtocolViolation::SessionEnded);
+    assert_eq!(pair.session.handle_poll(pair.now), ended);
+    assert_eq!(pair.session.handle_post(pair.now), ended);
     assert_eq!(pair.post_body("4late\x1e2"), Ok(vec![]));
     assert_eq!(pair.response(), None);
     let late = EncodedPacket::message("late");

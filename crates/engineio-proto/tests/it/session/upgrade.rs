@@ -135,7 +135,7 @@ fn a_poll_left_from_before_the_move_is_released_by_the_end() {
 #[test]
 fn a_post_that_was_being_read_when_the_session_moved_is_finished() {
     let mut pair = Pair::upgrading();
-    pair.session.handle_post().unwrap();
+    pair.session.handle_post(pair.now).unwrap();
     pair.upgrade_frame("2probe");
     pair.upgrade_frame("5");
     assert_eq!(pair.post_body("4late\x1e3").unwrap(), ["late"]);
@@ -152,7 +152,7 @@ fn a_post_that_was_being_read_when_the_session_moved_is_finished() {
 #[test]
 fn a_post_given_up_after_the_move_is_no_loss() {
     let mut pair = Pair::upgrading();
-    pair.session.handle_post().unwrap();
+    pair.session.handle_post(pair.now).unwrap();
     pair.upgrade_frame("5");
     pair.session.handle_post_aborted();
     assert_eq!(pair.session.poll_event(), Some(Event::Upgraded));
@@ -163,8 +163,8 @@ fn a_post_given_up_after_the_move_is_no_loss() {
 fn polling_after_the_move_is_refused() {
     let mut pair = upgraded();
     let mismatch = Err(ProtocolViolation::TransportMismatch);
-    assert_eq!(pair.session.handle_poll(), mismatch);
-    assert_eq!(pair.session.handle_post(), mismatch);
+    assert_eq!(pair.session.handle_poll(pair.now), mismatch);
+    assert_eq!(pair.session.handle_post(pair.now), mismatch);
     pair.assert_open(Transport::WebSocket);
 }
 
@@ -309,7 +309,7 @@ fn a_session_that_ends_during_an_upgrade_refuses_the_new_transport() {
     let mut pair = Pair::upgrading();
     assert_eq!(pair.get(), None);
     assert_eq!(
-        pair.session.handle_poll(),
+        pair.session.handle_poll(pair.now),
         Err(ProtocolViolation::OverlappingPoll)
     );
     assert_eq!(pair.upgrade_frame("5"), UpgradeStep::Refused);
@@ -326,7 +326,7 @@ fn a_client_that_goes_away_during_an_upgrade_is_gone() {
     pair.assert_closed(Event::Closed(CloseReason::TransportError));
 
     let mut pair = Pair::upgrading();
-    pair.session.handle_post().unwrap();
+    pair.session.handle_post(pair.now).unwrap();
     pair.session.handle_post_aborted();
     pair.assert_closed(Event::Closed(CloseReason::TransportError));
 

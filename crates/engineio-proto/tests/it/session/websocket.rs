@@ -79,7 +79,7 @@ fn the_rest_of_a_frame_written_past_the_queue_goes_first() {
 fn a_ping_frame_is_answered_in_its_turn() {
     let mut pair = Pair::websocket();
     pair.send("before");
-    pair.session.handle_ping_frame(b"data");
+    pair.session.handle_ping_frame(b"data", pair.now);
     assert_eq!(
         pair.read(),
         [text("4before"), Received::Pong(b"data".to_vec())]
@@ -118,7 +118,7 @@ fn a_session_that_has_ended_takes_nothing() {
     assert_eq!(pair.frame("2"), Ok(None));
     let late = EncodedPacket::message("late");
     assert_eq!(pair.session.send(late), Err(SendError::Closed));
-    pair.session.handle_ping_frame(b"late");
+    pair.session.handle_ping_frame(b"late", pair.now);
     pair.session.handle_written();
     pair.session
         .handle_transport_closed(CloseReason::TransportClose);
@@ -126,7 +126,7 @@ fn a_session_that_has_ended_takes_nothing() {
     assert!(pair.session.poll_transmit().is_none());
     assert_eq!(pair.session.poll_event(), None);
     assert_eq!(
-        pair.session.handle_poll(),
-        Err(ProtocolViolation::TransportMismatch)
+        pair.session.handle_poll(pair.now),
+        Err(ProtocolViolation::SessionEnded)
     );
 }

@@ -16,6 +16,7 @@ const io = new Server(httpServer, {
   connectTimeout: 3000,
   cors: { origin: "*" },
   serveClient: false,
+  allowEIO3: process.env.ALLOW_EIO3 === "true",
   ...(process.env.PARSER === "msgpack" && { parser: msgpackParser }),
 });
 

@@ -3,8 +3,10 @@
 // a difference that is not listed there, on a listed one that did not occur, on one without a reason,
 // and when the table in docs/conformance.md is another than that of the file.
 //
-//   OURS_URL=http://127.0.0.1:3000 node transcripts/diff.mjs [--self]
+//   OURS_URL=http://127.0.0.1:3000 OURS_EIO3_URL=http://127.0.0.1:3001 node transcripts/diff.mjs [--self]
 //   node transcripts/diff.mjs --write-table       writes the table and compares nothing
+//
+// OURS_EIO3_URL is a server with ALLOW_EIO3=true.
 //
 // `--self` (and REFERENCE=1) compares a second Node server instead and expects no difference: what
 // differs then is a run, not a server.
@@ -12,6 +14,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { spawnReference } from "../support/spawned-server.mjs";
 import { exchanges } from "./exchanges.mjs";
+import { exchangesOfRevision3 } from "./exchanges-eio3.mjs";
 import { judge, readExpected, table } from "./expected.mjs";
 import { record } from "./record.mjs";
 
@@ -19,28 +22,28 @@ const DOCUMENT = new URL("../../../../../docs/conformance.md", import.meta.url);
 const BEGIN = "<!-- differences: begin -->\n";
 const END = "\n<!-- differences: end -->";
 
-const groups = readExpected(exchanges.map(([name]) => name));
+const groups = readExpected([...exchanges, ...exchangesOfRevision3].map(([name]) => name));
 const self = process.argv.includes("--self") || process.env.REFERENCE === "1";
 if (process.argv.includes("--write-table")) {
   const [before, , after] = documentParts();
   writeFileSync(DOCUMENT, before + BEGIN + table(groups) + END + after);
-} else if (self || process.env.OURS_URL) {
+} else if (self || (process.env.OURS_URL && process.env.OURS_EIO3_URL)) {
   process.exitCode = (await compareServers()) && (self || tableIsCurrent()) ? 0 : 1;
 } else {
-  console.error("set OURS_URL to the server to compare, or pass --self");
+  console.error("set OURS_URL and OURS_EIO3_URL to the servers to compare, or pass --self");
   process.exitCode = 64;
 }
 
 async function compareServers() {
-  const reference = await spawnReference("reference/echo-server.mjs");
-  const second = self ? await spawnReference("reference/echo-server.mjs") : undefined;
-  let node;
-  let ours;
-  try {
-    [node, ours] = await Promise.all([record(reference.url), record(second?.url ?? process.env.OURS_URL)]);
-  } finally {
-    await Promise.all([reference.stop(), second?.stop()]);
-  }
+  const [node, ours] = (
+    await Promise.all([
+      compared(exchanges, process.env.OURS_URL),
+      compared(exchangesOfRevision3, process.env.OURS_EIO3_URL, { ALLOW_EIO3: "true" }),
+    ])
+  ).reduce(([node, ours], [more, ofOurs]) => [
+    { ...node, ...more },
+    { ...ours, ...ofOurs },
+  ]);
   const differences = Object.keys(node).flatMap((exchange) => compare(exchange, node[exchange], ours[exchange]));
   const { unexpected, gone } = judge(differences, self ? [] : groups);
   if (unexpected.length > 0) {
@@ -56,6 +59,17 @@ async function compareServers() {
       `${unexpected.length} unexpected, ${gone.length} expected but gone`,
   );
   return unexpected.length + gone.length === 0;
+}
+
+/** What Node's server and the one at `url`, or another one of Node's, answer to these exchanges. */
+async function compared(list, url, env = {}) {
+  const reference = await spawnReference("reference/echo-server.mjs", env);
+  const second = self ? await spawnReference("reference/echo-server.mjs", env) : undefined;
+  try {
+    return await Promise.all([record(reference.url, list), record(second?.url ?? url, list)]);
+  } finally {
+    await Promise.all([reference.stop(), second?.stop()]);
+  }
 }
 
 function tableIsCurrent() {

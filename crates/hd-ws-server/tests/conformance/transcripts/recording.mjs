@@ -57,6 +57,16 @@ export class Recording {
     };
   }
 
+  /** As `http`, but not recorded: what comes in how many answers is a matter of moments. */
+  silently(method, query, { headers = [], body = "" } = {}) {
+    return this.#send(method, query, { headers, body, path: PATH });
+  }
+
+  /** Records something that the exchange has found out. */
+  note(step, value) {
+    this.steps.push({ step, value });
+  }
+
   /** Answers a ping without recording it. */
   async pong(query) {
     await this.#send("POST", query, { headers: [], body: "3", path: PATH });
@@ -135,11 +145,19 @@ export class Recording {
 
   /** Records whether the session outlives what was done to it: it is given a moment to end. */
   async known(sid) {
+    await this.#known({ EIO: 4, transport: "polling", sid }, "3");
+  }
+
+  /** The same, of a session of revision 3, which is polled by this query. */
+  async knownAs(query) {
+    await this.#known(query, "1:6");
+  }
+
+  async #known(query, keepsAlive) {
     const deadline = performance.now() + MOMENT;
     let known = true;
     while (known && performance.now() < deadline) {
-      const query = { EIO: 4, transport: "polling", sid };
-      const { body } = await this.#send("POST", query, { headers: [], body: "3", path: PATH });
+      const { body } = await this.#send("POST", query, { headers: [], body: keepsAlive, path: PATH });
       known = !body.includes('"code":1');
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
@@ -198,7 +216,7 @@ function isPollOfSession(method, query) {
 /** Replaces each session id by its number of appearance. */
 function masked(steps) {
   let text = JSON.stringify(steps);
-  const sids = new Set([...text.matchAll(/\\"sid\\":\\"([^"\\]+)\\"/g)].map(([, sid]) => sid));
+  const sids = new Set([...text.matchAll(/\\+"sid\\+":\\+"([^"\\]+)\\/g)].map(([, sid]) => sid));
   [...sids].forEach((sid, index) => {
     text = text.replaceAll(sid, `<sid ${index + 1}>`);
   });

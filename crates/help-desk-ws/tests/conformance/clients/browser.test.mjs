@@ -51,6 +51,37 @@ describe("a page in a browser", options, () => {
     }
   }
 
+  for (const [name, options] of [
+    ...Object.entries(TRANSPORTS).map(([name, transports]) => [name, { transports }]),
+    ["JSONP", { transports: ["polling"], forceJSONP: true }],
+    ["JSONP with upgrade", { transports: ["polling", "websocket"], forceJSONP: true }],
+  ]) {
+    test(`receives with sio2 over ${name}`, async (t) => {
+      const service = await startService(t, { CORS_ORIGIN: browser.origin, ALLOW_EIO3: "true" });
+      const user = newUser();
+      const page = await browser.open(t, "sio2");
+      const connecting = page.connect(service.url, { ...options, query: { token: tokenFor(user) } });
+      assert.deepEqual(await connecting, { connected: true });
+      if (options.transports.length > 1) {
+        await page.until(() => upgraded);
+      }
+      const payload = { mensaje: "Ticket asignado: ñ, 漢字, 🙂, \u2028 \\n ".repeat(200), ticketId: 7, fecha: "2026-01-31T10:00:00Z" };
+      assert.equal(await emit(service.url, user, "new_notification", payload), 1);
+      assert.deepEqual(await page.received(1), [["new_notification", payload]]);
+      // And the other way: what the page says is in a form with JSONP.
+      const token = tokenFor(user, { note: "é \\n \n 🙂" });
+      const refreshed = await page.evaluate((token) => new Promise((resolve) => socket.emit("auth:refresh", token, resolve)), token);
+      assert.equal(refreshed.ok, true, JSON.stringify(refreshed));
+    });
+  }
+
+  test("with sio2 is told why its token is refused", async (t) => {
+    const service = await startService(t, { ALLOW_EIO3: "true" });
+    const page = await browser.open(t, "sio2");
+    const { data } = await page.connect(service.url, { ...FRONT_END, query: { token: tokenFor(newUser(), { expiresIn: -10 }) } });
+    assert.equal(data.code, "token_expired");
+  });
+
   test("of another site gets no session by an <img>, and reaches no route of operators", withoutReference, async (t) => {
     const service = await startService(t, { NODE_ENV: "development" });
     const page = await browser.open(t);

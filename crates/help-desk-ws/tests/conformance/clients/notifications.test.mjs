@@ -257,11 +257,25 @@ for (const [combination, io, transports] of COMBINATIONS) {
 
     test("is told why a new token is refused, and goes on with the old one", async (t) => {
       const user = newUser();
-      const socket = await join(t, user);
+      const sockets = [];
       const refused = [...REFUSED, ["a token of another user", tokenFor(newUser()), "token_other_user"], ["a number", 7, "token_missing"]];
-      for (const [what, token, code] of refused) {
-        assert.deepEqual(await refreshed(socket, token), { ok: false, code }, what);
+      for (const [turn, [what, token, code]] of refused.entries()) {
+        // A client's first six are looked at.
+        if (turn % 6 === 0) {
+          sockets.push(await join(t, user));
+        }
+        assert.deepEqual(await refreshed(sockets.at(-1), token), { ok: false, code }, what);
       }
+      await deliveredTo(t, user, sockets.length);
+    });
+
+    test("is told to wait when it hands in tokens without end", async (t) => {
+      const user = newUser();
+      const socket = await join(t, user);
+      for (let turn = 0; turn < 6; turn++) {
+        assert.equal((await refreshed(socket, tokenFor(user))).ok, true);
+      }
+      assert.deepEqual(await refreshed(socket, tokenFor(user)), { ok: false, code: "rate_limited" });
       await deliveredTo(t, user, 1);
     });
 

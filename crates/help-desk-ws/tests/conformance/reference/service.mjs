@@ -45,9 +45,11 @@ async function serve() {
     cors: { origin: settings.origins.includes("*") ? "*" : settings.origins },
     allowRequest: (request, decide) => decide(null, originAllowed(request.headers.origin)),
     destroyUpgrade: false,
+    allowEIO3: settings.allowEio3,
     serveClient: false,
   });
-  io.use((_socket, next) => next(new Error("Invalid namespace")));
+  // A client of Socket.IO 2 takes a refusal of the main namespace for one of every namespace.
+  io.use((socket, next) => (socket.conn.protocol === 3 ? next() : next(new Error("Invalid namespace"))));
 
   const notifications = io.of("/notifications");
   notifications.use((socket, next) => {

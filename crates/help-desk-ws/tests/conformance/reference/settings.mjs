@@ -49,6 +49,7 @@ export function readSettings(env) {
     production,
     origins,
     allowNoOrigin: env.ALLOW_NO_ORIGIN !== "false",
+    allowEio3: env.ALLOW_EIO3 === "true",
     secrets: [env.JWT_SECRET, env.JWT_SECRET_PREVIOUS].filter(Boolean),
     requireExp: env.JWT_REQUIRE_EXP !== "false",
     emitTokens: [env.EMIT_TOKEN, env.EMIT_TOKEN_PREVIOUS].filter(Boolean),

@@ -11,7 +11,8 @@ const program = PROGRAMS.map((name) => spawnSync("which", [name], { encoding: "u
 
 export const withoutBrowser = { skip: !program && "there is no Chromium" };
 
-const CLIENTS = { "/sio4.js": "sio4", "/sio3.js": "sio3" };
+/** The script of each client, in its package. */
+const CLIENTS = { sio4: "socket.io.min.js", sio3: "socket.io.min.js", sio2: "socket.io.js" };
 const ARGS = [
   // It runs as root in containers, where its sandbox cannot.
   "--no-sandbox",
@@ -50,8 +51,9 @@ export class Browser {
 
   #serve(request, response) {
     const { pathname, search } = new URL(request.url, this.origin);
-    if (pathname in CLIENTS) {
-      const url = new URL(`../node_modules/${CLIENTS[pathname]}/dist/socket.io.min.js`, import.meta.url);
+    const client = pathname.slice(1).replace(/\.js$/, "");
+    if (client in CLIENTS) {
+      const url = new URL(`../node_modules/${client}/dist/${CLIENTS[client]}`, import.meta.url);
       response.setHeader("Content-Type", "text/javascript");
       response.end(readFileSync(url));
     } else if (pathname === "/") {
@@ -73,20 +75,29 @@ class Page {
 
   /**
    * Connects, and writes down what happens. Returns what the first attempt came to: `{connected: true}`, or
-   * `{message, data}` of the refusal.
+   * `{message, data}` of the refusal; what clients of Socket.IO 2 know as `error` is in `data`.
    */
   connect(base, options) {
     return this.#page.evaluate(
       (url, options) => {
         const socket = io(url, options);
         Object.assign(globalThis, { socket, received: [], happened: [], upgraded: false });
-        socket.onAny((event, ...args) => received.push([event, ...args]));
+        if (socket.onAny) {
+          socket.onAny((event, ...args) => received.push([event, ...args]));
+        } else {
+          const onevent = socket.onevent;
+          socket.onevent = (packet) => {
+            received.push([...packet.data]);
+            onevent.call(socket, packet);
+          };
+        }
         socket.on("connect", () => happened.push(socket.recovered ? "recovered" : "connect"));
         socket.on("disconnect", (reason) => happened.push(reason));
         socket.io.on("open", () => socket.io.engine.on("upgrade", () => (upgraded = true)));
         return new Promise((resolve) => {
           socket.once("connect", () => resolve({ connected: true }));
           socket.once("connect_error", ({ message, data }) => resolve({ message, data }));
+          socket.once("error", (data) => resolve({ data }));
         });
       },
       `${base}/notifications`,

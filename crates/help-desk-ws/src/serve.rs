@@ -70,6 +70,7 @@ async fn serve(
     };
     let mut io = SocketIo::new(ClientConfig {
         connect_timeout: settings.connect_timeout,
+        parser: settings.parser,
         ..ClientConfig::default()
     });
     let config = NamespaceConfig {

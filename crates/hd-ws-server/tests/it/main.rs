@@ -15,6 +15,7 @@ mod inbound_limits;
 mod max_connections;
 mod membership;
 mod memory;
+mod msgpack;
 mod origin;
 mod packets;
 mod plain_messages;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use hd_cluster::ClusterConfig;
 use hd_replay::{LogConfig, SeenConfig};
 use hd_ws_server::TrustedProxies;
+use socketio_proto::Parser;
 use tracing::level_filters::LevelFilter;
 
 use crate::open_files;
@@ -31,7 +32,7 @@ mod values;
 mod variables;
 
 pub(crate) use back_end::{BackEndAuth, Guard, Scope, Scopes};
-pub(crate) use commands::{EmitClientSettings, HealthSettings, SigningSettings};
+pub(crate) use commands::{EmitClientSettings, HealthSettings, ListenSettings, SigningSettings};
 pub(crate) use limits::{ClientLimits, EmitRates};
 pub(crate) use origin::CorsOrigin;
 pub(crate) use problem::Problems;
@@ -57,6 +58,8 @@ pub(crate) struct Settings {
     /// Life of minted tokens, in whole seconds.
     pub(crate) jwt_expires_in: Duration,
     pub(crate) auth_failure: AuthFailure,
+    /// What every Socket.IO client speaks.
+    pub(crate) parser: Parser,
     pub(crate) cors_origin: CorsOrigin,
     /// Whether a request without `Origin` may connect.
     pub(crate) allow_no_origin: bool,
@@ -144,6 +147,7 @@ impl Settings {
                  is bad; set it to connect_error once no client needs the old answer",
             );
         }
+        let parser = reader.value(&var::PARSER, values::word);
         let cors_origin = cors_origin(&mut reader, node_env);
         let allow_no_origin = reader.value(&var::ALLOW_NO_ORIGIN, values::word);
         let allow_eio3 = reader.value(&var::ALLOW_EIO3, values::word);
@@ -259,6 +263,7 @@ impl Settings {
             jwt,
             jwt_expires_in,
             auth_failure,
+            parser,
             cors_origin,
             allow_no_origin,
             allow_eio3,
@@ -326,6 +331,11 @@ impl Words for AuthFailure {
         ("connect_error", Self::ConnectError),
         ("legacy", Self::Legacy),
     ];
+}
+
+impl Words for Parser {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("default", Self::Text), ("msgpack", Self::Msgpack)];
 }
 
 /// What becomes of an emit while Redis does not answer.

@@ -128,6 +128,14 @@ variables! {
         help: "What a client with a bad token gets: connect_error, or legacy, which is CONNECT \
                and then DISCONNECT as from the NestJS service",
     }
+    PARSER {
+        flag: "parser",
+        value_name: "NAME",
+        default: Some("default"),
+        heading: CLIENTS,
+        help: "What every Socket.IO client is built with: default, or msgpack, which is \
+               socket.io-msgpack-parser. Neither side can detect which the other has",
+    }
     CORS_ORIGIN {
         flag: "cors-origin",
         value_name: "ORIGINS",

@@ -13,6 +13,7 @@ fn every_variable_has_its_default() {
         ("JWT_REQUIRE_EXP", "true"),
         ("JWT_EXPIRES_IN", "24h"),
         ("AUTH_FAILURE", "connect_error"),
+        ("PARSER", "default"),
         ("CORS_ORIGIN", "*"),
         ("ALLOW_NO_ORIGIN", "true"),
         ("ALLOW_EIO3", "false"),
@@ -96,7 +97,7 @@ fn nodes_servers_are_met_on_a_redis_only() {
 }
 
 /// A value other than the default for each variable that is not a secret.
-const OTHERS: [(&str, &str); 42] = [
+const OTHERS: [(&str, &str); 43] = [
     ("NODE_ENV", "production"),
     ("HOST", "::1"),
     ("PORT", "0"),
@@ -104,6 +105,7 @@ const OTHERS: [(&str, &str); 42] = [
     ("JWT_REQUIRE_EXP", "false"),
     ("JWT_EXPIRES_IN", "7d"),
     ("AUTH_FAILURE", "legacy"),
+    ("PARSER", "msgpack"),
     ("CORS_ORIGIN", "https://a.example,http://b.example:8080"),
     ("ALLOW_NO_ORIGIN", "false"),
     ("ALLOW_EIO3", "true"),
@@ -233,6 +235,7 @@ fn every_bad_value_names_itself_and_the_fix() {
             "write it as 300ms, 25s, 10m, 24h or 7d",
         ),
         ("AUTH_FAILURE", "none", "use one of: connect_error, legacy"),
+        ("PARSER", "json", "use one of: default, msgpack"),
         (
             "CORS_ORIGIN",
             "https://a.example/",

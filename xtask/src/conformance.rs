@@ -99,6 +99,8 @@ impl Project {
                 let echo = Server::start("echo", executables.path("echo")?, &ECHO, logs)?;
                 let settings = [&ECHO[..], &[("ALLOW_EIO3", "true")]].concat();
                 let eio3 = Server::start("echo-eio3", executables.path("echo")?, &settings, logs)?;
+                let settings = [&ECHO[..], &[("PARSER", "msgpack")]].concat();
+                let msgpack = Server::start("msgpack", executables.path("echo")?, &settings, logs)?;
                 let executable = executables.path("engine_echo")?;
                 let engine_echo = Server::start("engine_echo", executable, &[], logs)?;
                 let beating = Server::start("heartbeat", executable, &HEARTBEAT, logs)?;
@@ -106,8 +108,9 @@ impl Project {
                     .env("SERVER_URL", echo.url())
                     .env("EIO3_URL", eio3.url())
                     .env("ENGINE_URL", engine_echo.url())
-                    .env("HEARTBEAT_URL", beating.url());
-                vec![echo, eio3, engine_echo, beating]
+                    .env("HEARTBEAT_URL", beating.url())
+                    .env("MSGPACK_URL", msgpack.url());
+                vec![echo, eio3, engine_echo, beating, msgpack]
             }
             Self::HelpDeskWs => {
                 let settings = [("JWT_SECRET", JWT_SECRET), ("EMIT_TOKEN", EMIT_TOKEN)];

@@ -37,9 +37,17 @@ impl Frame {
     /// A binary frame with this payload.
     #[must_use]
     pub fn binary(payload: &[u8]) -> Self {
-        let mut bytes = Vec::with_capacity(MAX_HEADER + payload.len());
+        Self::binary_with(payload.len(), |bytes| bytes.extend_from_slice(payload))
+    }
+
+    /// A binary frame whose payload `write` appends to what is in the vector,
+    /// which it must leave there; see [`text_with`](Self::text_with) for
+    /// `capacity`.
+    #[must_use]
+    pub fn binary_with(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut bytes = Vec::with_capacity(MAX_HEADER + capacity);
         bytes.extend_from_slice(HEADER_ROOM.as_bytes());
-        bytes.extend_from_slice(payload);
+        write(&mut bytes);
         Self::from_roomy(Opcode::Binary, bytes)
     }
 

@@ -220,6 +220,13 @@ impl EncodedPacket {
         Self(Frame::binary(data))
     }
 
+    /// A binary message packet whose data `write` appends; see
+    /// [`Frame::text_with`] for `capacity`.
+    #[must_use]
+    pub fn binary_message_with(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        Self(Frame::binary_with(capacity, write))
+    }
+
     /// A packet of another type with its data, such as `3` with `probe`.
     #[must_use]
     pub fn control(packet_type: PacketType, data: &str) -> Self {

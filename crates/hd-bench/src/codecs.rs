@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use engineio_proto::{Message, Packet, payload};
 use serde_json::value::RawValue;
-use socketio_proto::{Decoder, Encoded, EventName, Limits, Namespace, encode};
+use socketio_proto::{Decoder, Encoded, EventName, Limits, Namespace, Parser, encode};
 
 use crate::Operation;
 
@@ -35,7 +35,29 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         let payload = RawValue::from_string(PAYLOAD.to_owned()).expect("JSON");
         Box::new(move || drop(black_box(event(&namespace, &payload))))
     }),
+    Operation::new("codecs/decode-msgpack-event", || {
+        let payload = RawValue::from_string(PAYLOAD.to_owned()).expect("JSON");
+        let event = msgpack_event(&notifications(), &payload);
+        let mut decoder = Decoder::with_parser(Parser::Msgpack);
+        let limits = Limits::default();
+        let now = Instant::now();
+        Box::new(move || {
+            let bytes = black_box(event.packets()[0].frame().payload());
+            let packet = decoder.add(Message::Binary(bytes.into()), &limits, now);
+            drop(black_box(packet.expect("a packet")));
+        })
+    }),
+    Operation::new("codecs/encode-msgpack-event", || {
+        let namespace = notifications();
+        let payload = RawValue::from_string(PAYLOAD.to_owned()).expect("JSON");
+        Box::new(move || drop(black_box(msgpack_event(&namespace, &payload))))
+    }),
 ];
+
+fn msgpack_event(namespace: &Namespace, payload: &RawValue) -> Encoded {
+    let name = EventName::new("new_notification").expect("not reserved");
+    Parser::Msgpack.event(namespace, None, name, &[payload][..])
+}
 
 fn decode(text: String) -> Box<dyn FnMut()> {
     let mut decoder = Decoder::new();

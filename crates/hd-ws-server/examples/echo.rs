@@ -1,7 +1,8 @@
 //! Socket.IO: events are echoed. Serves `/` and `/custom` on `PORT` (3000). Its
 //! times come from the environment, in milliseconds: `PING_INTERVAL` (25000),
 //! `PING_TIMEOUT` (20000), `CONNECT_TIMEOUT` (45000). With
-//! `ALLOW_EIO3=true` it serves clients of Socket.IO 2 as well.
+//! `ALLOW_EIO3=true` it serves clients of Socket.IO 2 as well, and with
+//! `PARSER=msgpack` those with `socket.io-msgpack-parser`.
 //!
 //! As the official test suite of the Socket.IO protocol wants it:
 //!
@@ -19,7 +20,7 @@ use hd_ws_server::{
     ServerConfig, Socket, SocketIo,
 };
 use serde_json::value::RawValue;
-use socketio_proto::{Args, ClientConfig, Event, EventName, OutgoingArgs};
+use socketio_proto::{Args, ClientConfig, Event, EventName, OutgoingArgs, Parser};
 
 struct Echo;
 
@@ -77,6 +78,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut io = SocketIo::new(ClientConfig {
         connect_timeout: millis("CONNECT_TIMEOUT", 45_000)?,
+        parser: match std::env::var("PARSER").as_deref() {
+            Ok("msgpack") => Parser::Msgpack,
+            _ => Parser::Text,
+        },
         ..ClientConfig::default()
     });
     for name in ["/", "/custom"] {

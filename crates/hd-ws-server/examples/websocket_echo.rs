@@ -48,7 +48,7 @@ impl HttpHandler<Echo> for Upgrade {
         remote_address: RemoteAddress,
     ) -> HttpReply<Echo> {
         let query = request.uri().query();
-        let handshake = ClientHandshake::new(remote_address, query, request.headers(), &[]);
+        let handshake = ClientHandshake::new(remote_address, query, request.headers(), &[], &[]);
         HttpReply::UpgradePlain(handshake, Box::new(|_| ()))
     }
 }

@@ -24,9 +24,9 @@ pub enum BodyError {
 
 /// Reads a body of at most `limit` bytes that comes within `timeout`.
 ///
-/// What is larger is read on for a while and thrown away: a client that is
-/// still sending when the connection closes sees a broken connection, and not
-/// the answer.
+/// One that is larger, or declared to be, is not read on: its answer must say
+/// `Connection: close`. The connection is ended so that a client which is still
+/// sending sees the answer.
 ///
 /// # Errors
 ///
@@ -63,35 +63,27 @@ async fn read(
     limit: usize,
     mut hold: impl FnMut(usize) -> bool,
 ) -> Result<Option<Bytes>, BodyError> {
+    let limit_in_header = u64::try_from(limit).unwrap_or(u64::MAX);
+    let declared = body.size_hint();
+    if declared.lower() > limit_in_header {
+        return Err(BodyError::TooLarge);
+    }
     // Of which no more is allocated than twice what has come.
-    let declared = body.size_hint().upper();
-    let declared = declared.and_then(|len| usize::try_from(len).ok());
+    let declared = declared.upper().and_then(|len| usize::try_from(len).ok());
     let whole = declared.map_or(limit, |len| len.min(limit));
     let mut bytes = Vec::new();
-    let mut seen = 0_usize;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| BodyError::Incomplete)?;
         let Some(data) = frame.data_ref() else {
             continue;
         };
-        seen = seen.saturating_add(data.len());
-        if seen <= limit {
-            append(&mut bytes, data, whole);
-            if !hold(bytes.capacity()) {
-                return Ok(None);
-            }
-        } else if seen > limit.saturating_add(THROWN_AWAY) {
-            break;
-        } else {
-            bytes = Vec::new();
+        if data.len() > limit.saturating_sub(bytes.len()) {
+            return Err(BodyError::TooLarge);
+        }
+        append(&mut bytes, data, whole);
+        if !hold(bytes.capacity()) {
+            return Ok(None);
         }
     }
-    if seen <= limit {
-        Ok(Some(bytes.into()))
-    } else {
-        Err(BodyError::TooLarge)
-    }
+    Ok(Some(bytes.into()))
 }
-
-/// Most bytes over the limit that are read for the answer's sake.
-const THROWN_AWAY: usize = 16 * 1024 * 1024;

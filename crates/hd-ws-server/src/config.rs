@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use crate::{OriginPolicy, RejectionHook, TrustedProxies};
+use crate::{HttpCloseHook, OriginPolicy, RejectionHook, TrustedProxies};
 
 /// Settings of the HTTP and WebSocket side of a server.
 #[derive(Clone, Debug)]
@@ -23,6 +23,9 @@ pub struct ServerConfig {
     pub trusted_proxies: TrustedProxies,
     /// Called with each request that is rejected. Does nothing.
     pub on_rejected: RejectionHook,
+    /// Called with each HTTP connection that the server closes and its peer
+    /// would have kept. Does nothing.
+    pub on_http_closed: HttpCloseHook,
     /// How long a client may take to send a request's head. 10 s; Node's
     /// `headersTimeout` is 60 s, which a slow-header attack can live off.
     pub header_timeout: Duration,
@@ -33,6 +36,21 @@ pub struct ServerConfig {
     /// How long a client may take to send a request's body. 30 s; Node's
     /// `requestTimeout` is 300 s.
     pub body_timeout: Duration,
+    /// How long an answer may make no progress before its connection is reset:
+    /// the kernel takes no byte of it, because the client reads none. 10 s, as
+    /// long as a head may take; nginx' `send_timeout` is 60 s.
+    pub http_write_timeout: Duration,
+    /// Most requests on one connection: the answer to the last one says
+    /// `Connection: close`, at which clients and load balancers open a new one.
+    /// 1000, nginx' `keepalive_requests`.
+    pub max_requests_per_connection: NonZeroU32,
+    /// Most TCP connections at a time, WebSockets among them. When there are as
+    /// many, the HTTP connection that has not got on for longest is closed in
+    /// favour of a new one: the next byte of its request, of its answer, or its
+    /// next request has been awaited for longest. A poll that waits for a
+    /// session is never closed. `None`: as many as the process may open files,
+    /// after which none is accepted.
+    pub max_sockets: Option<NonZeroUsize>,
     /// Largest request head, in bytes; larger ones are answered with 431, and
     /// so are those of more than 100 headers, which is hyper's limit. 16 KiB,
     /// Node's `--max-http-header-size`.
@@ -128,6 +146,8 @@ pub struct ServerConfig {
     /// Request headers that [`ClientHandshake`](crate::ClientHandshake) keeps
     /// for as long as a client is connected. None: each costs memory.
     pub kept_headers: Vec<HeaderName>,
+    /// Parameters of the query that are kept likewise. None.
+    pub kept_query_parameters: Vec<&'static str>,
 }
 
 impl Default for ServerConfig {
@@ -138,9 +158,15 @@ impl Default for ServerConfig {
             origins: OriginPolicy::default(),
             trusted_proxies: TrustedProxies::default(),
             on_rejected: RejectionHook::default(),
+            on_http_closed: HttpCloseHook::default(),
             header_timeout: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(30),
+            http_write_timeout: Duration::from_secs(10),
+            max_requests_per_connection: const {
+                NonZeroU32::new(1000).expect("invariant: 1000 is not zero")
+            },
+            max_sockets: None,
             max_header_bytes: 16 * 1024,
             max_connections: None,
             max_unjoined_connections: None,
@@ -163,6 +189,7 @@ impl Default for ServerConfig {
             drain_rate: const { NonZeroU32::new(200).expect("invariant: 200 is not zero") },
             max_connection_age: None,
             kept_headers: Vec::new(),
+            kept_query_parameters: Vec::new(),
         }
     }
 }

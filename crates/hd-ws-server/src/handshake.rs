@@ -25,15 +25,17 @@ impl ClientHandshake {
         query: Option<&str>,
         headers: &HeaderMap,
         kept_headers: &[HeaderName],
+        kept_query_parameters: &[&str],
     ) -> Self {
         Self {
             remote_address,
-            query: query.unwrap_or_default().into(),
+            query: kept_query(query.unwrap_or_default(), kept_query_parameters),
             headers: kept_headers
                 .iter()
                 .filter_map(|name| {
-                    let value = headers.get(name)?;
-                    Some((name.clone(), value.as_bytes().into()))
+                    let value = headers.get(name)?.as_bytes();
+                    let value = value.get(..MAX_KEPT_BYTES).unwrap_or(value);
+                    Some((name.clone(), value.into()))
                 })
                 .collect(),
             revision: Revision::V4,
@@ -58,15 +60,16 @@ impl ClientHandshake {
         self.remote_address
     }
 
-    /// The raw query string, without the question mark. It may hold a token:
-    /// never log it.
+    /// What is kept of the raw query string: the parameters that
+    /// [`ServerConfig::kept_query_parameters`](crate::ServerConfig) names, as
+    /// they came, joined by `&`. It may hold a token: never log it.
     #[must_use]
     pub fn query(&self) -> &str {
         &self.query
     }
 
-    /// A header that [`ServerConfig::kept_headers`](crate::ServerConfig) names;
-    /// `None` when the client did not send it, or not as text.
+    /// A header that [`ServerConfig::kept_headers`](crate::ServerConfig) names,
+    /// cut off after 9 KiB; `None` when the client did not send it, or not as text.
     #[must_use]
     pub fn header(&self, name: &HeaderName) -> Option<&str> {
         self.headers
@@ -76,11 +79,63 @@ impl ClientHandshake {
     }
 }
 
+/// The last of each parameter that is named, which is the one that counts.
+fn kept_query(query: &str, names: &[&str]) -> Box<str> {
+    let mut kept = String::new();
+    for name in names {
+        let parameter = query
+            .rsplit('&')
+            .find(|pair| pair.split_once('=').map_or(*pair, |(key, _)| key) == *name);
+        if let Some(parameter) = parameter {
+            if !kept.is_empty() {
+                kept.push('&');
+            }
+            kept.push_str(&parameter[..parameter.floor_char_boundary(MAX_KEPT_BYTES)]);
+        }
+    }
+    kept.into_boxed_str()
+}
+
 /// Shows the address only: queries and headers carry tokens.
 impl std::fmt::Debug for ClientHandshake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ClientHandshake")
             .field("remote_address", &self.remote_address)
             .finish_non_exhaustive()
+    }
+}
+
+/// Most bytes that are kept of a header or of a parameter: a token of 8 KiB,
+/// the most that is verified, and its name or scheme. What was longer is still
+/// too long.
+const MAX_KEPT_BYTES: usize = 9 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_named_parameters_are_kept() {
+        for (query, kept) in [
+            ("", ""),
+            ("EIO=4&transport=polling&t=abc", ""),
+            ("EIO=4&token=a.b%2Ec&x=y", "token=a.b%2Ec"),
+            ("token=a&token=b", "token=b"),
+            ("mytoken=a&token", "token"),
+            ("user=1&token=a", "token=a&user=1"),
+        ] {
+            assert_eq!(*kept_query(query, &["token", "user"]), *kept, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_cut_off() {
+        let query = format!("token={}", "é".repeat(MAX_KEPT_BYTES));
+        let kept = kept_query(&query, &["token"]);
+        assert!(
+            kept.len() <= MAX_KEPT_BYTES && kept.len() > 8 * 1024,
+            "{}",
+            kept.len()
+        );
     }
 }

@@ -55,12 +55,14 @@ pub use config::ServerConfig;
 mod engine;
 pub use engine::{Application, Connection, Counts, Engine, Sent};
 
-mod head_timeout;
+mod http_close;
+mod http_connection;
 
 mod handshake;
 pub use handshake::ClientHandshake;
 
 mod http_handler;
+pub use http_close::{HttpClose, HttpCloseHook, HttpClosed};
 pub use http_handler::{HttpHandler, HttpReply, NotFound, PlainOpened};
 
 mod lifecycle;

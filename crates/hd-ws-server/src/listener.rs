@@ -2,20 +2,16 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use hyper::server::conn::http1;
-use hyper_util::rt::TokioTimer;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::engine::{self, HttpService, SilentConnection};
-use crate::head_timeout::head_timeout;
-use crate::{Application, Engine, HttpHandler};
+use crate::engine::{TcpConnection, random_number};
+use crate::http_connection::serve_http;
+use crate::{Application, Engine, HttpClose, HttpHandler};
 
 /// A bound port. Connections wait in the kernel until [`serve`](Self::serve).
 #[derive(Debug)]
@@ -109,19 +105,19 @@ async fn accept<A: Application, H: HttpHandler<A>>(
         match listener.accept().await {
             Ok((stream, peer)) => {
                 // Dropped, the connection is closed.
-                let Some(silent) = SilentConnection::new(engine, peer) else {
+                let Some(tcp) = TcpConnection::new(engine, peer) else {
                     continue;
                 };
-                let (engine, handler) = (Arc::clone(engine), Arc::clone(handler));
-                let service = HttpService {
-                    engine,
-                    handler,
-                    peer,
-                    silent,
-                    handshakes: AtomicU32::new(0),
-                    upgrade: Arc::default(),
+                let sockets = Arc::clone(&engine.sockets);
+                let Some(socket) = sockets.open(random_number) else {
+                    engine.http_closed(HttpClose::Evicted, peer);
+                    continue;
                 };
-                connections.spawn(serve_http(stream, service, end_http.clone()));
+                let handler = Arc::clone(handler);
+                let end_http = end_http.clone();
+                connections.spawn(serve_http(stream, tcp, socket, handler, end_http));
+                let settled = sockets.evictions_settled();
+                let _timed_out = tokio::time::timeout(ACCEPT_PAUSE, settled).await;
             }
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
@@ -130,57 +126,6 @@ async fn accept<A: Application, H: HttpHandler<A>>(
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
-    }
-}
-
-/// Serves one connection for as long as it speaks HTTP.
-async fn serve_http<A: Application, H: HttpHandler<A>>(
-    stream: TcpStream,
-    service: HttpService<A, H>,
-    end_http: CancellationToken,
-) {
-    // Frames are written whole; waiting for more to send would only delay them.
-    // Where it fails the connection is dead, and the first read says so.
-    let _dead = stream.set_nodelay(true);
-    let (engine, peer) = (Arc::clone(&service.engine), service.peer);
-    let slot = Arc::clone(&service.upgrade);
-    let (io, service) = head_timeout(stream, service, engine.config.header_timeout);
-    let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // Runs between two requests too.
-        .header_read_timeout(engine.config.keep_alive_timeout)
-        .max_header_size(engine.config.max_header_bytes)
-        // A head that is not whole yet. hyper panics below its least.
-        .max_buf_size(engine.config.max_header_bytes.max(HYPER_LEAST_BUFFER))
-        .serve_connection(io, service);
-    let result = {
-        let mut done = std::pin::pin!(std::future::poll_fn(|cx| {
-            connection.poll_without_shutdown(cx)
-        }));
-        end_http.run_until_cancelled(&mut done).await
-    };
-    let result = match result {
-        Some(result) => result,
-        None => {
-            std::pin::Pin::new(&mut connection).graceful_shutdown();
-            std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await
-        }
-    };
-    let upgrade = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-    match (result, upgrade) {
-        (Ok(()), Some(upgrade)) => {
-            let parts = connection.into_parts();
-            // A copy: even when empty, it is a slice of hyper's 8 KiB buffer.
-            let read_ahead = Bytes::copy_from_slice(&parts.read_buf);
-            engine::serve_upgrade(&engine, upgrade, parts.io.into_inner(), read_ahead);
-        }
-        (Err(_), Some(upgrade)) => engine::abandon_upgrade(upgrade),
-        (Ok(()), None) => {
-            let mut stream = connection.into_parts().io.into_inner();
-            // The peer may be gone already.
-            let _gone = tokio::io::AsyncWriteExt::shutdown(&mut stream).await;
-        }
-        (Err(error), None) => tracing::debug!(%peer, %error, "closing an HTTP connection"),
     }
 }
 
@@ -198,8 +143,6 @@ fn is_of_connection(error: &io::Error) -> bool {
 /// Connections that may wait for `accept`: a whole fleet of clients reconnects
 /// at once. The kernel caps it at `net.core.somaxconn`, 4096 by default.
 const BACKLOG: u32 = 4096;
-/// The least that hyper takes, as its `max_buf_size` documents.
-const HYPER_LEAST_BUFFER: usize = 8192;
 /// For sessions that were ended at the deadline: the application hears of it.
 const LAST_CALLBACKS: Duration = Duration::from_millis(100);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

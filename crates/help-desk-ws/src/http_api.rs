@@ -12,8 +12,8 @@ use crate::telemetry::Counters;
 use crate::telemetry::metrics::{self, Gauges};
 use bytes::Bytes;
 use hd_ws_server::{
-    ClientHandshake, Engine, HttpHandler, HttpReply, Namespace, Refusal, Rejection, RemoteAddress,
-    SocketIo,
+    ClientHandshake, Engine, HttpClose, HttpHandler, HttpReply, Namespace, Refusal, Rejection,
+    RemoteAddress, SocketIo,
 };
 use http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, UPGRADE};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
@@ -167,6 +167,9 @@ impl HttpApi {
             sessions_opened: counts.opened_total(),
             upgrades: counts.upgraded_total(),
             rejected: Rejection::ALL.map(|reason| (reason.code(), counts.rejected_total(reason))),
+            http_closed: HttpClose::ALL
+                .map(|reason| (reason.code(), counts.http_closed_total(reason))),
+            open_sockets: self.engine.open_sockets(),
             replay: self.notifications.replay_counts(),
             is_cut_off: self.is_cut_off(),
             drain_closes: counts.drained_total(),
@@ -206,8 +209,13 @@ impl HttpApi {
         remote_address: RemoteAddress,
     ) -> HttpReply<SocketIo> {
         let query = request.uri().query();
-        let handshake =
-            ClientHandshake::new(remote_address, query, request.headers(), &[AUTHORIZATION]);
+        let handshake = ClientHandshake::new(
+            remote_address,
+            query,
+            request.headers(),
+            &[AUTHORIZATION],
+            &KEPT_QUERY_PARAMETERS,
+        );
         match self.notifications.admit_plain(&handshake).await {
             Ok(opened) => HttpReply::UpgradePlain(handshake, opened),
             Err(refusal) => HttpReply::Response(Refused::from(refusal).response()),
@@ -223,6 +231,14 @@ impl Refused {
             message: message.into(),
             header: None,
             limit: None,
+        }
+    }
+
+    /// The same, and the rest of the request is not read.
+    pub(crate) fn closing(self) -> Self {
+        Self {
+            header: Some((CONNECTION, HeaderValue::from_static("close"))),
+            ..self
         }
     }
 
@@ -291,4 +307,6 @@ fn json_of(status: StatusCode, body: &impl Serialize) -> Response<Full<Bytes>> {
     json(status, body)
 }
 
+/// Where a client's token may be in the query.
+pub(crate) const KEPT_QUERY_PARAMETERS: [&str; 1] = ["token"];
 const HEALTHY: &str = r#"{"status":"ok","service":"help-desk-ws"}"#;

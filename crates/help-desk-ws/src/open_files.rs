@@ -36,12 +36,26 @@ pub(crate) fn room_for_clients() -> NonZeroUsize {
     clients_within(hard_limit())
 }
 
+/// How many TCP connections it leaves room for: those of clients, and those of
+/// whoever else sends requests.
+pub(crate) fn room_for_sockets() -> NonZeroUsize {
+    sockets_within(hard_limit())
+}
+
+fn sockets_within(limit: u64) -> NonZeroUsize {
+    within(limit, (limit / OWN_SHARE).clamp(LEAST_OWN, MOST_OWN))
+}
+
 fn clients_within(limit: u64) -> NonZeroUsize {
     let reserve = (limit / RESERVE_SHARE).clamp(LEAST_RESERVE, MOST_RESERVE);
+    within(limit, reserve)
+}
+
+fn within(limit: u64, reserve: u64) -> NonZeroUsize {
     // File numbers are ints.
-    let clients = limit.saturating_sub(reserve).min(i32::MAX as u64);
-    let clients = usize::try_from(clients).unwrap_or(usize::MAX);
-    NonZeroUsize::new(clients).unwrap_or(NonZeroUsize::MIN)
+    let room = limit.saturating_sub(reserve).min(i32::MAX as u64);
+    let room = usize::try_from(room).unwrap_or(usize::MAX);
+    NonZeroUsize::new(room).unwrap_or(NonZeroUsize::MIN)
 }
 
 fn hard_limit() -> u64 {
@@ -55,6 +69,12 @@ const RESERVE_SHARE: u64 = 10;
 const LEAST_RESERVE: u64 = 32;
 /// As many as may wait to be accepted.
 const MOST_RESERVE: u64 = 4096;
+
+/// A hundredth is for what is no connection to the port: Redis, a dozen of the
+/// process itself, and connections that are closed and not gone yet.
+const OWN_SHARE: u64 = 100;
+const LEAST_OWN: u64 = 24;
+const MOST_OWN: u64 = 256;
 
 /// Room that is made at the start. 8 bytes of the kernel's memory for each:
 /// half a MiB, where a container's limit may be a million files. Fargate's
@@ -78,6 +98,22 @@ mod tests {
             (u64::MAX, i32::MAX as usize),
         ] {
             assert_eq!(clients_within(limit).get(), clients, "{limit}");
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_requests_beside_all_clients() {
+        for (limit, sockets) in [
+            (0, 1),
+            (40, 16),
+            (300, 276),
+            (1024, 1000),
+            (65_535, 65_279),
+            (u64::MAX, i32::MAX as usize),
+        ] {
+            assert_eq!(sockets_within(limit).get(), sockets, "{limit}");
+            let clients = clients_within(limit);
+            assert!(clients <= sockets_within(limit), "{limit}");
         }
     }
 }

@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use hd_auth::{Algorithm, JwtPayload, Mac, Signer, UserId, Verifier};
 use hd_cluster::{PresenceConfig, SharedLog};
 use hd_ws_server::{
-    AllowedOrigins, CursorMac, Engine, Namespace, NamespaceConfig, OriginPolicy, RecoveryConfig,
-    RejectionHook, Server, ServerConfig, SocketIo,
+    AllowedOrigins, CursorMac, Engine, HttpCloseHook, Namespace, NamespaceConfig, OriginPolicy,
+    RecoveryConfig, RejectionHook, Server, ServerConfig, SocketIo,
 };
 use http::header::AUTHORIZATION;
 use socketio_proto::{ClientConfig, Limits};
@@ -20,7 +20,7 @@ use crate::cluster::Cluster;
 use crate::drain::Drainer;
 use crate::expiry::Expiries;
 use crate::gateway::{Gateway, RefreshRates};
-use crate::http_api::{EmitLimits, HttpApi};
+use crate::http_api::{EmitLimits, HttpApi, KEPT_QUERY_PARAMETERS};
 use crate::node_peers::{Listener, NodePeers};
 use crate::open_files;
 use crate::presence::{self, Changes, Presence};
@@ -75,6 +75,7 @@ async fn serve(
             max_attachment_bytes: settings.strangers.max_message_bytes.get(),
             ..Limits::default()
         },
+        parser: settings.parser,
         ..ClientConfig::default()
     });
     let config = NamespaceConfig {
@@ -241,8 +242,11 @@ fn server_config(settings: &Settings) -> ServerConfig {
         },
         trusted_proxies: settings.trusted_proxies.clone(),
         on_rejected: RejectionHook::new(events::rejected),
+        on_http_closed: HttpCloseHook::new(events::http_closed),
         header_timeout: settings.header_timeout,
+        http_write_timeout: settings.http_write_timeout,
         keep_alive_timeout: settings.keep_alive_timeout,
+        max_requests_per_connection: settings.max_requests_per_connection,
         drain_window: settings.drain_window,
         drain_rate: settings.drain_rate,
         max_connection_age: settings.max_connection_age,
@@ -261,7 +265,9 @@ fn server_config(settings: &Settings) -> ServerConfig {
         max_inbound_bytes_per_second: Some(settings.client_limits.inbound_bytes),
         max_connections_per_user: Some(settings.client_limits.connections_per_user),
         max_send_queue_total_bytes: settings.client_limits.send_queue_total_bytes,
+        max_sockets: Some(settings.max_sockets),
         kept_headers: vec![AUTHORIZATION],
+        kept_query_parameters: KEPT_QUERY_PARAMETERS.to_vec(),
         ..ServerConfig::default()
     }
 }

@@ -3,11 +3,11 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use socketio_proto::{EventName, OutgoingArgs};
+use serde_json::value::{RawValue, to_raw_value};
+use socketio_proto::{EventName, OutgoingArgs, msgpack};
 
 use crate::packet::EVENT;
-use crate::{Limits, Options, ParseError, TooDeep, depth, msgpack};
+use crate::{Limits, Options, ParseError, TooDeep, depth};
 
 /// A message as JSON, and what its placeholders stand for.
 pub(crate) struct Envelope {
@@ -37,7 +37,11 @@ impl Envelope {
 
     pub(crate) fn read_msgpack(bytes: &[u8], limits: &Limits) -> Result<Self, ParseError> {
         check_len(bytes, limits)?;
-        let (json, attachments) = msgpack::to_json(bytes, limits)?;
+        let bounds = msgpack::Limits {
+            max_depth: limits.max_depth,
+            max_attachments: limits.max_attachments,
+        };
+        let (json, attachments) = msgpack::to_json(bytes, &bounds)?;
         Ok(Self { json, attachments })
     }
 
@@ -114,9 +118,21 @@ pub(crate) fn to_json(message: &impl Serialize) -> String {
     serde_json::to_string(message).expect("invariant: text, numbers and JSON are JSON")
 }
 
+fn to_raw_json(message: &impl Serialize) -> Box<RawValue> {
+    to_raw_value(message).expect("invariant: text, numbers and JSON are JSON")
+}
+
 pub(crate) fn to_msgpack(
     message: &impl Serialize,
     attachments: &[Bytes],
 ) -> Result<Vec<u8>, TooDeep> {
-    msgpack::from_json(&to_json(message), attachments).ok_or(TooDeep)
+    let json = to_raw_json(message);
+    if depth::is_within(json.get(), MAX_WRITTEN_DEPTH) {
+        Ok(msgpack::from_json(&json, attachments))
+    } else {
+        Err(TooDeep)
+    }
 }
+
+/// What serde_json reads, and so whoever else reads it here.
+const MAX_WRITTEN_DEPTH: usize = 127;

@@ -1,3 +1,5 @@
+use socketio_proto::msgpack::MsgpackError;
+
 /// A message is none of a server's, or more than is taken. Nothing of it is
 /// shown: it is a notification, or garbage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,3 +46,13 @@ pub enum ParseError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the arguments are nested too deep")]
 pub struct TooDeep;
+
+impl From<MsgpackError> for ParseError {
+    fn from(error: MsgpackError) -> Self {
+        match error {
+            MsgpackError::TooDeep { limit } => Self::TooDeep { limit },
+            MsgpackError::TooManyAttachments { limit } => Self::TooManyAttachments { limit },
+            MsgpackError::Malformed | _ => Self::Malformed,
+        }
+    }
+}

@@ -42,8 +42,6 @@ pub use error::{ParseError, TooDeep};
 mod limits;
 pub use limits::Limits;
 
-mod msgpack;
-
 mod packet;
 pub use packet::{Event, Flags, Options};
 

@@ -1,5 +1,7 @@
 //! The arguments of events and acks: raw JSON, and attachments.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -63,6 +65,14 @@ impl Args {
         self.json.len()
             + self.attachments.capacity() * size_of::<Bytes>()
             + attachments.sum::<usize>()
+    }
+
+    /// What a parser has read: a JSON array, and what its placeholders stand for.
+    pub(crate) fn received(json: String, attachments: Vec<Bytes>) -> Self {
+        Self {
+            json: json.into(),
+            attachments,
+        }
     }
 
     pub(crate) fn push_attachment(&mut self, data: Bytes) {
@@ -188,6 +198,19 @@ impl<'a> OutgoingArgs<'a> {
         last + match self.json {
             OutgoingJson::Values(values) => values.iter().map(|value| value.get().len() + 1).sum(),
             OutgoingJson::Elements(elements) => elements.len() + 1,
+        }
+    }
+
+    /// The arguments, separated by commas.
+    pub(crate) fn elements(&self) -> Cow<'a, str> {
+        match (self.json, self.last) {
+            (OutgoingJson::Elements(elements), None) => Cow::Borrowed(elements),
+            (OutgoingJson::Values([value]), None) => Cow::Borrowed(value.get()),
+            (OutgoingJson::Values(_) | OutgoingJson::Elements(_), _) => {
+                let mut elements = String::with_capacity(self.len());
+                self.write_elements("", &mut elements);
+                Cow::Owned(elements)
+            }
         }
     }
 

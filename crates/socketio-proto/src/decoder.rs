@@ -1,4 +1,5 @@
-//! The text parser, and the assembly of packets with attachments.
+//! The text parser, and the assembly of packets with attachments; the other
+//! parser is in [`msgpack`].
 //!
 //! [Socket.IO protocol, "Packet encoding"](https://socket.io/docs/v4/socket-io-protocol/#packet-encoding)
 
@@ -11,7 +12,9 @@ use serde_json::value::RawValue;
 
 use crate::placeholder::check_placeholders;
 use crate::revision::auth_of_query;
-use crate::{Args, Event, EventName, Namespace, Packet, PacketData, PacketType, Revision};
+use crate::{
+    Args, Event, EventName, Namespace, Packet, PacketData, PacketType, Parser, Revision, msgpack,
+};
 
 /// Bounds on what a peer may make us keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,10 @@ pub struct Limits {
     /// How long the attachments of a packet may take. socket.io-parser has no
     /// such limit; 20 s is `pingTimeout`.
     pub attachment_timeout: Duration,
+    /// How deep values of MessagePack may be nested: it is read with a stack.
+    /// socket.io-msgpack-parser has no such limit; 100, since serde_json reads
+    /// to 128.
+    pub max_depth: usize,
 }
 
 impl Default for Limits {
@@ -33,6 +40,7 @@ impl Default for Limits {
             max_attachments: 10,
             max_attachment_bytes: 1_000_000,
             attachment_timeout: Duration::from_secs(20),
+            max_depth: 100,
         }
     }
 }
@@ -70,12 +78,27 @@ pub enum DecodeError {
     /// An ack id over 2^53 − 1.
     #[error("the ack id is invalid")]
     InvalidId,
+    /// The name of the namespace is missing, or is none.
+    #[error("the namespace is invalid")]
+    InvalidNamespace,
     /// The payload is not what a packet of this type carries.
     #[error("invalid payload")]
     InvalidPayload,
     /// Text while attachments are due.
     #[error("got text instead of an attachment")]
     TextInsteadOfAttachment,
+    /// Text where packets are MessagePack.
+    #[error("got text instead of MessagePack")]
+    TextInsteadOfMsgpack,
+    /// The bytes are not MessagePack, or not one value of it.
+    #[error("malformed MessagePack")]
+    Malformed,
+    /// Values are nested deeper than the setting allows.
+    #[error("nested deeper than {limit} levels")]
+    TooDeep {
+        /// The setting in force.
+        limit: usize,
+    },
     /// Binary data while none is due.
     #[error("got an attachment that no packet announced")]
     UnexpectedAttachment,
@@ -87,6 +110,7 @@ pub enum DecodeError {
 /// the other side may send. [`Client`](crate::Client) refuses those.
 #[derive(Debug, Default)]
 pub struct Decoder {
+    parser: Parser,
     unfinished: Option<Box<Unfinished>>,
     revision: Revision,
 }
@@ -103,19 +127,34 @@ struct Unfinished {
 }
 
 impl Decoder {
-    /// A decoder at the beginning of a packet.
+    /// A decoder of text at the beginning of a packet.
     #[must_use]
     pub const fn new() -> Self {
-        Self::with_revision(Revision::V5)
+        Self::with_parser(Parser::Text)
     }
 
-    /// The same, for a peer of this revision.
+    /// A decoder at the beginning of a packet.
     #[must_use]
-    pub const fn with_revision(revision: Revision) -> Self {
+    pub const fn with_parser(parser: Parser) -> Self {
+        Self::with_revision(Revision::V5, parser)
+    }
+
+    /// The same, for a peer of this revision. One of revision 4 has the text
+    /// parser, whichever the others have.
+    #[must_use]
+    pub const fn with_revision(revision: Revision, parser: Parser) -> Self {
         Self {
+            parser: match revision {
+                Revision::V5 => parser,
+                Revision::V4 => Parser::Text,
+            },
             unfinished: None,
             revision,
         }
+    }
+
+    pub(crate) const fn parser(&self) -> Parser {
+        self.parser
     }
 
     pub(crate) const fn revision(&self) -> Revision {
@@ -135,9 +174,13 @@ impl Decoder {
         limits: &Limits,
         now: Instant,
     ) -> Result<Option<Packet>, DecodeError> {
-        match message {
-            Message::Text(text) => self.add_text(text, limits, now),
-            Message::Binary(data) => self.add_binary(data, limits),
+        match (self.parser, message) {
+            (Parser::Text, Message::Text(text)) => self.add_text(text, limits, now),
+            (Parser::Text, Message::Binary(data)) => self.add_binary(data, limits),
+            (Parser::Msgpack, Message::Binary(data)) => {
+                msgpack::decode::packet(&data, limits).map(Some)
+            }
+            (Parser::Msgpack, Message::Text(_)) => Err(DecodeError::TextInsteadOfMsgpack),
         }
     }
 

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use crate::{EventName, Namespace, OutgoingArgs, PacketType};
 
 /// A packet in its bytes on the wire: a text message, and a binary message for
-/// each attachment. A clone costs a reference count for each of them.
+/// each attachment; or one binary message of MessagePack. A clone costs a reference count for each of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded(SmallVec<[EncodedPacket; 1]>);
 
@@ -29,6 +29,12 @@ impl Encoded {
     #[must_use]
     pub fn len_bytes(&self) -> usize {
         self.0.iter().map(|packet| packet.frame().len()).sum()
+    }
+
+    pub(crate) fn binary(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        Self(SmallVec::from_buf([EncodedPacket::binary_message_with(
+            capacity, write,
+        )]))
     }
 
     fn text(capacity: usize, write: impl FnOnce(&mut String)) -> Self {
@@ -203,7 +209,7 @@ fn head_len(namespace: &Namespace) -> usize {
 }
 
 /// A JSON string, escaped as `JSON.stringify` does it.
-fn write_string(out: &mut String, text: &str) {
+pub(crate) fn write_string(out: &mut String, text: &str) {
     out.push('"');
     let mut rest = text;
     while let Some(position) = rest.find(|c: char| c < ' ' || c == '"' || c == '\\') {

@@ -1,13 +1,14 @@
 //! The Socket.IO protocol, revision 5 and for servers revision 4, without I/O.
 //!
-//! Packets, the text parser with its binary attachments, encoding that is done
+//! Packets, the two parsers, encoding that is done
 //! once for all recipients, and the machine that knows which namespaces a
 //! client is in. There is no socket and no clock in here; it runs on top of
 //! [`engineio_proto`], or of anything else that carries text and binary
 //! messages in order.
 //!
 //! Arguments of events are never turned into a tree: they stay the JSON that
-//! they came as.
+//! they came as. With [`Parser::Msgpack`] packets are MessagePack on the wire,
+//! and JSON on this side of it.
 //!
 //! Specification: <https://socket.io/docs/v4/socket-io-protocol/>. Where it is
 //! silent, socket.io 4.8 for Node is the reference; the parser is stricter with
@@ -56,6 +57,8 @@ pub use decoder::{DecodeError, Decoder, Limits};
 pub mod encode;
 pub use encode::Encoded;
 
+pub mod msgpack;
+
 mod name;
 pub use name::{
     EventName, InvalidNamespace, MAX_NAMESPACE_BYTES, Namespace, RESERVED_EVENTS, ReservedEventName,
@@ -63,6 +66,9 @@ pub use name::{
 
 mod packet;
 pub use packet::{Ack, Event, Packet, PacketData, PacketType};
+
+mod parser;
+pub use parser::Parser;
 
 mod placeholder;
 

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use super::counts::Kind;
 use super::inbound::InboundBuckets;
 use super::partial_input::{Held, InputBounds, NoRoom, PartialInput};
-use super::places::{Evicted, Standing};
+use super::places::Standing;
 use super::pump::MAX_SLICES;
 use super::sweep::Tick;
 use super::users::User;
@@ -130,10 +130,7 @@ impl<A: Application> Connection<A> {
 
     /// The client has left the last that it had [joined](Self::joined).
     pub fn left(&self) {
-        let session = Evicted {
-            sid: self.sid,
-            remote_address: self.remote_address,
-        };
+        let session = (self.sid, self.remote_address);
         let evicted = {
             let mut state = self.lock();
             state.unjoined_packets = 0;

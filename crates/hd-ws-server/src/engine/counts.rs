@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use engineio_proto::Transport;
 
-use crate::Rejection;
+use crate::{HttpClose, Rejection};
 
 /// Sessions by their transport, now and in all.
 #[derive(Debug, Default)]
@@ -15,6 +15,7 @@ pub struct Counts {
     opened: AtomicU64,
     upgraded: AtomicU64,
     rejected: [AtomicU64; Rejection::ALL.len()],
+    http_closed: [AtomicU64; HttpClose::ALL.len()],
     drained: AtomicU64,
     lost: AtomicU64,
     too_old: AtomicU64,
@@ -56,6 +57,12 @@ impl Counts {
     #[must_use]
     pub fn rejected_total(&self, reason: Rejection) -> u64 {
         self.rejected[reason.index()].load(Ordering::Relaxed)
+    }
+
+    /// HTTP connections that the server closed for this reason since the start.
+    #[must_use]
+    pub fn http_closed_total(&self, reason: HttpClose) -> u64 {
+        self.http_closed[reason.index()].load(Ordering::Relaxed)
     }
 
     /// Sessions closed by a drain or a stop, each at its moment.
@@ -108,6 +115,10 @@ impl Counts {
 
     pub(super) fn rejected(&self, reason: Rejection) {
         self.rejected[reason.index()].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn http_closed(&self, reason: HttpClose) {
+        self.http_closed[reason.index()].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn drained(&self) {

@@ -34,8 +34,8 @@ use tokio_util::task::TaskTracker;
 pub use connection::{Connection, Sent};
 pub use counts::Counts;
 pub(crate) use partial_input::{Held, append};
-pub(crate) use service::{HttpService, SilentConnection};
-pub(crate) use upgrade::{abandon_upgrade, serve_upgrade};
+pub(crate) use service::{HttpService, TcpConnection, Upgrade};
+pub(crate) use upgrade::{abandon_upgrade, asks_for_websocket, serve_upgrade};
 
 use self::counts::Kind;
 use self::inbound::InboundRates;
@@ -46,9 +46,12 @@ use self::queues::SendQueues;
 use self::sweep::Sweep;
 use self::users::Users;
 use self::wire::Wire;
+use crate::http_connection::OpenSockets;
 use crate::lifecycle::{Lifecycle, jittered};
 use crate::remote_address::{is_forwarded, is_private};
-use crate::{ClientHandshake, Rejected, Rejection, RemoteAddress, ServerConfig};
+use crate::{
+    ClientHandshake, HttpClose, HttpClosed, Rejected, Rejection, RemoteAddress, ServerConfig,
+};
 
 /// What runs on top of Engine.IO: Socket.IO, or an application of its own.
 ///
@@ -120,6 +123,8 @@ pub struct Engine<A: Application> {
     users: Users,
     inbound_rates: InboundRates,
     queues: SendQueues,
+    /// All TCP connections, sessions or not.
+    pub(crate) sockets: Arc<OpenSockets>,
     sweep: Sweep,
     counts: Counts,
     runtime: Handle,
@@ -152,6 +157,7 @@ impl<A: Application> Engine<A> {
             users: Users::new(config.max_connections_per_user),
             inbound_rates: InboundRates::new(&config),
             queues: SendQueues::new(config.max_send_queue_total_bytes),
+            sockets: OpenSockets::new(config.max_sockets),
             sweep: Sweep::new(shortest, Instant::now()),
             config,
             application,
@@ -300,9 +306,9 @@ impl<A: Application> Engine<A> {
     /// Closes sessions that have lost their places. Only where the application
     /// holds no lock.
     fn close_evicted(&self, evicted: impl IntoIterator<Item = Eviction>) {
-        for (session, reason) in evicted {
-            self.tell_rejected(reason, session.remote_address, None);
-            if let Some(connection) = self.find(&session.sid) {
+        for (sid, reason) in evicted {
+            if let Some(connection) = self.find(&sid) {
+                connection.tell_rejected(reason);
                 connection.lock().is_evicted = true;
                 connection.end(CloseReason::ForcedClose);
             }
@@ -350,6 +356,21 @@ impl<A: Application> Engine<A> {
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
         self.queues.total()
+    }
+
+    /// Counts an HTTP connection that the server closes, and tells of it.
+    pub(crate) fn http_closed(&self, reason: HttpClose, peer: SocketAddr) {
+        self.counts.http_closed(reason);
+        self.config.on_http_closed.call(HttpClosed {
+            reason,
+            remote_address: RemoteAddress::direct(peer),
+        });
+    }
+
+    /// TCP connections that are open now: those that speak HTTP, and WebSockets.
+    #[must_use]
+    pub fn open_sockets(&self) -> usize {
+        self.sockets.len()
     }
 
     fn open(
@@ -477,7 +498,7 @@ pub(crate) fn new_sid() -> Sid {
 /// # Panics
 ///
 /// As [`new_sid`].
-fn random_number() -> u64 {
+pub(crate) fn random_number() -> u64 {
     let mut bytes = [0; size_of::<u64>()];
     getrandom::fill(&mut bytes).expect("invariant: the operating system gives random bytes");
     u64::from_ne_bytes(bytes)

@@ -35,22 +35,15 @@ pub(super) struct Places {
 struct State {
     /// Places that are taken, those of the pool among them.
     taken: usize,
-    unjoined: Pool<Evicted>,
+    unjoined: Pool<Sid>,
     handshakes: Rates,
     auth_failures: Rates,
     /// TCP connections that have asked nothing yet.
     silent: std::collections::HashMap<IpAddr, usize>,
 }
 
-/// A session that has to make room, and from where its client comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Evicted {
-    pub(super) sid: Sid,
-    pub(super) remote_address: RemoteAddress,
-}
-
 /// A session that has lost its place: it is to be closed.
-pub(super) type Eviction = (Evicted, Rejection);
+pub(super) type Eviction = (Sid, Rejection);
 
 /// The place of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,13 +138,13 @@ impl Places {
     pub(super) fn leave(
         &self,
         standing: &mut Standing,
-        session: Evicted,
+        (sid, remote_address): (Sid, RemoteAddress),
         is_limited: bool,
     ) -> Vec<Eviction> {
         if *standing != Standing::Joined {
             return Vec::new();
         }
-        let (ticket, evicted) = self.enter_pool(session, is_limited);
+        let (ticket, evicted) = self.enter_pool(sid, remote_address, is_limited);
         let owes_token = false;
         *standing = Standing::Unjoined { ticket, owes_token };
         evicted
@@ -205,8 +198,13 @@ impl Places {
         }
     }
 
-    fn enter_pool(&self, session: Evicted, is_limited: bool) -> (Ticket, Vec<Eviction>) {
-        let address = session.remote_address.network();
+    fn enter_pool(
+        &self,
+        sid: Sid,
+        remote_address: RemoteAddress,
+        is_limited: bool,
+    ) -> (Ticket, Vec<Eviction>) {
+        let address = remote_address.network();
         let mut evicted = Vec::new();
         let mut state = self.lock();
         if let Some(most) = self.most_of_an_address.filter(|_| is_limited)
@@ -222,7 +220,7 @@ impl Places {
         {
             evicted.extend(state.evict());
         }
-        let ticket = state.unjoined.insert(address, session);
+        let ticket = state.unjoined.insert(address, sid);
         (ticket, evicted)
     }
 
@@ -242,11 +240,7 @@ impl State {
 impl Place<'_> {
     /// Gives the place to a session. Returns who has to go.
     pub(super) fn keep(self, sid: Sid, is_limited: bool) -> (Standing, Vec<Eviction>) {
-        let session = Evicted {
-            sid,
-            remote_address: self.remote_address,
-        };
-        let (ticket, evicted) = self.places.enter_pool(session, is_limited);
+        let (ticket, evicted) = self.places.enter_pool(sid, self.remote_address, is_limited);
         let standing = Standing::Unjoined {
             ticket,
             owes_token: self.owes_token,

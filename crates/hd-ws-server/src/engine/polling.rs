@@ -17,7 +17,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::inbound::Excess;
-use super::service::empty;
+use super::service::{closing, empty};
 use super::wire::Wire;
 use super::{Application, Connection};
 use crate::BodyError;
@@ -57,13 +57,13 @@ pub(super) async fn serve_post<A: Application>(
     let hold = |bytes| connection.hold_bytes(&mut held, bytes).is_ok();
     let body = match read_held_body(request.into_body(), limit, timeout, hold).await {
         Ok(Some(body)) => body,
-        Ok(None) => return empty(StatusCode::SERVICE_UNAVAILABLE),
-        Err(BodyError::TimedOut) => return empty(StatusCode::REQUEST_TIMEOUT),
+        Ok(None) => return closing(StatusCode::SERVICE_UNAVAILABLE),
+        Err(BodyError::TimedOut) => return closing(StatusCode::REQUEST_TIMEOUT),
         Err(BodyError::Incomplete) => return empty(StatusCode::BAD_REQUEST),
         Err(BodyError::TooLarge) => {
             connection.tell_rejected(bounds.too_large());
             reading.finish();
-            return empty(StatusCode::PAYLOAD_TOO_LARGE);
+            return closing(StatusCode::PAYLOAD_TOO_LARGE);
         }
     };
     let (revision, is_jsonp) = reading

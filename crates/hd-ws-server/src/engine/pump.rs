@@ -25,6 +25,7 @@ use super::inbound::Excess;
 use super::wire::Wire;
 use super::{Application, Connection};
 use crate::Rejection;
+use crate::http_connection::Socket;
 
 /// One WebSocket's task.
 pub(super) struct Pump<A: Application> {
@@ -68,9 +69,10 @@ impl<A: Application> Pump<A> {
         }
     }
 
-    pub(super) fn spawn(self) {
+    /// Runs it, and counts its connection until then.
+    pub(super) fn spawn(self, socket: Option<Socket>) {
         let engine = Arc::clone(&self.connection.engine);
-        engine.pumps.spawn_on(run(self), &engine.runtime);
+        engine.pumps.spawn_on(run(self, socket), &engine.runtime);
     }
 
     fn stream(&self) -> &TcpStream {
@@ -309,7 +311,7 @@ impl<A: Application> Pump<A> {
 }
 
 /// Drives a pump to its end, and the WebSocket to its own.
-async fn run<A: Application>(mut pump: Pump<A>) {
+async fn run<A: Application>(mut pump: Pump<A>, _socket: Option<Socket>) {
     let ended = std::future::poll_fn(|cx| pump.poll(cx)).await;
     if ended == Ended::ByUs && !pump.connection.lock().is_evicted {
         let timeout = pump.connection.engine.config.close_linger;

@@ -2,9 +2,9 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -21,20 +21,19 @@ use hyper::service::Service;
 
 use super::upgrade;
 use super::{Application, Connection, Engine, polling};
+use crate::http_connection::HttpState;
 use crate::{
     ClientHandshake, HttpHandler, HttpReply, Rejection, RemoteAddress, is_cross_site_without_origin,
 };
 
 /// The service of one HTTP connection.
 pub(crate) struct HttpService<A: Application, H> {
-    pub(crate) engine: Arc<Engine<A>>,
     pub(crate) handler: Arc<H>,
-    pub(crate) peer: SocketAddr,
-    /// Counted until the first request.
-    pub(crate) silent: SilentConnection<A>,
+    pub(crate) tcp: TcpConnection<A>,
     pub(crate) handshakes: AtomicU32,
     /// What this connection becomes once its 101 is out.
     pub(crate) upgrade: Arc<Mutex<Option<Upgrade<A>>>>,
+    pub(crate) state: Arc<HttpState>,
 }
 
 /// What a connection becomes when it stops speaking HTTP.
@@ -54,15 +53,15 @@ impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpServi
     type Future = ResponseFuture;
 
     fn call(&self, mut request: Request<Incoming>) -> ResponseFuture {
-        self.silent.spoke();
+        self.tcp.spoke();
         if request.version() == Version::HTTP_10 {
             // RFC 9110 §7.8 has us ignore it. RFC 6455 §4.2.1 wants HTTP/1.1.
             request.headers_mut().remove(UPGRADE);
         }
-        let engine = Arc::clone(&self.engine);
+        let engine = Arc::clone(self.tcp.engine());
         let upgrade = Arc::clone(&self.upgrade);
         let proxies = &engine.config.trusted_proxies;
-        let remote_address = proxies.remote_address(self.peer, request.headers());
+        let remote_address = proxies.remote_address(self.tcp.peer, request.headers());
         if request.uri().path().starts_with(&engine.config.path) {
             return serve_engine(self, request, remote_address);
         }
@@ -127,10 +126,10 @@ impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpServi
 impl<A: Application, H> HttpService<A, H> {
     /// Counts a request for a session towards those of its TCP connection.
     fn count_handshake(&self, headers: &HeaderMap) -> Result<(), Rejection> {
-        let Some(limit) = self.engine.config.max_handshakes_per_connection else {
+        let Some(limit) = self.tcp.engine.config.max_handshakes_per_connection else {
             return Ok(());
         };
-        if self.engine.is_proxy(self.peer, headers) {
+        if self.tcp.engine.is_proxy(self.tcp.peer, headers) {
             return Ok(());
         }
         // One task has the connection, so that no order is at stake.
@@ -143,47 +142,45 @@ impl<A: Application, H> HttpService<A, H> {
     }
 }
 
-/// A TCP connection that has asked nothing yet, as it is counted for its
-/// address.
-pub(crate) struct SilentConnection<A: Application> {
+/// A TCP connection, which counts for its address until it has asked something.
+pub(crate) struct TcpConnection<A: Application> {
     engine: Arc<Engine<A>>,
-    /// `None` when it is not counted, at the end or from the beginning.
-    address: Mutex<Option<IpAddr>>,
+    pub(crate) peer: SocketAddr,
+    is_counted: AtomicBool,
 }
 
-impl<A: Application> SilentConnection<A> {
+impl<A: Application> TcpConnection<A> {
     /// Counts a connection. `None` when its address has too many: it is to be
     /// closed.
     pub(crate) fn new(engine: &Arc<Engine<A>>, peer: SocketAddr) -> Option<Self> {
         let remote_address = RemoteAddress::direct(peer);
         // Behind a proxy that nobody has named, or has, the address says nothing.
         let is_counted = engine.is_limited(remote_address);
-        let address = is_counted.then(|| remote_address.network());
-        if let Some(address) = address
-            && !engine.places.connection_opened(address)
-        {
+        if is_counted && !engine.places.connection_opened(remote_address.network()) {
             engine.tell_rejected(Rejection::ConnectionsPerAddress, remote_address, None);
             return None;
         }
         Some(Self {
             engine: Arc::clone(engine),
-            address: Mutex::new(address),
+            peer,
+            is_counted: AtomicBool::new(is_counted),
         })
     }
 
+    pub(crate) const fn engine(&self) -> &Arc<Engine<A>> {
+        &self.engine
+    }
+
     fn spoke(&self) {
-        let address = self
-            .address
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(address) = address {
+        // One task has the connection, so that no order is at stake.
+        if self.is_counted.swap(false, Ordering::Relaxed) {
+            let address = RemoteAddress::direct(self.peer).network();
             self.engine.places.connection_spoke(address);
         }
     }
 }
 
-impl<A: Application> Drop for SilentConnection<A> {
+impl<A: Application> Drop for TcpConnection<A> {
     fn drop(&mut self) {
         self.spoke();
     }
@@ -203,7 +200,7 @@ fn serve_engine<A: Application, H>(
     request: Request<Incoming>,
     remote_address: RemoteAddress,
 ) -> ResponseFuture {
-    let (engine, upgrade) = (&service.engine, &service.upgrade);
+    let (engine, upgrade, state) = (service.tcp.engine(), &service.upgrade, &service.state);
     let origins = &engine.config.origins;
     if request.method() == http::Method::OPTIONS {
         let headers = origins.preflight_headers(request.headers());
@@ -269,6 +266,7 @@ fn serve_engine<A: Application, H>(
                 request.uri().query(),
                 request.headers(),
                 &engine.config.kept_headers,
+                &engine.config.kept_query_parameters,
             )
             .with_revision(revision);
             // Its headers are slices of the connection's read buffer.
@@ -282,7 +280,7 @@ fn serve_engine<A: Application, H>(
             };
             let connection = engine.open(place, transport, session, handshake);
             match switch {
-                None => return poll(connection, cors),
+                None => return poll(connection, cors, state),
                 Some(switch) => {
                     put(upgrade, Upgrade::Direct(connection));
                     switch.response()
@@ -295,7 +293,7 @@ fn serve_engine<A: Application, H>(
         }) => match facts.method {
             Method::Get => {
                 drop(request);
-                return poll(session, cors);
+                return poll(session, cors, state);
             }
             Method::Post => {
                 return Box::pin(async move {
@@ -341,9 +339,16 @@ fn serve_engine<A: Application, H>(
     ready(with_headers(response, cors))
 }
 
-fn poll<A: Application>(connection: Arc<Connection<A>>, cors: HeaderMap) -> ResponseFuture {
+fn poll<A: Application>(
+    connection: Arc<Connection<A>>,
+    cors: HeaderMap,
+    state: &HttpState,
+) -> ResponseFuture {
     match polling::start_poll(connection) {
-        Ok(poll) => Box::pin(async move { Ok(with_headers(poll.await, cors)) }),
+        Ok(poll) => {
+            state.set_polling();
+            Box::pin(async move { Ok(with_headers(poll.await, cors)) })
+        }
         Err(violation) => ready(with_headers(polling::reject(violation), cors)),
     }
 }

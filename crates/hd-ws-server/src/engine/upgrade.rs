@@ -26,6 +26,7 @@ use super::pump::{Pump, linger};
 use super::service::{Upgrade, closing};
 use super::wire::Wire;
 use super::{Application, Connection, Engine};
+use crate::http_connection::Socket;
 
 /// A client that may switch to WebSocket.
 pub(super) struct SwitchProtocols {
@@ -42,7 +43,7 @@ pub(super) enum HandshakeRefusal {
 }
 
 /// Whether the request asks for a WebSocket.
-pub(super) fn asks_for_websocket(headers: &HeaderMap) -> UpgradeHeader {
+pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> UpgradeHeader {
     let asks =
         has_token(headers, &UPGRADE, "websocket") && has_token(headers, &CONNECTION, "upgrade");
     if asks {
@@ -119,18 +120,19 @@ pub(crate) fn serve_upgrade<A: Application>(
     upgrade: Upgrade<A>,
     stream: TcpStream,
     read_ahead: Bytes,
+    socket: Option<Socket>,
 ) {
     match upgrade {
         Upgrade::Direct(connection) => {
             attach(&connection, stream);
-            Pump::new(connection, FrameReader::default(), read_ahead).spawn();
+            Pump::new(connection, FrameReader::default(), read_ahead).spawn(socket);
         }
         Upgrade::Probe(connection, id) => {
             let timeout = engine.config.engine.upgrade_timeout;
             engine.runtime.spawn(async move {
                 let probe = Box::pin(probe(Arc::clone(&connection), id, stream, read_ahead));
                 match tokio::time::timeout(timeout, probe).await {
-                    Ok(Some(pump)) => pump.spawn(),
+                    Ok(Some(pump)) => pump.spawn(socket),
                     Ok(None) | Err(_) => connection.abort_upgrade(id),
                 }
             });

@@ -49,17 +49,17 @@ impl<'a> Emission<'a> {
         }
     }
 
-    /// The event for clients of Socket.IO.
+    /// The event for clients of Socket.IO, all of which have the same parser.
     pub(super) fn socket_io(&self) -> &Encoded {
         self.socket_io.get_or_init(|| {
-            let name = self.namespace.name();
+            let (parser, name) = (self.namespace.parser(), self.namespace.name());
             let Some(offset) = self.offset else {
                 let args = without_offset(self.namespace, self.args);
-                return encode::event(name, None, self.name, args);
+                return parser.event(name, None, self.name, args);
             };
             let offset = RawValue::from_string(format!("\"{offset}\""))
                 .expect("invariant: an offset has nothing to escape");
-            encode::event(name, None, self.name, self.args.with_last(&offset))
+            parser.event(name, None, self.name, self.args.with_last(&offset))
         })
     }
 

@@ -72,7 +72,7 @@ impl SocketIo {
         config: NamespaceConfig,
         handler: impl NamespaceHandler,
     ) -> Namespace {
-        let namespace = Namespace::new(name, config, handler);
+        let namespace = Namespace::new(name, self.config.parser, config, handler);
         self.namespaces.push(namespace.clone());
         namespace
     }
@@ -103,7 +103,8 @@ impl SocketIo {
                 let answer = socket.namespace().handler().event(&socket, &event);
                 if let (Some(id), Some(answer)) = (event.id, answer) {
                     // A client that is gone needs no answer.
-                    let _gone = socket.send(encode::ack(&namespace, id, &answer).packets());
+                    let ack = socket.parser().ack(&namespace, id, &answer);
+                    let _gone = socket.send(ack.packets());
                 }
             }
             ClientEvent::Ack { ack, .. } => connection.client().answer(ack.id, Ok(ack.args)),
@@ -352,7 +353,8 @@ fn admit(
             Dialect::SocketIo2 => encode::connect_v4(namespace.name()),
             Dialect::SocketIo | Dialect::Plain => {
                 let pid = resumed.pid.as_deref();
-                encode::connect(namespace.name(), socket.id().as_str(), pid)
+                let id = socket.id().as_str();
+                socket.parser().connect(namespace.name(), id, pid)
             }
         };
         let mut packets = reply.packets().to_vec();
@@ -424,6 +426,7 @@ fn refuse(
     let Some(proto) = &mut client.proto else {
         return;
     };
+    let parser = proto.parser();
     // A client that is gone needs no answer.
     let _gone = match refusal {
         Refusal::ConnectError { message, data } => {
@@ -432,7 +435,7 @@ fn refuse(
             }
             let data = data.as_deref();
             let error = match proto.revision() {
-                Revision::V5 => encode::connect_error(namespace, &message, data),
+                Revision::V5 => parser.connect_error(namespace, &message, data),
                 Revision::V4 => encode::connect_error_v4(namespace, &message, data),
             };
             connection.send(error.packets())
@@ -442,10 +445,10 @@ fn refuse(
                 return;
             }
             let connect = match proto.revision() {
-                Revision::V5 => encode::connect(namespace, new_sid().as_str(), None),
+                Revision::V5 => parser.connect(namespace, new_sid().as_str(), None),
                 Revision::V4 => encode::connect_v4(namespace),
             };
-            let disconnect = encode::disconnect(namespace);
+            let disconnect = parser.disconnect(namespace);
             connection
                 .send(connect.packets())
                 .and_then(|_| connection.send(disconnect.packets()))

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use engineio_proto::Sid;
 use hd_rooms::{Audience, AudienceScratch, Rooms, RoomsConfig};
-use socketio_proto::{EventName, OutgoingArgs};
+use socketio_proto::{EventName, OutgoingArgs, Parser};
 use tokio::sync::Notify;
 
 use super::acks::{Answers, PendingAck};
@@ -26,6 +26,7 @@ pub struct Namespace(Arc<Inner>);
 
 struct Inner {
     name: socketio_proto::Namespace,
+    parser: Parser,
     handler: Arc<dyn DynHandler>,
     rooms: RwLock<Rooms<Socket>>,
     /// Counts the changes of the rooms.
@@ -49,11 +50,13 @@ pub(super) struct RoomsMut<'a> {
 impl Namespace {
     pub(super) fn new(
         name: socketio_proto::Namespace,
+        parser: Parser,
         config: NamespaceConfig,
         handler: impl NamespaceHandler,
     ) -> Self {
         Self(Arc::new(Inner {
             name,
+            parser,
             handler: Arc::new(handler),
             rooms: RwLock::new(Rooms::new(RoomsConfig::default())),
             version: AtomicU64::new(0),
@@ -238,6 +241,11 @@ impl Namespace {
         Ok(Box::new(move |connection| {
             super::admit_plain(connection, &namespace, admission);
         }))
+    }
+
+    /// What its clients of Socket.IO speak.
+    pub(super) fn parser(&self) -> Parser {
+        self.0.parser
     }
 
     pub(super) fn handler(&self) -> &Arc<dyn DynHandler> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use engineio_proto::{CloseReason, EncodedPacket, Sid, Transport};
 use hd_rooms::{Audience, InsertError, JoinError, MemberKey, RoomName};
-use socketio_proto::{EventName, OutgoingArgs, encode};
+use socketio_proto::{EventName, OutgoingArgs, Parser};
 
 use super::SocketIo;
 use super::acks::{AckError, MAX_ACK_TIMEOUT, PendingAck};
@@ -200,7 +200,9 @@ impl Socket {
             Ok(asked) => asked,
             Err(error) => return PendingAck::failed(error),
         };
-        let event = encode::event(self.namespace().name(), Some(id), name, args);
+        let event = self
+            .parser()
+            .event(self.namespace().name(), Some(id), name, args);
         if self.send(event.packets()).is_none() {
             return PendingAck::failed(AckError::Disconnected);
         }
@@ -225,6 +227,15 @@ impl Socket {
 
     pub(super) fn dialect(&self) -> Dialect {
         self.0.dialect
+    }
+
+    /// How packets for the client are encoded.
+    pub(super) fn parser(&self) -> Parser {
+        match self.0.dialect {
+            Dialect::SocketIo => self.0.namespace.parser(),
+            // The one has the default parser, and the other is sent no packets.
+            Dialect::SocketIo2 | Dialect::Plain => Parser::Text,
+        }
     }
 
     pub(super) fn send(&self, packets: &[EncodedPacket]) -> Option<Sent> {
@@ -300,7 +311,8 @@ impl Socket {
         };
         drop(askers); // not under the lock
         // When it is gone, that is what is wanted.
-        let _gone = self.send(encode::disconnect(self.namespace().name()).packets());
+        let packet = self.parser().disconnect(self.namespace().name());
+        let _gone = self.send(packet.packets());
         if let Some(deadline) = deadline {
             connection.arm(deadline);
         }

@@ -1,13 +1,14 @@
 // Runs every suite of this project and exits non-zero when one fails.
 //
 //   SERVER_URL=http://127.0.0.1:3000 EIO3_URL=http://127.0.0.1:3001 ENGINE_URL=http://127.0.0.1:3002
-//     HEARTBEAT_URL=http://127.0.0.1:3003 node run.mjs
+//     HEARTBEAT_URL=http://127.0.0.1:3003 MSGPACK_URL=http://127.0.0.1:3004 node run.mjs
 //   node run.mjs --reference        against Node's socket.io and engine.io instead
-//   node run.mjs raw transcripts    only these of: raw, clients, python, transcripts
+//   node run.mjs raw transcripts    only these of: raw, clients, msgpack, python, transcripts
 //
 // SERVER_URL is the example echo with PING_INTERVAL=300, PING_TIMEOUT=2000 and CONNECT_TIMEOUT=3000; EIO3_URL is the
-// same with ALLOW_EIO3=true. HEARTBEAT_URL is as ENGINE_URL, with PING_INTERVAL=300 and PING_TIMEOUT=2000. What does not test the heartbeat is
-// better off without: on a busy machine a ping comes in between anywhere.
+// same with ALLOW_EIO3=true, and MSGPACK_URL with PARSER=msgpack. HEARTBEAT_URL is as ENGINE_URL, with PING_INTERVAL=300
+// and PING_TIMEOUT=2000. What does not test the heartbeat is better off without: on a busy machine a ping comes in between
+// anywhere.
 
 import { project } from "./support/project.mjs";
 import { spawnReference } from "./support/spawned-server.mjs";
@@ -17,6 +18,11 @@ const { PYTHON, installDependencies, run } = project(import.meta.url);
 const SUITES = {
   raw: (env) => nodeTests(["raw/engine.test.mjs", "raw/socket.test.mjs"], env),
   clients: (env) => nodeTests(["clients/echo.test.mjs", "clients/echo-2.test.mjs"], env),
+  msgpack: async (env) => {
+    const msgpack = { ...env, SERVER_URL: env.MSGPACK_URL, PARSER: "msgpack" };
+    const code = await nodeTests(["clients/echo.test.mjs", "clients/msgpack.test.mjs"], msgpack);
+    return code !== 0 ? code : run(PYTHON, ["python/test_echo.py"], msgpack);
+  },
   python: (env) => run(PYTHON, ["python/test_echo.py"], env),
   transcripts: (env) => run(process.execPath, ["transcripts/diff.mjs"], env),
 };
@@ -29,7 +35,7 @@ if (unknown.length > 0) {
   console.error(`unknown suite ${unknown.join(", ")}; there are ${Object.keys(SUITES).join(", ")}`);
   process.exit(64);
 }
-const URLS = ["SERVER_URL", "EIO3_URL", "ENGINE_URL", "HEARTBEAT_URL"];
+const URLS = ["SERVER_URL", "EIO3_URL", "ENGINE_URL", "HEARTBEAT_URL", "MSGPACK_URL"];
 if (!reference && !URLS.every((name) => process.env[name])) {
   console.error(`set ${URLS.join(", ")} to the servers to test, or pass --reference`);
   process.exit(64);
@@ -42,12 +48,13 @@ const servers = reference
       await spawnReference("reference/echo-server.mjs", { ALLOW_EIO3: "true" }),
       await spawnReference("reference/engine-echo-server.mjs"),
       await spawnReference("reference/engine-echo-server.mjs", { PING_INTERVAL: "300", PING_TIMEOUT: "2000" }),
+      await spawnReference("reference/echo-server.mjs", { PARSER: "msgpack" }),
     ]
   : [];
-const [SERVER_URL, EIO3_URL, ENGINE_URL, HEARTBEAT_URL] = servers.map(({ url }) => url);
+const [SERVER_URL, EIO3_URL, ENGINE_URL, HEARTBEAT_URL, MSGPACK_URL] = servers.map(({ url }) => url);
 const env = reference
-  ? { REFERENCE: "1", SERVER_URL, EIO3_URL, ENGINE_URL, HEARTBEAT_URL, OURS_URL: SERVER_URL, OURS_EIO3_URL: EIO3_URL }
-  : { OURS_URL: process.env.SERVER_URL, OURS_EIO3_URL: process.env.EIO3_URL };
+  ? { REFERENCE: "1", SERVER_URL, EIO3_URL, ENGINE_URL, HEARTBEAT_URL, MSGPACK_URL, OURS_URL: SERVER_URL, OURS_EIO3_URL: EIO3_URL }
+  : { MSGPACK_URL: process.env.MSGPACK_URL, OURS_URL: process.env.SERVER_URL, OURS_EIO3_URL: process.env.EIO3_URL };
 
 const failed = [];
 try {

@@ -20,13 +20,27 @@ fn config(messages: u32, bytes: u32) -> ServerConfig {
     }
 }
 
+/// A short text frame under a mask: what waits to be read must stay as it came.
+fn masked(payload: &[u8]) -> Vec<u8> {
+    let mask = [0x5a, 0xc3, 0x17, 0x88];
+    let mut bytes = vec![0x81, 0x80 | payload.len() as u8];
+    bytes.extend(mask);
+    bytes.extend(
+        payload
+            .iter()
+            .zip(mask.iter().cycle())
+            .map(|(byte, mask)| byte ^ mask),
+    );
+    bytes
+}
+
 #[test]
 fn a_client_over_its_rate_is_read_more_slowly_and_loses_nothing() {
     let server = EchoServer::start(config(100, 0));
     let mut client = WebSocket::open(server.address);
     let started = Instant::now();
     let all: Vec<u8> = (0..600)
-        .flat_map(|number| frame(0x81, format!("4{number}").as_bytes()))
+        .flat_map(|number| masked(format!("4{number}").as_bytes()))
         .collect();
     client.send(&all);
     for number in 0..600 {

@@ -18,7 +18,7 @@ impl HttpHandler<Echo> for Upgrade {
         request: Request<Incoming>,
         remote_address: RemoteAddress,
     ) -> HttpReply<Echo> {
-        let handshake = ClientHandshake::new(remote_address, None, request.headers(), &[]);
+        let handshake = ClientHandshake::new(remote_address, None, request.headers(), &[], &[]);
         HttpReply::UpgradePlain(
             handshake,
             Box::new(|connection| {

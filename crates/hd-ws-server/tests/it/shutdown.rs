@@ -127,7 +127,7 @@ impl HttpHandler<Echo> for Hesitant {
         request: Request<Incoming>,
         remote_address: RemoteAddress,
     ) -> HttpReply<Echo> {
-        let handshake = ClientHandshake::new(remote_address, None, request.headers(), &[]);
+        let handshake = ClientHandshake::new(remote_address, None, request.headers(), &[], &[]);
         self.asked.send(()).expect("the test waits");
         self.let_in.notified().await;
         HttpReply::UpgradePlain(handshake, Box::new(|_| ()))

@@ -126,7 +126,7 @@ impl HttpHandler<SocketIo> for Plain {
         request: Request<Incoming>,
         remote_address: RemoteAddress,
     ) -> HttpReply<SocketIo> {
-        let handshake = ClientHandshake::new(remote_address, None, request.headers(), &[]);
+        let handshake = ClientHandshake::new(remote_address, None, request.headers(), &[], &[]);
         let opened = self
             .0
             .admit_plain(&handshake)

@@ -11,7 +11,7 @@ use hd_auth::{JwtPayload, UserId};
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use socketio_proto::{ConnectError, Decoder, Event, Limits, Namespace, PacketData, encode};
+use socketio_proto::{ConnectError, Decoder, Event, Limits, Namespace, PacketData, Parser};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -19,7 +19,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::server_url::ServerUrl;
 use super::{Failure, token};
-use crate::settings::{EmitClientSettings, NodeEnv, SigningSettings};
+use crate::settings::{EmitClientSettings, ListenSettings, NodeEnv, SigningSettings};
 
 /// The token comes from --token, --token-file or HELP_DESK_WS_TOKEN, or is signed for --user with
 /// JWT_SECRET.
@@ -44,6 +44,9 @@ pub(super) struct ListenArgs {
         conflicts_with_all = ["token", "token_file"]
     )]
     user: Option<UserId>,
+    /// Parser that the server has, default or msgpack [default: PARSER, else default].
+    #[arg(long, value_name = "NAME")]
+    parser: Option<String>,
     /// End after this many notifications.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
@@ -59,6 +62,7 @@ pub(super) fn run(args: ListenArgs) -> Result<ExitCode, Failure> {
         (None, None, Some(user)) => sign(user)?,
         (None, None, None) => token::from_environment()?,
     };
+    let parser = ListenSettings::load(args.parser)?.parser;
     let url = match args.url {
         Some(url) => url,
         None => ServerUrl::local(EmitClientSettings::load()?.port),
@@ -82,7 +86,8 @@ pub(super) fn run(args: ListenArgs) -> Result<ExitCode, Failure> {
             auth,
             web_socket,
             session: ClientSession::new(),
-            decoder: Decoder::new(),
+            parser,
+            decoder: Decoder::with_parser(parser),
             setup_deadline: Some(setup_deadline),
             timeout: args.timeout,
             deadline: None,
@@ -142,6 +147,7 @@ struct Listener<'a> {
     auth: Box<RawValue>,
     web_socket: WebSocketStream<TcpStream>,
     session: ClientSession,
+    parser: Parser,
     decoder: Decoder,
     /// Until the namespace is joined.
     setup_deadline: Option<Instant>,
@@ -213,7 +219,9 @@ impl Listener<'_> {
         match event {
             None => Ok(()),
             Some(ClientEvent::Opened) => {
-                let request = encode::connect_request(&self.namespace, Some(&self.auth));
+                let request = self
+                    .parser
+                    .connect_request(&self.namespace, Some(&self.auth));
                 for packet in request.packets() {
                     self.send(packet).await?;
                 }
@@ -269,11 +277,13 @@ impl Listener<'_> {
     }
 
     async fn send(&mut self, packet: &EncodedPacket) -> Result<(), Failure> {
-        let text = str::from_utf8(packet.frame().payload())
-            .expect("invariant: CONNECT and pong packets are text")
-            .to_owned();
+        let frame = packet.frame();
+        let message = match str::from_utf8(frame.payload()) {
+            Ok(text) if frame.is_text() => Message::text(text),
+            _ => Message::binary(frame.payload().to_vec()),
+        };
         self.web_socket
-            .send(Message::text(text))
+            .send(message)
             .await
             .map_err(|error| self.gone(&format!("breaks the connection: {error}")))
     }

@@ -343,7 +343,7 @@ impl HttpApi {
 /// The body of a request that may emit.
 async fn read(body: Incoming, limit: usize) -> Result<Bytes, Refused> {
     let refused = |status, code, message: String| Err(Refused::new(status, code, message));
-    match read_body(body, limit, BODY_TIMEOUT).await {
+    let result = match read_body(body, limit, BODY_TIMEOUT).await {
         Ok(body) => Ok(body),
         Err(BodyError::TooLarge) => refused(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -358,7 +358,9 @@ async fn read(body: Incoming, limit: usize) -> Result<Bytes, Refused> {
             "incomplete_body",
             error.to_string(),
         ),
-    }
+    };
+    // The rest of the body is not read.
+    result.map_err(Refused::closing)
 }
 
 fn audience_of(command: &EmitCommand) -> Audience {

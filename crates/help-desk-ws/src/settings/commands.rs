@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use hd_auth::Secret;
+use socketio_proto::Parser;
 
 use super::reader::Reader;
 use super::secrets::{self, BearerToken};
@@ -62,6 +63,27 @@ impl EmitClientSettings {
         let token = secrets::bearer_token(&mut reader, &var::EMIT_TOKEN);
         reader.finish()?;
         Ok(Self { port, token })
+    }
+}
+
+/// What a client of Socket.IO needs.
+#[derive(Debug)]
+pub(crate) struct ListenSettings {
+    pub(crate) parser: Parser,
+}
+
+impl ListenSettings {
+    /// Checks what the sources say; `parser` is what was typed.
+    ///
+    /// # Errors
+    ///
+    /// [`Problems`] with `PARSER`.
+    pub(crate) fn load(parser: Option<String>) -> Result<Self, Problems> {
+        let mut sources = Sources::read(Flags::default().with(&var::PARSER, parser));
+        let mut reader = Reader::new(&mut sources);
+        let parser = reader.value(&var::PARSER, values::word);
+        reader.finish()?;
+        Ok(Self { parser })
     }
 }
 

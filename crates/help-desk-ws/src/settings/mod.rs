@@ -12,6 +12,7 @@ use std::time::Duration;
 use hd_cluster::ClusterConfig;
 use hd_replay::{LogConfig, SeenConfig};
 use hd_ws_server::TrustedProxies;
+use socketio_proto::Parser;
 use tracing::level_filters::LevelFilter;
 
 use crate::open_files;
@@ -32,7 +33,7 @@ mod values;
 mod variables;
 
 pub(crate) use back_end::{BackEndAuth, Guard, Scope, Scopes};
-pub(crate) use commands::{EmitClientSettings, HealthSettings, SigningSettings};
+pub(crate) use commands::{EmitClientSettings, HealthSettings, ListenSettings, SigningSettings};
 pub(crate) use limits::{ClientLimits, EmitRates};
 pub(crate) use origin::CorsOrigin;
 pub(crate) use problem::Problems;
@@ -59,6 +60,8 @@ pub(crate) struct Settings {
     /// Life of minted tokens, in whole seconds.
     pub(crate) jwt_expires_in: Duration,
     pub(crate) auth_failure: AuthFailure,
+    /// What every Socket.IO client speaks.
+    pub(crate) parser: Parser,
     pub(crate) cors_origin: CorsOrigin,
     /// Whether a request without `Origin` may connect.
     pub(crate) allow_no_origin: bool,
@@ -82,7 +85,10 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
     pub(crate) upgrade_timeout: Duration,
     pub(crate) header_timeout: Duration,
+    /// How long an HTTP answer may make no progress.
+    pub(crate) http_write_timeout: Duration,
     pub(crate) keep_alive_timeout: Duration,
+    pub(crate) max_requests_per_connection: NonZeroU32,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) drain_window: Duration,
     /// Most closes in a second.
@@ -91,6 +97,8 @@ pub(crate) struct Settings {
     /// Most clients at a time.
     pub(crate) max_connections: NonZeroUsize,
     pub(crate) strangers: StrangerSettings,
+    /// Most TCP connections at a time.
+    pub(crate) max_sockets: NonZeroUsize,
     /// Most bytes that a client may send at once.
     pub(crate) max_payload: usize,
     /// Most bytes that may wait for one client.
@@ -142,6 +150,7 @@ impl Settings {
                  is bad; set it to connect_error once no client needs the old answer",
             );
         }
+        let parser = reader.value(&var::PARSER, values::word);
         let cors_origin = cors_origin(&mut reader, node_env);
         let allow_no_origin = reader.value(&var::ALLOW_NO_ORIGIN, values::word);
         let allow_eio3 = reader.value(&var::ALLOW_EIO3, values::word);
@@ -181,6 +190,7 @@ impl Settings {
         let connect_timeout = reader.value(&var::CONNECT_TIMEOUT, timeout);
         let upgrade_timeout = reader.value(&var::UPGRADE_TIMEOUT, timeout);
         let header_timeout = reader.value(&var::HEADER_TIMEOUT, timeout);
+        let http_write_timeout = reader.value(&var::HTTP_WRITE_TIMEOUT, timeout);
         let keep_alive_timeout = reader.value(&var::KEEP_ALIVE_TIMEOUT, timeout);
         if keep_alive_timeout <= ALB_IDLE_TIMEOUT {
             reader.warn(
@@ -189,6 +199,9 @@ impl Settings {
                  again, and which answers with 502 when it does just then",
             );
         }
+        let max_requests_per_connection = reader.value(&var::MAX_REQUESTS_PER_CONNECTION, |text| {
+            values::number(text, NonZeroU32::MIN..=NonZeroU32::MAX)
+        });
         let shutdown_timeout = reader.value(&var::SHUTDOWN_TIMEOUT, |text| {
             duration(text, TEN_MS..=MOST_SHUTDOWN_TIMEOUT)
         });
@@ -206,6 +219,7 @@ impl Settings {
         let max_connection_age = reader.value(&var::MAX_CONNECTION_AGE, max_connection_age);
         let max_connections = max_connections(&mut reader);
         let strangers = strangers::strangers(&mut reader, max_connections);
+        let max_sockets = max_sockets(&mut reader, max_connections);
         let max_payload = reader.value(&var::MAX_PAYLOAD, |text| {
             values::number(text, LEAST_PAYLOAD..=MOST_BYTES)
         });
@@ -253,6 +267,7 @@ impl Settings {
             jwt,
             jwt_expires_in,
             auth_failure,
+            parser,
             cors_origin,
             allow_no_origin,
             allow_eio3,
@@ -269,13 +284,16 @@ impl Settings {
             connect_timeout,
             upgrade_timeout,
             header_timeout,
+            http_write_timeout,
             keep_alive_timeout,
+            max_requests_per_connection,
             shutdown_timeout,
             drain_window,
             drain_rate,
             max_connection_age,
             max_connections,
             strangers,
+            max_sockets,
             max_payload,
             send_queue_bytes,
             client_limits,
@@ -318,6 +336,11 @@ impl Words for AuthFailure {
         ("connect_error", Self::ConnectError),
         ("legacy", Self::Legacy),
     ];
+}
+
+impl Words for Parser {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("default", Self::Text), ("msgpack", Self::Msgpack)];
 }
 
 /// What becomes of an emit while Redis does not answer.
@@ -507,6 +530,30 @@ fn max_connections(reader: &mut Reader<'_>) -> NonZeroUsize {
         );
     }
     max_connections
+}
+
+fn max_sockets(reader: &mut Reader<'_>, max_connections: NonZeroUsize) -> NonZeroUsize {
+    let room = open_files::room_for_sockets();
+    let max_sockets = reader.value_or(&var::MAX_SOCKETS, &room.to_string(), |text| {
+        values::number(text, NonZeroUsize::MIN..=MOST_CONNECTIONS)
+    });
+    if max_sockets > room {
+        reader.warn(
+            &var::MAX_SOCKETS,
+            format!(
+                "is more than the {room} that the limit of open files leaves room for: raise \
+                 nofile, or idle HTTP connections may keep new ones out",
+            ),
+        );
+    }
+    if reader.is_explicit(&var::MAX_SOCKETS) && max_sockets <= max_connections {
+        reader.warn(
+            &var::MAX_SOCKETS,
+            "leaves no room for the requests of the back end and of load balancers when \
+             MAX_CONNECTIONS clients are connected: set it higher than MAX_CONNECTIONS",
+        );
+    }
+    max_sockets
 }
 
 fn cors_origin(reader: &mut Reader<'_>, node_env: NodeEnv) -> CorsOrigin {

@@ -128,6 +128,14 @@ variables! {
         help: "What a client with a bad token gets: connect_error, or legacy, which is CONNECT \
                and then DISCONNECT as from the NestJS service",
     }
+    PARSER {
+        flag: "parser",
+        value_name: "NAME",
+        default: Some("default"),
+        heading: CLIENTS,
+        help: "What every Socket.IO client is built with: default, or msgpack, which is \
+               socket.io-msgpack-parser. Neither side can detect which the other has",
+    }
     CORS_ORIGIN {
         flag: "cors-origin",
         value_name: "ORIGINS",
@@ -353,6 +361,15 @@ variables! {
         heading: LIMITS,
         help: "Time in which the head of an HTTP request arrives",
     }
+    HTTP_WRITE_TIMEOUT {
+        flag: "http-write-timeout",
+        value_name: "TIME",
+        // As long as a head may take.
+        default: Some("10s"),
+        heading: LIMITS,
+        help: "Time that an HTTP answer may make no progress, because the client does not read \
+               it, before its connection is closed",
+    }
     KEEP_ALIVE_TIMEOUT {
         flag: "keep-alive-timeout",
         value_name: "TIME",
@@ -360,6 +377,15 @@ variables! {
         default: Some("75s"),
         heading: LIMITS,
         help: "Time that an HTTP connection rests between two requests before it is closed",
+    }
+    MAX_REQUESTS_PER_CONNECTION {
+        flag: "max-requests-per-connection",
+        value_name: "N",
+        // nginx' keepalive_requests.
+        default: Some("1000"),
+        heading: LIMITS,
+        help: "Most requests on one HTTP connection; the answer to the last one says \
+               `Connection: close`",
     }
     SHUTDOWN_TIMEOUT {
         flag: "shutdown-timeout",
@@ -477,6 +503,15 @@ variables! {
         heading: LIMITS,
         help: "Most memory for messages of which a part has come, of all clients; half of it for \
                those that have joined nothing",
+    }
+    MAX_SOCKETS {
+        flag: "max-sockets",
+        value_name: "N",
+        default: None,
+        default_in_words: "what the limit of open files leaves; a hundredth of it, or 256, is kept back",
+        heading: LIMITS,
+        help: "Most TCP connections at a time, WebSockets among them; at the bound the HTTP \
+               connection that has made no progress for longest is closed for a new one",
     }
     MAX_PAYLOAD {
         flag: "max-payload",

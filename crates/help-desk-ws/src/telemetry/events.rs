@@ -14,6 +14,7 @@ use super::log::LIFECYCLE;
 
 mod cluster;
 mod emits;
+mod http_closes;
 mod peers;
 mod process;
 mod rejections;
@@ -24,6 +25,7 @@ pub(crate) use cluster::{
 pub(crate) use emits::{
     EmitAccepted, EmitLocal, EmitNotKept, EmitRefused, EmitRepeated, IdForgotten,
 };
+pub(crate) use http_closes::http_closed;
 pub(crate) use peers::{
     PeerEventLost, PeerEventTaken, PeerMessageRefused, PeerMessagesDropped, PeerRequestTaken,
     PeersCutOff, PeersHeard, PublishedToPeers, RoomsNotHandedOver, ShardsMissing,

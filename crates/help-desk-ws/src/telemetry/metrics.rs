@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 use std::time::{Duration, SystemTime};
 
 use hd_auth::VerifyError;
-use hd_ws_server::{RecoveryRefusal, Rejection, ReplayCounts};
+use hd_ws_server::{HttpClose, RecoveryRefusal, Rejection, ReplayCounts};
 
 use super::Counters;
 use crate::http_api::EmitLimit;
@@ -26,6 +26,10 @@ pub(crate) struct Gauges<'a> {
     pub(crate) upgrades: u64,
     /// Requests that were rejected, by the code of the reason.
     pub(crate) rejected: [(&'static str, u64); Rejection::ALL.len()],
+    /// HTTP connections that were closed, likewise.
+    pub(crate) http_closed: [(&'static str, u64); HttpClose::ALL.len()],
+    /// TCP connections, of HTTP and of WebSockets.
+    pub(crate) open_sockets: usize,
     pub(crate) replay: ReplayCounts,
     /// Whether the log that several processes share does not reach this one.
     pub(crate) is_cut_off: bool,
@@ -80,6 +84,11 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges<'_>) -> String {
         "send_queue_bytes",
         "Bytes that wait for all clients, each event with what it costs to keep it.",
         [("", gauges.queued_bytes)],
+    );
+    page.gauge(
+        "open_sockets",
+        "TCP connections open now, whether they speak HTTP or WebSocket.",
+        [("", gauges.open_sockets)],
     );
     page.gauge(
         "replay_events",
@@ -159,6 +168,13 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges<'_>) -> String {
          by reason.",
         gauges
             .rejected
+            .map(|(reason, count)| (format!(r#"{{reason="{reason}"}}"#), count)),
+    );
+    page.counter(
+        "http_closes_total",
+        "HTTP connections that the server closed, by reason.",
+        gauges
+            .http_closed
             .map(|(reason, count)| (format!(r#"{{reason="{reason}"}}"#), count)),
     );
     page.counter(

@@ -13,6 +13,7 @@ fn every_variable_has_its_default() {
         ("JWT_REQUIRE_EXP", "true"),
         ("JWT_EXPIRES_IN", "24h"),
         ("AUTH_FAILURE", "connect_error"),
+        ("PARSER", "default"),
         ("CORS_ORIGIN", "*"),
         ("ALLOW_NO_ORIGIN", "true"),
         ("ALLOW_EIO3", "false"),
@@ -32,6 +33,8 @@ fn every_variable_has_its_default() {
         ("CONNECT_TIMEOUT", "10s"),
         ("UPGRADE_TIMEOUT", "10s"),
         ("HEADER_TIMEOUT", "10s"),
+        ("HTTP_WRITE_TIMEOUT", "10s"),
+        ("MAX_REQUESTS_PER_CONNECTION", "1000"),
         ("KEEP_ALIVE_TIMEOUT", "75s"),
         ("SHUTDOWN_TIMEOUT", "8s"),
         ("DRAIN_WINDOW", "60s"),
@@ -64,6 +67,8 @@ fn every_variable_has_its_default() {
     }
     let connections: usize = run.setting("MAX_CONNECTIONS").0.parse().unwrap();
     assert!(connections >= 1);
+    let sockets: usize = run.setting("MAX_SOCKETS").0.parse().unwrap();
+    assert!(sockets >= connections);
     let workers: usize = run.setting("WORKERS").0.parse().unwrap();
     assert!(workers >= 1);
     for name in ["JWT_SECRET", "EMIT_TOKEN"] {
@@ -100,7 +105,7 @@ fn nodes_servers_are_met_on_a_redis_only() {
 }
 
 /// A value other than the default for each variable that is not a secret.
-const OTHERS: [(&str, &str); 48] = [
+const OTHERS: [(&str, &str); 52] = [
     ("NODE_ENV", "production"),
     ("HOST", "::1"),
     ("PORT", "0"),
@@ -108,6 +113,7 @@ const OTHERS: [(&str, &str); 48] = [
     ("JWT_REQUIRE_EXP", "false"),
     ("JWT_EXPIRES_IN", "7d"),
     ("AUTH_FAILURE", "legacy"),
+    ("PARSER", "msgpack"),
     ("CORS_ORIGIN", "https://a.example,http://b.example:8080"),
     ("ALLOW_NO_ORIGIN", "false"),
     ("ALLOW_EIO3", "true"),
@@ -122,6 +128,8 @@ const OTHERS: [(&str, &str); 48] = [
     ("CONNECT_TIMEOUT", "1s"),
     ("UPGRADE_TIMEOUT", "2m"),
     ("HEADER_TIMEOUT", "5s"),
+    ("HTTP_WRITE_TIMEOUT", "20s"),
+    ("MAX_REQUESTS_PER_CONNECTION", "100"),
     ("KEEP_ALIVE_TIMEOUT", "2m"),
     ("SHUTDOWN_TIMEOUT", "25s"),
     ("DRAIN_WINDOW", "0s"),
@@ -137,6 +145,7 @@ const OTHERS: [(&str, &str); 48] = [
     ("MAX_MESSAGE_BYTES", "100000000"),
     ("MAX_UNJOINED_PACKETS", "1000000"),
     ("MAX_PARTIAL_INPUT_BYTES", "1048576"),
+    ("MAX_SOCKETS", "20"),
     ("MAX_PAYLOAD", "100000000"),
     ("SEND_QUEUE_BYTES", "270000"),
     ("MAX_SEND_QUEUE_TOTAL_BYTES", "300000"),
@@ -243,6 +252,7 @@ fn every_bad_value_names_itself_and_the_fix() {
             "write it as 300ms, 25s, 10m, 24h or 7d",
         ),
         ("AUTH_FAILURE", "none", "use one of: connect_error, legacy"),
+        ("PARSER", "json", "use one of: default, msgpack"),
         (
             "CORS_ORIGIN",
             "https://a.example/",
@@ -281,7 +291,13 @@ fn every_bad_value_names_itself_and_the_fix() {
         ("CONNECT_TIMEOUT", "11m", TEN_MINUTES),
         ("UPGRADE_TIMEOUT", "1ms", TEN_MINUTES),
         ("HEADER_TIMEOUT", "-1s", TEN_MINUTES),
+        ("HTTP_WRITE_TIMEOUT", "11m", TEN_MINUTES),
         ("KEEP_ALIVE_TIMEOUT", "0s", TEN_MINUTES),
+        (
+            "MAX_REQUESTS_PER_CONNECTION",
+            "0",
+            "use a whole number from 1 to 4294967295",
+        ),
         ("SHUTDOWN_TIMEOUT", "3m", "use a time from 10ms to 2m"),
         ("DRAIN_WINDOW", "61m", "use a time from 0ms to 1h"),
         ("DRAIN_RATE", "0", "use a whole number from 1 to 100000"),
@@ -291,6 +307,7 @@ fn every_bad_value_names_itself_and_the_fix() {
             "use a time from 10ms to 7d, or off",
         ),
         ("MAX_CONNECTIONS", "0", "use a whole number from 1 to"),
+        ("MAX_SOCKETS", "0", "use a whole number from 1 to"),
         (
             "MAX_PAYLOAD",
             "1e6",

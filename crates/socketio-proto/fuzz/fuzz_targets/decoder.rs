@@ -9,7 +9,7 @@ use engineio_proto::{EncodedPacket, Message};
 use libfuzzer_sys::{arbitrary, fuzz_target};
 use serde_json::value::RawValue;
 use socketio_proto::{
-    Decoder, Encoded, Event, Limits, OutgoingArgs, Packet, PacketData, Revision, encode,
+    Decoder, Encoded, Event, Limits, OutgoingArgs, Packet, PacketData, Parser, Revision, encode,
 };
 
 #[derive(arbitrary::Arbitrary, Debug)]
@@ -22,13 +22,14 @@ const LIMITS: Limits = Limits {
     max_attachments: 3,
     max_attachment_bytes: 64,
     attachment_timeout: Duration::from_secs(20),
+    max_depth: 100,
 };
 
 fuzz_target!(|inputs: Vec<Input<'_>>| {
     let now = Instant::now();
     // Every fourth, without a byte more in the seeds.
     let mut decoder = if inputs.len() % 4 == 3 {
-        Decoder::with_revision(Revision::V4)
+        Decoder::with_revision(Revision::V4, Parser::Text)
     } else {
         Decoder::new()
     };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use engineio_proto::Message;
 use smallvec::SmallVec;
 
-use crate::{Ack, Decoder, Limits, Namespace, PacketData, Revision};
+use crate::{Ack, Decoder, Limits, Namespace, PacketData, Parser, Revision};
 
 mod outcome;
 pub use outcome::{
@@ -30,6 +30,8 @@ pub struct ClientConfig {
     /// Most events to one client whose acks are awaited. Socket.IO has no such
     /// limit; 1,024.
     pub max_awaited_acks: usize,
+    /// What packets are on the wire. Text; Socket.IO's option `parser`.
+    pub parser: Parser,
     /// Bounds of the parser.
     pub limits: Limits,
 }
@@ -41,6 +43,7 @@ impl Default for ClientConfig {
             max_namespaces: 16,
             max_connects_per_minute: 60,
             max_awaited_acks: 1024,
+            parser: Parser::default(),
             limits: Limits::default(),
         }
     }
@@ -50,7 +53,7 @@ impl Default for ClientConfig {
 ///
 /// Messages go in with [`handle_message`](Self::handle_message), and what they
 /// mean comes out. The packets to send are the caller's to
-/// [encode](crate::encode), before or after the command that they belong to:
+/// encode with its [parser](Self::parser), before or after the command that they belong to:
 /// [`accept`](Self::accept) with CONNECT, [`refuse`](Self::refuse) with
 /// CONNECT_ERROR, [`disconnect`](Self::disconnect) with DISCONNECT.
 ///
@@ -115,7 +118,7 @@ impl Client {
             namespaces.push((Namespace::default(), State::Connecting));
         }
         Self {
-            decoder: Decoder::with_revision(revision),
+            decoder: Decoder::with_revision(revision, config.parser),
             namespaces,
             awaited_acks: Vec::new(),
             next_ack_id: 0,
@@ -154,7 +157,7 @@ impl Client {
                 Some(State::Left) => self.decoder.discard(),
                 // Refused before an attachment of it is kept.
                 Some(State::Connecting) | None => {
-                    self.decoder = Decoder::new();
+                    self.decoder = Decoder::with_parser(self.config.parser);
                     return Err(ProtocolViolation::NotConnected.into());
                 }
             }
@@ -202,6 +205,13 @@ impl Client {
                 })
             }
         })
+    }
+
+    /// How packets for this client are encoded: as the settings say, or as text
+    /// for a client of revision 4.
+    #[must_use]
+    pub const fn parser(&self) -> Parser {
+        self.decoder.parser()
     }
 
     /// Lets the client into a namespace that it asked for; CONNECT tells it
@@ -338,7 +348,7 @@ impl Client {
                 return Some(Timeout::Connect);
             }
             Some(TimerReason::Attachment) => {
-                self.decoder = Decoder::with_revision(self.revision());
+                self.decoder = Decoder::with_revision(self.revision(), self.config.parser);
                 return Some(Timeout::Attachment);
             }
             Some(TimerReason::Ack) | None => {}

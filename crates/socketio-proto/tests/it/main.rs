@@ -11,6 +11,8 @@ mod arbitrary_input;
 mod attachments;
 mod costs;
 mod encoding;
+mod msgpack_packets;
+mod msgpack_round_trip;
 mod names;
 mod namespaces;
 mod parser;

@@ -1,4 +1,4 @@
-"""python-socketio over each transport, against the echo server at SERVER_URL."""
+"""python-socketio over each transport, against the echo server at SERVER_URL. With PARSER=msgpack it has that parser."""
 
 import os
 import queue
@@ -8,6 +8,7 @@ import socketio
 
 SERVER_URL = os.environ["SERVER_URL"]
 REFERENCE = os.environ.get("REFERENCE") == "1"
+SERIALIZER = os.environ.get("PARSER", "default")
 TIMEOUT = 30
 
 
@@ -16,7 +17,7 @@ class EchoClient:
 
     def __init__(self, namespace):
         self.namespace = namespace
-        self.socket = socketio.Client(reconnection=False)
+        self.socket = socketio.Client(reconnection=False, serializer=SERIALIZER)
         self.events = {}
         for event in ("auth", "message-back", "connect_error", "disconnect"):
             self.events[event] = queue.Queue()

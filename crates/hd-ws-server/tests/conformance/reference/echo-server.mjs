@@ -3,6 +3,7 @@
 
 import { createServer } from "node:http";
 import { Server } from "socket.io";
+import msgpackParser from "socket.io-msgpack-parser";
 
 const httpServer = createServer((_request, response) => {
   response.writeHead(404).end();
@@ -16,6 +17,7 @@ const io = new Server(httpServer, {
   cors: { origin: "*" },
   serveClient: false,
   allowEIO3: process.env.ALLOW_EIO3 === "true",
+  ...(process.env.PARSER === "msgpack" && { parser: msgpackParser }),
 });
 
 for (const namespace of ["/", "/custom"]) {

@@ -11,7 +11,7 @@ use engineio_proto::Message;
 use serde_json::value::RawValue;
 
 use crate::placeholder::check_placeholders;
-use crate::revision::auth_of_query;
+use crate::revision::{auth_of_query, split_query};
 use crate::{
     Args, Event, EventName, Namespace, Packet, PacketData, PacketType, Parser, Revision, msgpack,
 };
@@ -200,15 +200,9 @@ impl Decoder {
             id,
             payload,
         } = Head::parse(text, limits)?;
-        // The query may hold a token, which is longer than a name.
-        let (namespace, query) = self.revision.split_namespace(namespace);
-        let mut data = packet_data(packet_type, id, payload)?;
-        if let (PacketData::Connect { auth }, Revision::V4) = (&mut data, self.revision) {
-            *auth = query.and_then(auth_of_query);
-        }
-        let packet = Packet {
-            namespace: Namespace::new(namespace).map_err(|_| DecodeError::NamespaceTooLong)?,
-            data,
+        let packet = match self.revision {
+            Revision::V5 => packet(namespace, packet_type, id, payload)?,
+            Revision::V4 => packet_v4(namespace, packet_type, id, payload)?,
         };
         if due == 0 {
             return Ok(Some(packet));
@@ -376,6 +370,35 @@ fn ack_id(text: &str) -> Result<(Option<u64>, &str), DecodeError> {
     }
     let id = digits.parse().ok().filter(|&id| id <= MAX_SAFE_INTEGER);
     Ok((Some(id.ok_or(DecodeError::InvalidId)?), rest))
+}
+
+fn packet(
+    namespace: &str,
+    packet_type: PacketType,
+    id: Option<u64>,
+    payload: &str,
+) -> Result<Packet, DecodeError> {
+    Ok(Packet {
+        namespace: Namespace::new(namespace).map_err(|_| DecodeError::NamespaceTooLong)?,
+        data: packet_data(packet_type, id, payload)?,
+    })
+}
+
+/// The query of the namespace is the `auth` of a CONNECT. It may hold a token, which
+/// is longer than a name.
+#[cold]
+fn packet_v4(
+    namespace: &str,
+    packet_type: PacketType,
+    id: Option<u64>,
+    payload: &str,
+) -> Result<Packet, DecodeError> {
+    let (namespace, query) = split_query(namespace);
+    let mut packet = packet(namespace, packet_type, id, payload)?;
+    if let PacketData::Connect { auth } = &mut packet.data {
+        *auth = query.and_then(auth_of_query);
+    }
+    Ok(packet)
 }
 
 fn packet_data(

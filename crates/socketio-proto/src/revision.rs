@@ -25,16 +25,11 @@ impl From<engineio_proto::Revision> for Revision {
     }
 }
 
-impl Revision {
-    /// The name of a namespace as a packet has it, and the query after it.
-    pub(crate) fn split_namespace(self, name: &str) -> (&str, Option<&str>) {
-        match self {
-            Self::V5 => (name, None),
-            Self::V4 => match name.split_once('?') {
-                Some((name, query)) => (name, Some(query)),
-                None => (name, None),
-            },
-        }
+/// The name of a namespace, and the query after it.
+pub(crate) fn split_query(name: &str) -> (&str, Option<&str>) {
+    match name.split_once('?') {
+        Some((name, query)) => (name, Some(query)),
+        None => (name, None),
     }
 }
 

@@ -346,31 +346,31 @@ impl Session {
                 _,
             ) => return Ok(None),
         }
-        match (packet, self.revision) {
-            (Packet::Message(message), _) => Ok(Some(message)),
-            (Packet::Pong(_), Revision::V4) => {
-                self.heartbeat = Heartbeat::new(self.revision, &self.config, now);
+        match packet {
+            Packet::Message(message) => Ok(Some(message)),
+            Packet::Pong(_) if self.revision == Revision::V4 => {
+                self.heartbeat = Heartbeat::PingAt(now + self.config.ping_interval);
                 Ok(None)
             }
-            (Packet::Ping(_), Revision::V3) => {
+            Packet::Ping(_) if self.revision == Revision::V3 => {
                 self.heartbeat = Heartbeat::new(self.revision, &self.config, now);
                 // A client that pings and reads nothing must not fill the memory.
                 // A full queue closes the session, and that is all there is to do.
                 let _closed = self.enqueue(PONG);
                 Ok(None)
             }
-            (Packet::Ping(_), Revision::V4) | (Packet::Pong(_), Revision::V3) => {
+            Packet::Ping(_) | Packet::Pong(_) => {
                 self.end(CloseReason::TransportError);
                 Err(ProtocolViolation::HeartbeatDirection)
             }
-            (Packet::Close, _) => {
+            Packet::Close => {
                 // engine.io ignores it on a WebSocket, whose close frame says it.
                 if transport == Transport::Polling {
                     self.end(CloseReason::TransportClose);
                 }
                 Ok(None)
             }
-            (Packet::Open(_) | Packet::Upgrade | Packet::Noop, _) => Ok(None),
+            Packet::Open(_) | Packet::Upgrade | Packet::Noop => Ok(None),
         }
     }
 

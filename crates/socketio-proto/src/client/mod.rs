@@ -113,19 +113,20 @@ impl Client {
     /// or, where there is no such namespace, [leave it out](Self::leave_out).
     #[must_use]
     pub fn with_revision(config: Arc<ClientConfig>, revision: Revision, now: Instant) -> Self {
-        let mut namespaces = SmallVec::new();
-        if revision == Revision::V4 {
-            namespaces.push((Namespace::default(), State::Connecting));
-        }
-        Self {
+        let mut client = Self {
             decoder: Decoder::with_revision(revision, config.parser),
-            namespaces,
+            namespaces: SmallVec::new(),
             awaited_acks: Vec::new(),
             next_ack_id: 0,
             connect_by: Some(now + config.connect_timeout),
             connects_free_at: now,
             config,
+        };
+        if revision == Revision::V4 {
+            let root = (Namespace::default(), State::Connecting);
+            client.namespaces.push(root);
         }
+        client
     }
 
     /// The client's revision.

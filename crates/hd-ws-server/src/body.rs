@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
+
+use crate::engine::append;
 
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,17 +40,38 @@ pub async fn read_body(
     limit: usize,
     timeout: Duration,
 ) -> Result<Bytes, BodyError> {
-    tokio::time::timeout(timeout, read(body, limit))
+    let body = read_held_body(body, limit, timeout, |_| true).await?;
+    // There is room for it.
+    body.ok_or(BodyError::TooLarge)
+}
+
+/// As [`read_body`]. `hold` is told how much memory the body takes so far, and
+/// says whether there is room for it; `None` when there is not.
+pub(crate) async fn read_held_body(
+    body: Incoming,
+    limit: usize,
+    timeout: Duration,
+    hold: impl FnMut(usize) -> bool,
+) -> Result<Option<Bytes>, BodyError> {
+    tokio::time::timeout(timeout, read(body, limit, hold))
         .await
         .unwrap_or(Err(BodyError::TimedOut))
 }
 
-async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, BodyError> {
+async fn read(
+    mut body: Incoming,
+    limit: usize,
+    mut hold: impl FnMut(usize) -> bool,
+) -> Result<Option<Bytes>, BodyError> {
     let limit_in_header = u64::try_from(limit).unwrap_or(u64::MAX);
-    if body.size_hint().lower() > limit_in_header {
+    let declared = body.size_hint();
+    if declared.lower() > limit_in_header {
         return Err(BodyError::TooLarge);
     }
-    let mut bytes = BytesMut::new();
+    // Of which no more is allocated than twice what has come.
+    let declared = declared.upper().and_then(|len| usize::try_from(len).ok());
+    let whole = declared.map_or(limit, |len| len.min(limit));
+    let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| BodyError::Incomplete)?;
         let Some(data) = frame.data_ref() else {
@@ -57,7 +80,10 @@ async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, BodyError> {
         if data.len() > limit.saturating_sub(bytes.len()) {
             return Err(BodyError::TooLarge);
         }
-        bytes.extend_from_slice(data);
+        append(&mut bytes, data, whole);
+        if !hold(bytes.capacity()) {
+            return Ok(None);
+        }
     }
-    Ok(bytes.freeze())
+    Ok(Some(bytes.into()))
 }

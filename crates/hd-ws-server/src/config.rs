@@ -60,6 +60,49 @@ pub struct ServerConfig {
     /// `None`, as with Node: as many as the process may open files, after which
     /// not even that is answered.
     pub max_connections: Option<NonZeroUsize>,
+    /// Most clients that have joined nothing, which anybody may be. When there
+    /// are more, the oldest of the address that has most of them is closed; an
+    /// honest client joins at once. `None`, as with Node: no bound of their own,
+    /// so that who comes first keeps [`max_connections`](Self::max_connections)
+    /// from all others.
+    pub max_unjoined_connections: Option<NonZeroUsize>,
+    /// Most clients of one address that have joined nothing: beyond it the
+    /// oldest of them is closed. As many TCP connections of one address may
+    /// have asked nothing yet; further ones are closed. `None`, as with Node.
+    pub max_connections_per_address: Option<NonZeroUsize>,
+    /// Most handshakes by one TCP connection, unless it is one of a proxy, which
+    /// carries those of many clients. More are answered with 429, and the
+    /// connection is closed. `None`, as with Node.
+    pub max_handshakes_per_connection: Option<NonZeroU32>,
+    /// Most handshakes of one address in a second; ten times as many in a row
+    /// after a while without. More are answered with 429. One whose client then
+    /// joins does not count. `None`, as with Node.
+    pub max_handshakes_per_address: Option<NonZeroU32>,
+    /// Most clients of one address in a second that the application keeps out;
+    /// ten times as many in a row after a while without. Beyond it a client that
+    /// asks to join is closed before the application sees it. `None`, as with
+    /// Node.
+    pub max_auth_failures_per_address: Option<NonZeroU32>,
+    /// Largest message or polling body of a client that has joined nothing, in
+    /// bytes. `None`, as with Node: [`max_message_bytes`](Self::max_message_bytes).
+    pub max_unjoined_message_bytes: Option<NonZeroUsize>,
+    /// Largest message or polling body of a client that has joined something,
+    /// in bytes. `None`, as with Node: as large as the handshake announces, the
+    /// `max_payload` of [`engine`](Self::engine), which is the bound in any case.
+    pub max_message_bytes: Option<NonZeroUsize>,
+    /// Most packets, and frames of WebSocket's own, of a client while it has
+    /// joined nothing, and then none without a meaning (NOOP, OPEN, UPGRADE).
+    /// `None`, as with Node.
+    pub max_unjoined_packets: Option<NonZeroU32>,
+    /// Most memory for messages that have come in part, in bytes, of all
+    /// clients: unfinished frames, fragments, attachments and bodies. Clients
+    /// that have joined nothing get half of it. Whoever needs more is closed.
+    /// `None`, as with Node.
+    pub max_partial_input_bytes: Option<NonZeroUsize>,
+    /// Whether the limits of an address hold for private addresses too while no
+    /// proxy is trusted: an address of a private network may be a load
+    /// balancer's that nobody has named, which all clients share. Yes.
+    pub limit_private_addresses: bool,
     /// Most messages that a client may send in a second, and all clients of one
     /// [identity](crate::Admission::identity) together: packets of Engine.IO of
     /// any kind, and control frames of WebSockets. Five seconds' worth may come
@@ -126,6 +169,16 @@ impl Default for ServerConfig {
             max_sockets: None,
             max_header_bytes: 16 * 1024,
             max_connections: None,
+            max_unjoined_connections: None,
+            max_connections_per_address: None,
+            max_handshakes_per_connection: None,
+            max_handshakes_per_address: None,
+            max_auth_failures_per_address: None,
+            max_unjoined_message_bytes: None,
+            max_message_bytes: None,
+            max_unjoined_packets: None,
+            max_partial_input_bytes: None,
+            limit_private_addresses: true,
             max_messages_per_second: None,
             max_inbound_bytes_per_second: None,
             throttle_timeout: Duration::from_secs(10),

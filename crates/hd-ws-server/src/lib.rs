@@ -44,6 +44,8 @@
 //!
 //! `examples/echo.rs` and `examples/engine_echo.rs` are whole servers.
 
+mod admission;
+
 mod body;
 pub use body::{BodyError, read_body};
 

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::engine::random_number;
+use crate::engine::{TcpConnection, random_number};
 use crate::http_connection::serve_http;
 use crate::{Application, Engine, HttpClose, HttpHandler};
 
@@ -104,14 +104,18 @@ async fn accept<A: Application, H: HttpHandler<A>>(
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
+                // Dropped, the connection is closed.
+                let Some(tcp) = TcpConnection::new(engine, peer) else {
+                    continue;
+                };
                 let sockets = Arc::clone(&engine.sockets);
                 let Some(socket) = sockets.open(random_number) else {
                     engine.http_closed(HttpClose::Evicted, peer);
                     continue;
                 };
-                let (engine, handler) = (Arc::clone(engine), Arc::clone(handler));
+                let handler = Arc::clone(handler);
                 let end_http = end_http.clone();
-                connections.spawn(serve_http(stream, peer, socket, engine, handler, end_http));
+                connections.spawn(serve_http(stream, tcp, socket, handler, end_http));
                 let settled = sockets.evictions_settled();
                 let _timed_out = tokio::time::timeout(ACCEPT_PAUSE, settled).await;
             }

@@ -45,6 +45,44 @@ pub enum Rejection {
     /// is reached.
     #[error("the maximum number of connections is reached")]
     MaxConnections,
+    /// A session that had joined nothing made room for another:
+    /// [`ServerConfig::max_unjoined_connections`](crate::ServerConfig::max_unjoined_connections),
+    /// or [`max_connections`](crate::ServerConfig::max_connections), is reached.
+    #[error("a session that joined nothing makes room for another")]
+    UnjoinedEvicted,
+    /// [`ServerConfig::max_connections_per_address`](crate::ServerConfig::max_connections_per_address)
+    /// is reached: a session, or a TCP connection, that had joined nothing was
+    /// closed.
+    #[error("the maximum number of connections of one address is reached")]
+    ConnectionsPerAddress,
+    /// [`ServerConfig::max_handshakes_per_connection`](crate::ServerConfig::max_handshakes_per_connection)
+    /// is reached.
+    #[error("the maximum number of handshakes of one connection is reached")]
+    HandshakesPerConnection,
+    /// [`ServerConfig::max_handshakes_per_address`](crate::ServerConfig::max_handshakes_per_address)
+    /// is reached.
+    #[error("the maximum number of handshakes of one address is reached")]
+    HandshakesPerAddress,
+    /// [`ServerConfig::max_auth_failures_per_address`](crate::ServerConfig::max_auth_failures_per_address)
+    /// is reached.
+    #[error("the maximum number of refused clients of one address is reached")]
+    AuthFailuresPerAddress,
+    /// A message is larger than
+    /// [`ServerConfig::max_unjoined_message_bytes`](crate::ServerConfig::max_unjoined_message_bytes).
+    #[error("a message of a client that joined nothing is too large")]
+    UnjoinedMessageBytes,
+    /// A message is larger than
+    /// [`ServerConfig::max_message_bytes`](crate::ServerConfig::max_message_bytes).
+    #[error("a message is too large")]
+    MessageBytes,
+    /// [`ServerConfig::max_unjoined_packets`](crate::ServerConfig::max_unjoined_packets)
+    /// is reached, or a packet has no meaning.
+    #[error("a client that joined nothing sends too many packets")]
+    UnjoinedPackets,
+    /// [`ServerConfig::max_partial_input_bytes`](crate::ServerConfig::max_partial_input_bytes)
+    /// is reached.
+    #[error("too much is kept of messages that have come in part")]
+    PartialInputBytes,
     /// A client was closed: it goes on sending more than
     /// [`ServerConfig::max_messages_per_second`](crate::ServerConfig::max_messages_per_second).
     #[error("the client sends too many messages")]
@@ -69,7 +107,7 @@ pub enum Rejection {
 
 impl Rejection {
     /// Every reason, in the order of their declaration.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 24] = [
         Self::TransportUnknown,
         Self::SessionIdUnknown,
         Self::BadHandshakeMethod,
@@ -80,6 +118,15 @@ impl Rejection {
         Self::MalformedWebSocketHandshake,
         Self::Draining,
         Self::MaxConnections,
+        Self::UnjoinedEvicted,
+        Self::ConnectionsPerAddress,
+        Self::HandshakesPerConnection,
+        Self::HandshakesPerAddress,
+        Self::AuthFailuresPerAddress,
+        Self::UnjoinedMessageBytes,
+        Self::MessageBytes,
+        Self::UnjoinedPackets,
+        Self::PartialInputBytes,
         Self::MaxMessagesPerSecond,
         Self::MaxInboundBytesPerSecond,
         Self::MaxConnectionsPerUser,
@@ -101,6 +148,15 @@ impl Rejection {
             Self::MalformedWebSocketHandshake => "malformed_websocket_handshake",
             Self::Draining => "draining",
             Self::MaxConnections => "max_connections",
+            Self::UnjoinedEvicted => "unjoined_evicted",
+            Self::ConnectionsPerAddress => "connections_per_address",
+            Self::HandshakesPerConnection => "handshakes_per_connection",
+            Self::HandshakesPerAddress => "handshakes_per_address",
+            Self::AuthFailuresPerAddress => "auth_failures_per_address",
+            Self::UnjoinedMessageBytes => "unjoined_message_bytes",
+            Self::MessageBytes => "message_bytes",
+            Self::UnjoinedPackets => "unjoined_packets",
+            Self::PartialInputBytes => "partial_input_bytes",
             Self::MaxMessagesPerSecond => "max_messages_per_second",
             Self::MaxInboundBytesPerSecond => "max_inbound_bytes_per_second",
             Self::MaxConnectionsPerUser => "max_connections_per_user",

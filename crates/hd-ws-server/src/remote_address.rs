@@ -73,6 +73,12 @@ impl TrustedProxies {
         Self(networks.into_iter().collect())
     }
 
+    /// Whether no proxy is trusted.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether a proxy has this address.
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
@@ -99,6 +105,23 @@ impl TrustedProxies {
             }
         }
         remote
+    }
+}
+
+/// Whether the request says that a proxy has passed it on. Anybody can.
+pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
+    headers.contains_key(X_FORWARDED_FOR)
+}
+
+/// Whether the address is one of a private network, or of this machine: no
+/// stranger on the internet has it.
+pub(crate) fn is_private(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let is_shared = masked_v4(ip, 10) == Ipv4Addr::new(100, 64, 0, 0).to_bits();
+            ip.is_private() || ip.is_loopback() || ip.is_link_local() || is_shared
+        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
     }
 }
 

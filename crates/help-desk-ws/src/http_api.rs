@@ -161,6 +161,8 @@ impl HttpApi {
             polling: counts.polling(),
             websocket: counts.websocket(),
             plain: counts.plain(),
+            unjoined: self.engine.unjoined(),
+            partial_input_bytes: self.engine.partial_input_bytes(),
             sockets: self.notifications.len(),
             sessions_opened: counts.opened_total(),
             upgrades: counts.upgraded_total(),

@@ -13,7 +13,7 @@ use hd_ws_server::{
     RecoveryConfig, RejectionHook, Server, ServerConfig, SocketIo,
 };
 use http::header::AUTHORIZATION;
-use socketio_proto::ClientConfig;
+use socketio_proto::{ClientConfig, Limits};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cluster::Cluster;
@@ -70,6 +70,11 @@ async fn serve(
     };
     let mut io = SocketIo::new(ClientConfig {
         connect_timeout: settings.connect_timeout,
+        limits: Limits {
+            // A packet with its attachments is as large as one without.
+            max_attachment_bytes: settings.strangers.max_message_bytes.get(),
+            ..Limits::default()
+        },
         parser: settings.parser,
         ..ClientConfig::default()
     });
@@ -217,6 +222,7 @@ fn pid_macs(settings: &Settings) -> Vec<CursorMac> {
 }
 
 fn server_config(settings: &Settings) -> ServerConfig {
+    let strangers = &settings.strangers;
     ServerConfig {
         engine: engineio_proto::Config {
             ping_interval: settings.ping_interval,
@@ -245,6 +251,16 @@ fn server_config(settings: &Settings) -> ServerConfig {
         drain_rate: settings.drain_rate,
         max_connection_age: settings.max_connection_age,
         max_connections: Some(settings.max_connections),
+        max_unjoined_connections: Some(strangers.max_unjoined_connections),
+        max_connections_per_address: Some(strangers.max_connections_per_address),
+        max_handshakes_per_connection: Some(strangers.max_handshakes_per_connection),
+        max_handshakes_per_address: Some(strangers.max_handshakes_per_address),
+        max_auth_failures_per_address: Some(strangers.max_auth_failures_per_address),
+        limit_private_addresses: strangers.limit_private_addresses,
+        max_unjoined_message_bytes: Some(strangers.max_unjoined_message_bytes),
+        max_message_bytes: Some(strangers.max_message_bytes),
+        max_unjoined_packets: Some(strangers.max_unjoined_packets),
+        max_partial_input_bytes: Some(strangers.max_partial_input_bytes),
         max_messages_per_second: Some(settings.client_limits.messages),
         max_inbound_bytes_per_second: Some(settings.client_limits.inbound_bytes),
         max_connections_per_user: Some(settings.client_limits.connections_per_user),

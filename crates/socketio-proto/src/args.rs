@@ -59,6 +59,14 @@ impl Args {
         }
     }
 
+    /// Bytes of memory, about.
+    pub(crate) fn memory(&self) -> usize {
+        let attachments = self.attachments.iter().map(Bytes::len);
+        self.json.len()
+            + self.attachments.capacity() * size_of::<Bytes>()
+            + attachments.sum::<usize>()
+    }
+
     /// What a parser has read: a JSON array, and what its placeholders stand for.
     pub(crate) fn received(json: String, attachments: Vec<Bytes>) -> Self {
         Self {

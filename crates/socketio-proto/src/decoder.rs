@@ -122,6 +122,8 @@ struct Unfinished {
     due: usize,
     bytes: usize,
     deadline: Instant,
+    /// Whether attachments are counted only: nobody will look at them.
+    is_discarded: bool,
 }
 
 impl Decoder {
@@ -210,6 +212,7 @@ impl Decoder {
             packet,
             due,
             bytes: 0,
+            is_discarded: false,
             deadline: now + limits.attachment_timeout,
         }));
         Ok(None)
@@ -229,20 +232,51 @@ impl Decoder {
         if unfinished.bytes > limit {
             return Err(DecodeError::AttachmentsTooLarge { limit });
         }
-        let args = unfinished
-            .packet
-            .data
-            .args_mut()
-            .expect("invariant: only events and acks have attachments");
-        args.push_attachment(match data {
-            Cow::Borrowed(data) => Bytes::copy_from_slice(data),
-            Cow::Owned(data) => data.into(),
-        });
-        if args.attachments().len() == unfinished.due {
+        unfinished.due -= 1;
+        if !unfinished.is_discarded {
+            let args = unfinished
+                .packet
+                .data
+                .args_mut()
+                .expect("invariant: only events and acks have attachments");
+            args.push_attachment(match data {
+                Cow::Borrowed(data) => Bytes::copy_from_slice(data),
+                Cow::Owned(data) => data.into(),
+            });
+        }
+        if unfinished.due == 0 {
             return Ok(Some(unfinished.packet));
         }
         self.unfinished = Some(unfinished);
         Ok(None)
+    }
+
+    /// The namespace of the packet of which attachments are due.
+    pub(crate) fn unfinished(&self) -> Option<&Namespace> {
+        self.unfinished
+            .as_ref()
+            .map(|unfinished| &unfinished.packet.namespace)
+    }
+
+    /// Keeps nothing of the packet of which attachments are due, but that they
+    /// are.
+    pub(crate) fn discard(&mut self) {
+        if let Some(unfinished) = &mut self.unfinished {
+            unfinished.is_discarded = true;
+            unfinished.packet.data = PacketData::Ack {
+                id: None,
+                args: Args::from_elements(""),
+            };
+        }
+    }
+
+    /// How many bytes of memory are kept, about: the parts of a packet of which
+    /// attachments are due. 0 between packets.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.unfinished.as_ref().map_or(0, |unfinished| {
+            size_of::<Unfinished>() + unfinished.packet.data.memory()
+        })
     }
 
     /// When the attachments that are due must have come: close the connection

@@ -95,6 +95,17 @@ pub enum PacketData {
 }
 
 impl PacketData {
+    /// Bytes of memory of what the peer sent, about.
+    pub(crate) fn memory(&self) -> usize {
+        match self {
+            Self::Event(event) => event.name.len() + event.args.memory(),
+            Self::Ack { args, .. } => args.memory(),
+            Self::Connect { auth } => auth.as_ref().map_or(0, |auth| auth.get().len()),
+            Self::ConnectError { error } => error.get().len(),
+            Self::Disconnect => 0,
+        }
+    }
+
     pub(crate) const fn args_mut(&mut self) -> Option<&mut Args> {
         match self {
             Self::Event(event) => Some(&mut event.args),

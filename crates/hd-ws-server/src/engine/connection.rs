@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::io::IoSlice;
-use std::sync::atomic::AtomicUsize;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
@@ -13,12 +14,14 @@ use tokio::runtime::Handle;
 
 use super::counts::Kind;
 use super::inbound::InboundBuckets;
+use super::partial_input::{Held, InputBounds, NoRoom, PartialInput};
+use super::places::Standing;
 use super::pump::MAX_SLICES;
 use super::sweep::Tick;
 use super::users::User;
 use super::wire::Wire;
 use super::{Application, Engine};
-use crate::RemoteAddress;
+use crate::{Rejection, RemoteAddress};
 
 /// A connected client: a session machine behind a short lock, and the
 /// WebSocket that it is written to, once there is one.
@@ -29,6 +32,9 @@ pub struct Connection<A: Application> {
     pub(super) engine: Arc<Engine<A>>,
     sid: Sid,
     remote_address: RemoteAddress,
+    /// Whether it has joined something, as far as the limits of what it may send
+    /// go.
+    has_joined: AtomicBool,
     /// Set when the session is on a WebSocket.
     pub(super) stream: OnceLock<TcpStream>,
     state: Mutex<State>,
@@ -50,6 +56,11 @@ pub(super) struct State {
     /// When the session is closed for its age; not set any more once it is.
     too_old_at: Option<Instant>,
     armed: Option<Tick>,
+    pub(super) standing: Standing,
+    /// Whether it was closed to make room: what it holds is to be free now.
+    pub(super) is_evicted: bool,
+    /// How many packets came while it had joined nothing.
+    unjoined_packets: u32,
 }
 
 /// What became of a message.
@@ -64,8 +75,7 @@ pub enum Sent {
 impl<A: Application> Connection<A> {
     pub(super) fn new(
         engine: Arc<Engine<A>>,
-        sid: Sid,
-        remote_address: RemoteAddress,
+        (sid, remote_address): (Sid, RemoteAddress),
         wire: Wire,
         kind: Kind,
         too_old_at: Option<Instant>,
@@ -75,6 +85,7 @@ impl<A: Application> Connection<A> {
             engine,
             sid,
             remote_address,
+            has_joined: AtomicBool::new(false),
             stream: OnceLock::new(),
             state: Mutex::new(State {
                 wire,
@@ -83,6 +94,9 @@ impl<A: Application> Connection<A> {
                 kind,
                 too_old_at,
                 armed: None,
+                standing: Standing::Nowhere,
+                is_evicted: false,
+                unjoined_packets: 0,
             }),
             inbound: InboundBuckets::default(),
             user: OnceLock::new(),
@@ -97,9 +111,117 @@ impl<A: Application> Connection<A> {
         &self.sid
     }
 
-    /// Where the client's first request came from.
-    pub(super) const fn remote_address(&self) -> RemoteAddress {
+    /// Where the client is.
+    #[must_use]
+    pub const fn remote_address(&self) -> RemoteAddress {
         self.remote_address
+    }
+
+    /// The client has joined something: it is no stranger any more. Until then,
+    /// and again after [`left`](Self::left), it has one of the places for those
+    /// that have joined nothing
+    /// ([`ServerConfig::max_unjoined_connections`](crate::ServerConfig::max_unjoined_connections)).
+    pub fn joined(&self) {
+        let mut state = self.lock();
+        let places = &self.engine.places;
+        places.join(&mut state.standing, self.remote_address);
+        self.has_joined.store(true, Ordering::Relaxed);
+    }
+
+    /// The client has left the last that it had [joined](Self::joined).
+    pub fn left(&self) {
+        let session = (self.sid, self.remote_address);
+        let evicted = {
+            let mut state = self.lock();
+            state.unjoined_packets = 0;
+            self.has_joined.store(false, Ordering::Relaxed);
+            let engine = &self.engine;
+            let is_limited = engine.is_limited(self.remote_address);
+            engine
+                .places
+                .leave(&mut state.standing, session, is_limited)
+        };
+        if !evicted.is_empty() {
+            // The application may hold a lock.
+            let engine = Arc::clone(&self.engine);
+            self.spawn(async move { engine.close_evicted(evicted) });
+        }
+    }
+
+    /// Whether what the client says of itself is to be looked at: not when too
+    /// many of its address were [kept out](Self::kept_out). It is to be closed
+    /// then, by its transport.
+    pub(crate) fn may_authenticate(&self) -> bool {
+        let engine = &self.engine;
+        let may = engine.may_authenticate(self.remote_address, Instant::now());
+        if !may {
+            self.tell_rejected(Rejection::AuthFailuresPerAddress);
+        }
+        may
+    }
+
+    /// The application has kept the client out.
+    pub(crate) fn kept_out(&self) {
+        let now = Instant::now();
+        self.engine.auth_failed(self.remote_address, now);
+    }
+
+    /// Whether it has joined something.
+    pub(super) fn has_joined(&self) -> bool {
+        self.has_joined.load(Ordering::Relaxed)
+    }
+
+    /// What may be kept of what the client sends.
+    pub(super) fn input_bounds(&self) -> InputBounds<'_> {
+        let config = &self.engine.config;
+        let most = config.engine.max_payload;
+        let max_message = config.max_message_bytes.map_or(most, NonZeroUsize::get);
+        let max_unjoined = config.max_unjoined_message_bytes;
+        InputBounds {
+            has_joined: &self.has_joined,
+            max_message: max_message.min(most),
+            max_unjoined_message: max_unjoined
+                .map_or(max_message, NonZeroUsize::get)
+                .min(most),
+            partial_input: &self.engine.partial_input,
+        }
+    }
+
+    /// Keeps nothing yet of what comes in part.
+    pub(crate) fn hold(&self) -> Held {
+        PartialInput::hold(Arc::clone(&self.engine.partial_input))
+    }
+
+    /// Has the holder keep so many bytes of what has come in part.
+    pub(crate) fn hold_bytes(&self, held: &mut Held, bytes: usize) -> Result<(), NoRoom> {
+        let result = held.set(bytes, self.has_joined());
+        if result.is_err() {
+            self.tell_rejected(Rejection::PartialInputBytes);
+        }
+        result
+    }
+
+    /// Whether a client may send this packet: one that has joined nothing has no
+    /// use for many, nor for those without a meaning.
+    pub(super) fn admits(&self, state: &mut State, is_noise: bool) -> bool {
+        let Some(most) = self.engine.config.max_unjoined_packets else {
+            return true;
+        };
+        if self.has_joined() {
+            return true;
+        }
+        state.unjoined_packets = state.unjoined_packets.saturating_add(1);
+        let is_admitted = !is_noise && state.unjoined_packets <= most.get();
+        if !is_admitted && !state.wire.is_closed() {
+            self.tell_rejected(Rejection::UnjoinedPackets);
+            state.wire.abort(CloseReason::TransportError);
+        }
+        is_admitted
+    }
+
+    /// Counts that the client is closed for this reason, and tells of it.
+    pub(super) fn tell_rejected(&self, reason: Rejection) {
+        self.engine.limited(self, reason, None);
     }
 
     /// What the application keeps for this client.
@@ -331,6 +453,12 @@ impl<A: Application> Connection<A> {
         }
         self.settle(state);
     }
+}
+
+/// Whether a packet has no meaning when a client sends it: OPEN, UPGRADE where
+/// nothing is probed, and NOOP.
+pub(super) fn is_noise(packet: &[u8]) -> bool {
+    matches!(packet.first(), Some(b'0' | b'5' | b'6'))
 }
 
 /// Writes packets as far as the socket takes them. Returns how many bytes that

@@ -1,17 +1,15 @@
 //! Reading WebSocket frames without a buffer for each idle connection.
 //!
 //! A connection's bytes come in a buffer that all connections of a thread
-//! share. Frames that are whole in it are decoded by a tungstenite context that
-//! lives no longer than the call. Only a connection in the middle of a frame
-//! keeps bytes, as many as have come, and only one in the middle of a
-//! fragmented message keeps a context. An idle connection keeps neither.
+//! share. Frames that are whole in it are decoded right there. Only a connection
+//! in the middle of a frame, or of a fragmented message, keeps bytes: as many as
+//! have come, and never more memory than that is doubled. An idle connection
+//! keeps nothing.
 
-use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+use super::partial_input::{Held, InputBounds, NoRoom, PartialInput, append};
 
 /// The reading half of one WebSocket.
 #[derive(Debug, Default)]
@@ -19,13 +17,30 @@ pub(crate) struct FrameReader {
     unfinished: Option<Box<Unfinished>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Unfinished {
     /// The beginning of a frame.
     frame: Vec<u8>,
-    /// The context that has taken the first fragments of a message.
-    message: Option<WebSocketContext>,
-    fragments: usize,
+    /// A message that has begun.
+    message: Option<Fragments>,
+    held: Held,
+}
+
+/// The first fragments of a message.
+#[derive(Debug)]
+struct Fragments {
+    kind: Kind,
+    payload: Vec<u8>,
+    /// How much of a text is known to be UTF-8.
+    valid: usize,
+    /// How many fragments came after the first.
+    count: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Binary,
 }
 
 /// What a client has sent.
@@ -35,7 +50,7 @@ pub(crate) enum Incoming<'a> {
     Binary(&'a [u8]),
     Ping(&'a [u8]),
     Pong,
-    /// With the status that the peer gave.
+    /// With the status that the peer gave, or that of the rule which it broke.
     Close(Option<u16>),
 }
 
@@ -47,6 +62,8 @@ pub(crate) enum FrameError {
     TooLarge,
     #[error("a message has more than {MAX_FRAGMENTS} fragments")]
     TooManyFragments,
+    #[error("too much is kept of messages that have come in part")]
+    NoRoom,
     #[error("text is not UTF-8")]
     InvalidUtf8,
     #[error("a frame breaks the protocol")]
@@ -57,10 +74,16 @@ impl FrameError {
     pub(crate) const fn close_code(self) -> u16 {
         match self {
             Self::TooLarge => 1009,
-            Self::TooManyFragments => 1008,
+            Self::TooManyFragments | Self::NoRoom => 1008,
             Self::InvalidUtf8 => 1007,
             Self::Protocol => 1002,
         }
+    }
+}
+
+impl From<NoRoom> for FrameError {
+    fn from(NoRoom: NoRoom) -> Self {
+        Self::NoRoom
     }
 }
 
@@ -71,47 +94,53 @@ impl FrameReader {
         self.unfinished.is_none()
     }
 
-    /// Decodes `bytes` and hands each message to `on_message` until that
-    /// breaks. Returns how many bytes were consumed: all, unless it broke.
+    /// Decodes `bytes`, in place, and hands each message to `on_message` until
+    /// that breaks. Returns how many bytes were consumed: all, unless it broke.
     pub(crate) fn read(
         &mut self,
-        bytes: &[u8],
-        max_payload: usize,
+        bytes: &mut [u8],
+        bounds: InputBounds<'_>,
         mut on_message: impl FnMut(Incoming<'_>) -> ControlFlow<()>,
     ) -> Result<usize, FrameError> {
         let mut consumed = 0;
         while consumed < bytes.len() {
-            let rest = &bytes[consumed..];
+            let rest = &mut bytes[consumed..];
+            let max_message = bounds.max_message();
             let kept = self
                 .unfinished
-                .as_mut()
+                .as_deref_mut()
                 .filter(|kept| !kept.frame.is_empty());
             let step = if let Some(kept) = kept {
                 // Add what is missing to the frame that has begun.
-                let had = kept.frame.len();
-                let add = match frame_len(&kept.frame, max_payload)? {
-                    FrameLen::Known(len) => rest.len().min(len - had),
+                let (add, whole) = match frame_len(&kept.frame, max_message)? {
+                    FrameLen::Known(len) => (rest.len().min(len - kept.frame.len()), len),
                     // One byte at a time: a header has 14 of them at most.
-                    FrameLen::HeaderIncomplete => 1,
+                    FrameLen::HeaderIncomplete => (1, MAX_HEADER_LEN),
                 };
-                kept.frame.extend_from_slice(&rest[..add]);
+                append(&mut kept.frame, &rest[..add], whole);
+                kept.hold(bounds.has_joined())?;
                 consumed += add;
-                match frame_len(&kept.frame, max_payload)? {
+                match frame_len(&kept.frame, max_message)? {
                     FrameLen::Known(len) if len == kept.frame.len() => {
-                        let frame = std::mem::take(&mut kept.frame);
-                        self.decode(&frame, max_payload, &mut on_message)?
+                        let mut frame = std::mem::take(&mut kept.frame);
+                        self.decode(&mut frame, bounds, &mut on_message)?
                     }
                     FrameLen::Known(_) | FrameLen::HeaderIncomplete => continue,
                 }
             } else {
-                match frame_len(rest, max_payload)? {
+                match frame_len(rest, max_message)? {
                     FrameLen::Known(len) if len <= rest.len() => {
                         consumed += len;
-                        self.decode(&rest[..len], max_payload, &mut on_message)?
+                        self.decode(&mut rest[..len], bounds, &mut on_message)?
                     }
-                    FrameLen::Known(_) | FrameLen::HeaderIncomplete => {
-                        let kept = self.unfinished.get_or_insert_default();
-                        kept.frame.extend_from_slice(rest);
+                    frame_len @ (FrameLen::Known(_) | FrameLen::HeaderIncomplete) => {
+                        let whole = match frame_len {
+                            FrameLen::Known(len) => len,
+                            FrameLen::HeaderIncomplete => MAX_HEADER_LEN,
+                        };
+                        let kept = self.keep(bounds.partial_input);
+                        append(&mut kept.frame, rest, whole);
+                        kept.hold(bounds.has_joined())?;
                         consumed = bytes.len();
                         continue;
                     }
@@ -127,72 +156,167 @@ impl FrameReader {
     /// Decodes one whole frame.
     fn decode(
         &mut self,
-        frame: &[u8],
-        max_payload: usize,
+        frame: &mut [u8],
+        bounds: InputBounds<'_>,
         on_message: &mut impl FnMut(Incoming<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, FrameError> {
-        let is_data = frame[0] & 0x08 == 0;
         let is_final = frame[0] & 0x80 != 0;
-        let mut kept = self.unfinished.take();
-        let context = match &mut kept {
-            Some(kept) if kept.message.is_some() => {
-                if is_data {
-                    kept.fragments += 1;
-                    if kept.fragments > MAX_FRAGMENTS {
-                        return Err(FrameError::TooManyFragments);
-                    }
-                }
-                kept.message.take()
+        let opcode = frame[0] & 0x0f;
+        let payload = unmasked_payload(frame);
+        let has_begun = self
+            .unfinished
+            .as_ref()
+            .is_some_and(|kept| kept.message.is_some());
+        let incoming = match (opcode, is_final, has_begun) {
+            (0x1, true, false) => Incoming::Text(text(payload)?),
+            (0x2, true, false) => Incoming::Binary(payload),
+            (0x0, _, true) => return self.add_fragment(payload, is_final, bounds, on_message),
+            (0x1 | 0x2, false, false) => {
+                let kind = if opcode == 0x1 {
+                    Kind::Text
+                } else {
+                    Kind::Binary
+                };
+                self.keep(bounds.partial_input).message = Some(Fragments::new(kind));
+                return self.add_fragment(payload, false, bounds, on_message);
             }
-            Some(_) | None => None,
+            // A message within a message, or the end of none.
+            (0x0..=0x2, ..) => return Err(FrameError::Protocol),
+            (0x8, ..) => Incoming::Close(close_code(payload)?),
+            (0x9, ..) => Incoming::Ping(payload),
+            (0xa, ..) => Incoming::Pong,
+            _ => return Err(FrameError::Protocol),
         };
-        let had_context = context.is_some();
-        let mut context = context.unwrap_or_else(|| {
-            WebSocketContext::new(Role::Server, Some(config(frame.len(), max_payload)))
-        });
-        let mut frame = FrameBytes(frame);
-        let message = match context.read(&mut frame) {
-            Ok(message) => Some(message),
-            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => None,
-            Err(error) => return Err(classify(&error)),
-        };
-        // A message goes on after a fragment that is not its last, and after a
-        // control frame in between.
-        let is_unfinished = if is_data { !is_final } else { had_context };
-        if is_unfinished {
-            let mut kept = kept.unwrap_or_default();
-            kept.message = Some(context);
-            self.unfinished = Some(kept);
+        self.forget_when_idle();
+        Ok(on_message(incoming))
+    }
+
+    /// Adds a fragment to the message that has begun.
+    fn add_fragment(
+        &mut self,
+        payload: &[u8],
+        is_final: bool,
+        bounds: InputBounds<'_>,
+        on_message: &mut impl FnMut(Incoming<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, FrameError> {
+        let kept = self.keep(bounds.partial_input);
+        let message = kept.message.as_mut().ok_or(FrameError::Protocol)?;
+        message.add(payload, is_final, bounds.max_message())?;
+        if !is_final {
+            kept.hold(bounds.has_joined())?;
+            return Ok(ControlFlow::Continue(()));
         }
-        Ok(match message {
-            None => ControlFlow::Continue(()),
-            Some(Message::Text(text)) => on_message(Incoming::Text(text.as_str())),
-            Some(Message::Binary(data)) => on_message(Incoming::Binary(&data)),
-            Some(Message::Ping(data)) => on_message(Incoming::Ping(&data)),
-            Some(Message::Pong(_)) => on_message(Incoming::Pong),
-            Some(Message::Close(frame)) => {
-                on_message(Incoming::Close(frame.map(|frame| frame.code.into())))
-            }
-            Some(Message::Frame(_)) => ControlFlow::Continue(()),
+        let message = kept.message.take().ok_or(FrameError::Protocol)?;
+        self.forget_when_idle();
+        Ok(on_message(match message.kind {
+            // It was checked as it came.
+            Kind::Text => Incoming::Text(text(&message.payload)?),
+            Kind::Binary => Incoming::Binary(&message.payload),
+        }))
+    }
+
+    fn keep(&mut self, partial_input: &Arc<PartialInput>) -> &mut Unfinished {
+        self.unfinished.get_or_insert_with(|| {
+            Box::new(Unfinished {
+                frame: Vec::new(),
+                message: None,
+                held: PartialInput::hold(Arc::clone(partial_input)),
+            })
         })
     }
-}
 
-fn config(frame_len: usize, max_payload: usize) -> WebSocketConfig {
-    WebSocketConfig::default()
-        .read_buffer_size(frame_len)
-        .max_message_size(Some(max_payload))
-        .max_frame_size(Some(max_payload))
-}
-
-fn classify(error: &Error) -> FrameError {
-    if matches!(error, Error::Capacity(CapacityError::MessageTooLong { .. })) {
-        FrameError::TooLarge
-    } else if matches!(error, Error::Utf8(_)) {
-        FrameError::InvalidUtf8
-    } else {
-        FrameError::Protocol
+    fn forget_when_idle(&mut self) {
+        self.unfinished
+            .take_if(|kept| kept.frame.is_empty() && kept.message.is_none());
     }
+}
+
+impl Unfinished {
+    /// Accounts for what is kept.
+    fn hold(&mut self, has_joined: bool) -> Result<(), NoRoom> {
+        let message = self.message.as_ref();
+        let message = message.map_or(0, |message| message.payload.capacity());
+        let bytes = size_of::<Self>() + self.frame.capacity() + message;
+        self.held.set(bytes, has_joined)
+    }
+}
+
+impl Fragments {
+    const fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            payload: Vec::new(),
+            valid: 0,
+            // The first is none that comes after it.
+            count: 0,
+        }
+    }
+
+    fn add(&mut self, payload: &[u8], is_final: bool, most: usize) -> Result<(), FrameError> {
+        if self.count > MAX_FRAGMENTS {
+            return Err(FrameError::TooManyFragments);
+        }
+        self.count += 1;
+        if self.payload.len().saturating_add(payload.len()) > most {
+            return Err(FrameError::TooLarge);
+        }
+        append(&mut self.payload, payload, most);
+        if self.kind == Kind::Text {
+            let unchecked = &self.payload[self.valid..];
+            match std::str::from_utf8(unchecked) {
+                Ok(_) => self.valid = self.payload.len(),
+                // A character may go on in the next fragment.
+                Err(error) if error.error_len().is_none() && !is_final => {
+                    self.valid += error.valid_up_to();
+                }
+                Err(_) => return Err(FrameError::InvalidUtf8),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The payload of a whole frame, whose header was checked.
+fn unmasked_payload(frame: &mut [u8]) -> &mut [u8] {
+    let extended_len = match frame[1] & 0x7f {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    let (mask, payload) = frame[2 + extended_len..].split_at_mut(MASK_LEN);
+    let mask = [mask[0], mask[1], mask[2], mask[3]];
+    let (words, rest) = payload.as_chunks_mut::<MASK_LEN>();
+    for word in words {
+        *word = (u32::from_ne_bytes(*word) ^ u32::from_ne_bytes(mask)).to_ne_bytes();
+    }
+    for (byte, mask) in rest.iter_mut().zip(mask) {
+        *byte ^= mask;
+    }
+    payload
+}
+
+fn text(payload: &[u8]) -> Result<&str, FrameError> {
+    std::str::from_utf8(payload).map_err(|_| FrameError::InvalidUtf8)
+}
+
+/// The status of a close frame (§5.5.1 and §7.4).
+fn close_code(payload: &[u8]) -> Result<Option<u16>, FrameError> {
+    let Some((code, reason)) = payload.split_first_chunk() else {
+        return if payload.is_empty() {
+            Ok(None)
+        } else {
+            Err(FrameError::Protocol)
+        };
+    };
+    text(reason)?;
+    let code = u16::from_be_bytes(*code);
+    // The others must not be sent, or mean nothing.
+    let is_allowed = matches!(code, 1000..=1003 | 1007..=1013 | 3000..=4999);
+    Ok(Some(if is_allowed {
+        code
+    } else {
+        FrameError::Protocol.close_code()
+    }))
 }
 
 /// How long the frame is that begins here.
@@ -230,8 +354,8 @@ fn frame_len(bytes: &[u8], max_payload: usize) -> Result<FrameLen, FrameError> {
     Ok(FrameLen::Known(2 + extended_len + MASK_LEN + payload_len))
 }
 
-/// The rules that the first two bytes of a frame show. Those about the order of
-/// frames are tungstenite's to check.
+/// The rules that the first two bytes of a frame show, but those about the order
+/// of frames.
 const fn check_header(first: u8, second: u8) -> Result<(), FrameError> {
     let has_reserved_bits = first & 0x70 != 0;
     let is_masked = second & 0x80 != 0;
@@ -248,36 +372,17 @@ const fn check_header(first: u8, second: u8) -> Result<(), FrameError> {
     Ok(())
 }
 
-/// One frame for tungstenite to read. It writes pongs and close frames of its
-/// own, which are dropped: the session writes ours, in order with its packets.
-struct FrameBytes<'a>(&'a [u8]);
-
-impl Read for FrameBytes<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.0.is_empty() {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        self.0.read(buffer)
-    }
-}
-
-impl Write for FrameBytes<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Most fragments of one message: the limit of `ws` 8.21 for Node.
 const MAX_FRAGMENTS: usize = 16_384;
 /// A client's frames are masked.
 const MASK_LEN: usize = 4;
+/// §5.2.
+const MAX_HEADER_LEN: usize = 2 + 8 + MASK_LEN;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     /// A masked frame, as clients send it; the mask is zero.
@@ -296,12 +401,124 @@ mod tests {
     }
 
     fn read(reader: &mut FrameReader, bytes: &[u8]) -> Result<Vec<String>, FrameError> {
+        read_within(
+            reader,
+            bytes,
+            &PartialInput::new(None),
+            &AtomicBool::new(true),
+        )
+    }
+
+    /// 1,000 bytes a message, and 300 while nothing is joined.
+    fn read_within(
+        reader: &mut FrameReader,
+        bytes: &[u8],
+        partial_input: &Arc<PartialInput>,
+        has_joined: &AtomicBool,
+    ) -> Result<Vec<String>, FrameError> {
+        let bounds = InputBounds {
+            has_joined,
+            max_message: 1000,
+            max_unjoined_message: 300,
+            partial_input,
+        };
         let mut messages = Vec::new();
-        reader.read(bytes, 1000, |incoming| {
+        reader.read(&mut bytes.to_vec(), bounds, |incoming| {
             messages.push(format!("{incoming:?}"));
             ControlFlow::Continue(())
         })?;
         Ok(messages)
+    }
+
+    #[test]
+    fn takes_the_mask_off() {
+        let mut bytes = frame(0x81, b"");
+        bytes[1] |= 9;
+        bytes[2..].copy_from_slice(b"\x01\x02\x03\x04");
+        let masked = b"Helloabcd".iter().zip(b"\x01\x02\x03\x04".iter().cycle());
+        bytes.extend(masked.map(|(byte, mask)| byte ^ mask));
+        assert_eq!(
+            read(&mut FrameReader::default(), &bytes).unwrap(),
+            [r#"Text("Helloabcd")"#]
+        );
+    }
+
+    #[test]
+    fn a_character_may_be_cut_between_fragments_and_no_other_bytes() {
+        for (first, last, taken) in [
+            (&b"\xe2\x82"[..], &b"\xac"[..], true),
+            (b"\xe2", b"\x82\xac", true),
+            (b"\xe2\x82", b"", false),
+            (b"\xe2\x82", b"a", false),
+            (b"\xe2\xff", b"", false),
+        ] {
+            let mut bytes = frame(0x01, first);
+            bytes.extend(frame(0x80, last));
+            let result = read(&mut FrameReader::default(), &bytes);
+            assert_eq!(result.is_ok(), taken, "{first:?} {last:?}");
+        }
+        // It shows in the first fragment already.
+        let refused = read(&mut FrameReader::default(), &frame(0x01, b"\xff"));
+        assert_eq!(refused.unwrap_err(), FrameError::InvalidUtf8);
+    }
+
+    #[test]
+    fn a_client_that_has_joined_nothing_sends_less_at_once() {
+        let input = PartialInput::new(None);
+        let joined = AtomicBool::new(false);
+        let mut reader = FrameReader::default();
+        for bytes in [
+            frame(0x82, &[0; 301]),
+            [frame(0x02, &[0; 200]), frame(0x80, &[0; 101])].concat(),
+        ] {
+            let refused = read_within(&mut FrameReader::default(), &bytes, &input, &joined);
+            assert_eq!(refused.unwrap_err(), FrameError::TooLarge);
+        }
+        let begun = [frame(0x02, &[0; 200]), frame(0x82, &[0; 300])].concat();
+        read_within(&mut reader, &begun[..208], &input, &joined).unwrap();
+        joined.store(true, Ordering::Relaxed);
+        read_within(&mut reader, &frame(0x80, &[0; 800]), &input, &joined).unwrap();
+        assert!(reader.is_idle());
+        assert_eq!(input.used(), 0);
+    }
+
+    /// Whatever is sent, and however it is cut.
+    #[test]
+    fn keeps_no_more_than_twice_a_message_and_accounts_for_it() {
+        let input = PartialInput::new(None);
+        let joined = AtomicBool::new(false);
+        let mut reader = FrameReader::default();
+        let mut bytes = frame(0x02, &[0; 10]);
+        for _ in 0..28 {
+            bytes.extend(frame(0x00, &[0; 10]));
+        }
+        let last = frame(0x80, &[0; 10]);
+        bytes.extend(&last[..last.len() - 1]);
+        let mut most = 0;
+        for piece in bytes.chunks(3) {
+            read_within(&mut reader, piece, &input, &joined).unwrap();
+            most = most.max(input.used());
+        }
+        assert!(most <= size_of::<Unfinished>() + 2 * 300, "{most}");
+        assert!(most >= 290, "{most}");
+        read_within(&mut reader, &last[last.len() - 1..], &input, &joined).unwrap();
+        assert_eq!(input.used(), 0);
+    }
+
+    #[test]
+    fn the_room_for_what_has_come_in_part_is_bounded_over_all() {
+        let input = PartialInput::new(Some(1500));
+        let joined = AtomicBool::new(true);
+        let begun = &frame(0x82, &[0; 900])[..800];
+        let mut first = FrameReader::default();
+        read_within(&mut first, begun, &input, &joined).unwrap();
+        let mut second = FrameReader::default();
+        let refused = read_within(&mut second, begun, &input, &joined);
+        assert_eq!(refused.unwrap_err(), FrameError::NoRoom);
+        drop(second);
+        drop(first);
+        assert_eq!(input.used(), 0);
+        read_within(&mut FrameReader::default(), begun, &input, &joined).unwrap();
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod counts;
 mod drain;
 mod frame_reader;
 mod inbound;
+mod partial_input;
 mod places;
 mod plain;
 mod polling;
@@ -18,7 +19,7 @@ mod wire;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -32,12 +33,14 @@ use tokio_util::task::TaskTracker;
 
 pub use connection::{Connection, Sent};
 pub use counts::Counts;
-pub(crate) use service::{HttpService, Upgrade};
+pub(crate) use partial_input::{Held, append};
+pub(crate) use service::{HttpService, TcpConnection, Upgrade};
 pub(crate) use upgrade::{abandon_upgrade, asks_for_websocket, serve_upgrade};
 
 use self::counts::Kind;
 use self::inbound::InboundRates;
-use self::places::{Place, Places};
+use self::partial_input::PartialInput;
+use self::places::{Eviction, Place, Places};
 use self::plain::PlainSession;
 use self::queues::SendQueues;
 use self::sweep::Sweep;
@@ -45,6 +48,7 @@ use self::users::Users;
 use self::wire::Wire;
 use crate::http_connection::OpenSockets;
 use crate::lifecycle::{Lifecycle, jittered};
+use crate::remote_address::{is_forwarded, is_private};
 use crate::{
     ClientHandshake, HttpClose, HttpClosed, Rejected, Rejection, RemoteAddress, ServerConfig,
 };
@@ -113,6 +117,9 @@ pub struct Engine<A: Application> {
     connections: DashMap<Sid, Arc<Connection<A>>>,
     /// One is kept by each of them, and by who is just being let in.
     places: Places,
+    partial_input: Arc<PartialInput>,
+    /// Whether it was said that a proxy is not trusted.
+    has_warned_of_proxy: AtomicBool,
     users: Users,
     inbound_rates: InboundRates,
     queues: SendQueues,
@@ -144,7 +151,9 @@ impl<A: Application> Engine<A> {
         let lifecycle = Lifecycle::new(config.drain_window, config.drain_rate);
         Self {
             session_config: Arc::new(config.engine.clone()),
-            places: Places::new(config.max_connections),
+            places: Places::new(&config),
+            partial_input: PartialInput::new(config.max_partial_input_bytes.map(Into::into)),
+            has_warned_of_proxy: AtomicBool::new(false),
             users: Users::new(config.max_connections_per_user),
             inbound_rates: InboundRates::new(&config),
             queues: SendQueues::new(config.max_send_queue_total_bytes),
@@ -185,6 +194,18 @@ impl<A: Application> Engine<A> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.connections.is_empty()
+    }
+
+    /// Sessions that have joined nothing now.
+    #[must_use]
+    pub fn unjoined(&self) -> usize {
+        self.places.unjoined()
+    }
+
+    /// Bytes of memory that are kept of messages that have come in part.
+    #[must_use]
+    pub fn partial_input_bytes(&self) -> usize {
+        self.partial_input.used()
     }
 
     /// Waits until no session is left, and the application has been told of the
@@ -229,9 +250,69 @@ impl<A: Application> Engine<A> {
             .map(|entry| Arc::clone(entry.value()))
     }
 
-    /// A place for a new client, which is rejected when there is none.
-    fn take_place(&self) -> Result<Place<'_>, Rejection> {
-        self.places.take().ok_or(Rejection::MaxConnections)
+    /// A place for a new client, which is rejected when there is none. Who has
+    /// to go for it is closed.
+    fn take_place(&self, remote_address: RemoteAddress) -> Result<Place<'_>, Rejection> {
+        let is_limited = self.is_limited(remote_address);
+        let (place, evicted) = self.places.take(remote_address, is_limited, Instant::now());
+        self.close_evicted(evicted);
+        place
+    }
+
+    /// Whether the limits of an address hold for this one: not for that of a
+    /// proxy, nor for one that may be a proxy's, which many clients share.
+    fn is_limited(&self, remote_address: RemoteAddress) -> bool {
+        let proxies = &self.config.trusted_proxies;
+        let ip = remote_address.ip();
+        if proxies.is_empty() {
+            self.config.limit_private_addresses || !is_private(ip)
+        } else {
+            !proxies.contains(ip)
+        }
+    }
+
+    /// Whether a TCP connection carries requests of many clients, as far as is
+    /// known: it comes from a trusted proxy, or from one that nobody has named.
+    /// The header alone says nothing, since strangers write it too.
+    fn is_proxy(&self, peer: SocketAddr, headers: &HeaderMap) -> bool {
+        let proxies = &self.config.trusted_proxies;
+        if !proxies.is_empty() {
+            return proxies.contains(peer.ip());
+        }
+        let is_unnamed = is_forwarded(headers) && is_private(peer.ip());
+        if is_unnamed && !self.has_warned_of_proxy.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                %peer,
+                "requests have an X-Forwarded-For, and no proxy is trusted: all clients behind it \
+                 count as one remote address until TRUSTED_PROXIES names it"
+            );
+        }
+        is_unnamed
+    }
+
+    /// Whether a token of this address is to be looked at.
+    fn may_authenticate(&self, remote_address: RemoteAddress, now: Instant) -> bool {
+        !self.is_limited(remote_address)
+            || self.places.may_authenticate(remote_address.network(), now)
+    }
+
+    /// A client of this address was kept out by the application.
+    fn auth_failed(&self, remote_address: RemoteAddress, now: Instant) {
+        if self.is_limited(remote_address) {
+            self.places.auth_failed(remote_address.network(), now);
+        }
+    }
+
+    /// Closes sessions that have lost their places. Only where the application
+    /// holds no lock.
+    fn close_evicted(&self, evicted: impl IntoIterator<Item = Eviction>) {
+        for (sid, reason) in evicted {
+            if let Some(connection) = self.find(&sid) {
+                connection.tell_rejected(reason);
+                connection.lock().is_evicted = true;
+                connection.end(CloseReason::ForcedClose);
+            }
+        }
     }
 
     /// Counts a request that is rejected, and calls
@@ -240,8 +321,17 @@ impl<A: Application> Engine<A> {
     ///
     /// [`HttpHandler`]: crate::HttpHandler
     pub fn rejected(&self, reason: Rejection, remote_address: RemoteAddress, headers: &HeaderMap) {
-        self.counts.rejected(reason);
         let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
+        self.tell_rejected(reason, remote_address, origin);
+    }
+
+    fn tell_rejected(
+        &self,
+        reason: Rejection,
+        remote_address: RemoteAddress,
+        origin: Option<&str>,
+    ) {
+        self.counts.rejected(reason);
         self.config.on_rejected.call(&Rejected {
             reason,
             remote_address,
@@ -331,17 +421,22 @@ impl<A: Application> Engine<A> {
             .map(|age| Instant::now() + jittered(age, random_number()));
         let connection = Arc::new(Connection::new(
             Arc::clone(self),
-            sid,
-            remote_address,
+            (sid, remote_address),
             wire,
             kind,
             too_old_at,
             client,
         ));
         self.untold_ends.fetch_add(1, Ordering::AcqRel);
-        self.connections.insert(sid, Arc::clone(&connection));
-        // Until `remove`.
-        place.forget();
+        let evicted = {
+            // Whoever finds it can close it once its place is its own.
+            let mut state = connection.lock();
+            self.connections.insert(sid, Arc::clone(&connection));
+            let (standing, evicted) = place.keep(sid, self.is_limited(remote_address));
+            state.standing = standing;
+            evicted
+        };
+        self.close_evicted(evicted);
         let deadline = self.application.poll_timeout(&connection);
         if let Some(deadline) = deadline {
             connection.arm(deadline);
@@ -359,8 +454,12 @@ impl<A: Application> Engine<A> {
     fn remove(&self, connection: &Connection<A>) -> bool {
         let was_open = self.connections.remove(connection.sid()).is_some();
         if was_open {
-            self.counts.closed(connection.lock().kind);
-            self.places.give_back();
+            {
+                let mut state = connection.lock();
+                self.counts.closed(state.kind);
+                let remote_address = connection.remote_address();
+                self.places.end(&mut state.standing, remote_address);
+            }
             if let Some(user) = connection.user() {
                 self.users
                     .disconnected(user, connection.sid(), Instant::now());

@@ -1,33 +1,258 @@
-//! How many clients there may be.
+//! How many clients there may be, and how many of them may be strangers.
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use engineio_proto::Sid;
 
-/// A place for each client.
+use crate::admission::{Pool, Rate, Rates, Ticket};
+use crate::{Rejection, RemoteAddress, ServerConfig};
+
+/// A place for each client. Those that have joined nothing have places of a
+/// pool, in which a newcomer takes the place of the oldest.
+///
+/// ```text
+///               ┌──────────── leave() ───────────┐
+///               ▼                                │
+///  take() ─► Unjoined ─────── join() ────────► Joined
+///               │  │                             │
+///       evicted │  └────────┬────────────────────┘
+///               ▼           ▼ end()
+///           (nowhere)    (nowhere)
+/// ```
 #[derive(Debug)]
 pub(super) struct Places {
-    free: Semaphore,
+    most: usize,
+    /// Of those that have joined nothing. `None`: nobody is evicted.
+    most_unjoined: Option<usize>,
+    most_of_an_address: Option<usize>,
+    state: Mutex<State>,
 }
 
-/// A place that is free again when it is dropped, and that a session keeps by
-/// [`forget`](SemaphorePermit::forget).
-pub(super) type Place<'a> = SemaphorePermit<'a>;
+#[derive(Debug)]
+struct State {
+    /// Places that are taken, those of the pool among them.
+    taken: usize,
+    unjoined: Pool<Sid>,
+    handshakes: Rates,
+    auth_failures: Rates,
+    /// TCP connections that have asked nothing yet.
+    silent: std::collections::HashMap<IpAddr, usize>,
+}
+
+/// A session that has lost its place: it is to be closed.
+pub(super) type Eviction = (Sid, Rejection);
+
+/// The place of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Unjoined {
+        ticket: Ticket,
+        /// Whether it has a token of its address to give back.
+        owes_token: bool,
+    },
+    Joined,
+    /// It has none: it has ended, or makes room for another.
+    Nowhere,
+}
+
+/// A place that is free again when it is dropped, unless a session
+/// [keeps](Self::keep) it.
+#[derive(Debug)]
+pub(super) struct Place<'a> {
+    places: &'a Places,
+    remote_address: RemoteAddress,
+    owes_token: bool,
+}
 
 impl Places {
-    pub(super) fn new(most: Option<NonZeroUsize>) -> Self {
-        let most = most.map_or(Semaphore::MAX_PERMITS, NonZeroUsize::get);
+    pub(super) fn new(config: &ServerConfig) -> Self {
+        let most = config.max_connections;
         Self {
-            free: Semaphore::new(most.min(Semaphore::MAX_PERMITS)),
+            most: most.map_or(usize::MAX, NonZeroUsize::get),
+            most_unjoined: config.max_unjoined_connections.map(NonZeroUsize::get),
+            most_of_an_address: config.max_connections_per_address.map(NonZeroUsize::get),
+            state: Mutex::new(State {
+                taken: 0,
+                unjoined: Pool::new(),
+                handshakes: Rates::new(config.max_handshakes_per_address.map(Rate::per_second)),
+                auth_failures: Rates::new(
+                    config.max_auth_failures_per_address.map(Rate::per_second),
+                ),
+                silent: std::collections::HashMap::new(),
+            }),
         }
     }
 
-    pub(super) fn take(&self) -> Option<Place<'_>> {
-        self.free.try_acquire().ok()
+    /// Sessions that have joined nothing.
+    pub(super) fn unjoined(&self) -> usize {
+        self.lock().unjoined.len()
     }
 
-    /// A session that kept its place has ended.
-    pub(super) fn give_back(&self) {
-        self.free.add_permits(1);
+    /// A place for a client, and who has to go for it. `is_limited` says whether
+    /// the limits of its address hold.
+    pub(super) fn take(
+        &self,
+        remote_address: RemoteAddress,
+        is_limited: bool,
+        now: Instant,
+    ) -> (Result<Place<'_>, Rejection>, Option<Eviction>) {
+        let address = remote_address.network();
+        let mut state = self.lock();
+        let is_full = state.taken >= self.most;
+        if is_full && (self.most_unjoined.is_none() || state.unjoined.len() == 0) {
+            return (Err(Rejection::MaxConnections), None);
+        }
+        if is_limited && !state.handshakes.take(address, now) {
+            return (Err(Rejection::HandshakesPerAddress), None);
+        }
+        let evicted = if is_full { state.evict() } else { None };
+        state.taken += 1;
+        let place = Place {
+            places: self,
+            remote_address,
+            owes_token: is_limited,
+        };
+        (Ok(place), evicted)
+    }
+
+    /// The session has joined something. Its handshake does not count any more.
+    pub(super) fn join(&self, standing: &mut Standing, remote_address: RemoteAddress) {
+        let Standing::Unjoined { ticket, owes_token } = *standing else {
+            return;
+        };
+        let address = remote_address.network();
+        let mut state = self.lock();
+        // It may be that it makes room for another just now.
+        if state.unjoined.remove(address, ticket).is_some() {
+            *standing = Standing::Joined;
+            if owes_token {
+                state.handshakes.give_back(address);
+            }
+        }
+    }
+
+    /// The session has left the last that it had joined. Returns who has to go.
+    pub(super) fn leave(
+        &self,
+        standing: &mut Standing,
+        (sid, remote_address): (Sid, RemoteAddress),
+        is_limited: bool,
+    ) -> Vec<Eviction> {
+        if *standing != Standing::Joined {
+            return Vec::new();
+        }
+        let (ticket, evicted) = self.enter_pool(sid, remote_address, is_limited);
+        let owes_token = false;
+        *standing = Standing::Unjoined { ticket, owes_token };
+        evicted
+    }
+
+    /// The session has ended.
+    pub(super) fn end(&self, standing: &mut Standing, remote_address: RemoteAddress) {
+        let mut state = self.lock();
+        let had_place = match std::mem::replace(standing, Standing::Nowhere) {
+            Standing::Unjoined { ticket, .. } => {
+                let address = remote_address.network();
+                state.unjoined.remove(address, ticket).is_some()
+            }
+            Standing::Joined => true,
+            Standing::Nowhere => false,
+        };
+        state.taken -= usize::from(had_place);
+    }
+
+    /// Whether a token of this address is to be looked at: not after too many
+    /// that were refused.
+    pub(super) fn may_authenticate(&self, address: IpAddr, now: Instant) -> bool {
+        self.lock().auth_failures.allows(address, now)
+    }
+
+    /// A token of this address was refused.
+    pub(super) fn auth_failed(&self, address: IpAddr, now: Instant) {
+        // There was one, or others came at the same moment.
+        let _had_token = self.lock().auth_failures.take(address, now);
+    }
+
+    /// A TCP connection that has asked nothing yet; false when its address has
+    /// too many of them.
+    pub(super) fn connection_opened(&self, address: IpAddr) -> bool {
+        let most = self.most_of_an_address.unwrap_or(usize::MAX);
+        let mut state = self.lock();
+        let silent = state.silent.entry(address).or_default();
+        let has_room = *silent < most;
+        *silent += usize::from(has_room);
+        has_room
+    }
+
+    /// It has asked something, or is gone.
+    pub(super) fn connection_spoke(&self, address: IpAddr) {
+        let mut state = self.lock();
+        if let Some(silent) = state.silent.get_mut(&address) {
+            *silent -= 1;
+            if *silent == 0 {
+                state.silent.remove(&address);
+            }
+        }
+    }
+
+    fn enter_pool(
+        &self,
+        sid: Sid,
+        remote_address: RemoteAddress,
+        is_limited: bool,
+    ) -> (Ticket, Vec<Eviction>) {
+        let address = remote_address.network();
+        let mut evicted = Vec::new();
+        let mut state = self.lock();
+        if let Some(most) = self.most_of_an_address.filter(|_| is_limited)
+            && state.unjoined.len_of(address) >= most
+            && let Some(oldest) = state.unjoined.evict_of(address)
+        {
+            state.taken -= 1;
+            evicted.push((oldest, Rejection::ConnectionsPerAddress));
+        }
+        if self
+            .most_unjoined
+            .is_some_and(|most| state.unjoined.len() >= most)
+        {
+            evicted.extend(state.evict());
+        }
+        let ticket = state.unjoined.insert(address, sid);
+        (ticket, evicted)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn evict(&mut self) -> Option<Eviction> {
+        let oldest = self.unjoined.evict()?;
+        self.taken -= 1;
+        Some((oldest, Rejection::UnjoinedEvicted))
+    }
+}
+
+impl Place<'_> {
+    /// Gives the place to a session. Returns who has to go.
+    pub(super) fn keep(self, sid: Sid, is_limited: bool) -> (Standing, Vec<Eviction>) {
+        let (ticket, evicted) = self.places.enter_pool(sid, self.remote_address, is_limited);
+        let standing = Standing::Unjoined {
+            ticket,
+            owes_token: self.owes_token,
+        };
+        // Until the session ends.
+        std::mem::forget(self);
+        (standing, evicted)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.places.lock().taken -= 1;
     }
 }

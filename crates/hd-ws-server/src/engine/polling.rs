@@ -20,7 +20,8 @@ use super::inbound::Excess;
 use super::service::{closing, empty};
 use super::wire::Wire;
 use super::{Application, Connection};
-use crate::{BodyError, read_body};
+use crate::BodyError;
+use crate::body::read_held_body;
 
 /// Starts a GET, which is answered once there is something to answer.
 pub(super) fn start_poll<A: Application>(
@@ -46,15 +47,21 @@ pub(super) async fn serve_post<A: Application>(
     }
     let reading = ReadingPost(Some(connection));
     let is_binary = is_octet_stream(request.headers());
-    let config = &reading.connection().engine.config;
-    let (limit, timeout) = (config.engine.max_payload, config.body_timeout);
+    let connection = reading.connection();
+    let timeout = connection.engine.config.body_timeout;
+    let bounds = connection.input_bounds();
+    let limit = bounds.max_message();
+    let mut held = connection.hold();
     // What drops out of here without a body drops `reading`, which ends the
     // session: what the client sent is lost, and it must know.
-    let body = match read_body(request.into_body(), limit, timeout).await {
-        Ok(body) => body,
+    let hold = |bytes| connection.hold_bytes(&mut held, bytes).is_ok();
+    let body = match read_held_body(request.into_body(), limit, timeout, hold).await {
+        Ok(Some(body)) => body,
+        Ok(None) => return closing(StatusCode::SERVICE_UNAVAILABLE),
         Err(BodyError::TimedOut) => return closing(StatusCode::REQUEST_TIMEOUT),
         Err(BodyError::Incomplete) => return empty(StatusCode::BAD_REQUEST),
         Err(BodyError::TooLarge) => {
+            connection.tell_rejected(bounds.too_large());
             reading.finish();
             return closing(StatusCode::PAYLOAD_TOO_LARGE);
         }
@@ -153,6 +160,15 @@ impl<'c, A: Application> Intake<'c, A> {
             let packet = packet.map_err(|_| PayloadRefused::Malformed)?;
             let now = Instant::now();
             self.charge(self.connection.message_has_come(now))?;
+            let is_noise = matches!(packet, Packet::Open(_) | Packet::Upgrade | Packet::Noop);
+            if !self.connection.has_joined() {
+                let mut state = self.connection.lock();
+                let is_admitted = self.connection.admits(&mut state, is_noise);
+                self.connection.settle(state);
+                if !is_admitted {
+                    return Err(PayloadRefused::TooMuch);
+                }
+            }
             let handled: Result<Option<Message<'_>>, ProtocolViolation> =
                 self.connection.with_session(Ok(None), |session| {
                     session.handle_packet(Transport::Polling, packet, now)

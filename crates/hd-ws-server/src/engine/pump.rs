@@ -19,10 +19,12 @@ use tokio::net::TcpStream;
 use tokio::task::coop::consume_budget;
 use tokio::time::Sleep;
 
-use super::frame_reader::{FrameReader, Incoming};
+use super::connection::is_noise;
+use super::frame_reader::{FrameError, FrameReader, Incoming};
 use super::inbound::Excess;
 use super::wire::Wire;
 use super::{Application, Connection};
+use crate::Rejection;
 use crate::http_connection::Socket;
 
 /// One WebSocket's task.
@@ -103,9 +105,9 @@ impl<A: Application> Pump<A> {
         let mut left = READ_BUDGET;
         let result = loop {
             if !self.read_ahead.is_empty() {
-                let bytes = std::mem::take(&mut self.read_ahead);
+                let mut bytes = Vec::from(std::mem::take(&mut self.read_ahead));
                 let now = Instant::now();
-                if let ControlFlow::Break(poll) = self.handle_bytes(&bytes, None, now, cx) {
+                if let ControlFlow::Break(poll) = self.handle_bytes(&mut bytes, None, now, cx) {
                     break poll;
                 }
             }
@@ -124,7 +126,7 @@ impl<A: Application> Pump<A> {
                 Ok(count) => {
                     let now = Instant::now();
                     let excess = self.connection.bytes_have_come(count, now);
-                    let bytes = &scratch[..count];
+                    let bytes = &mut scratch[..count];
                     if let ControlFlow::Break(poll) = self.handle_bytes(bytes, excess, now, cx) {
                         break poll;
                     }
@@ -148,16 +150,16 @@ impl<A: Application> Pump<A> {
     /// written, or when the client has to wait.
     fn handle_bytes(
         &mut self,
-        bytes: &[u8],
+        bytes: &mut [u8],
         mut excess: Option<Excess>,
         now: Instant,
         cx: &mut Context<'_>,
     ) -> ControlFlow<Poll<Ended>> {
         let connection = &self.connection;
-        let max_payload = connection.engine.config.engine.max_payload;
+        let bounds = connection.input_bounds();
         let mut goodbye = None;
         let mut is_closed = false;
-        let read = self.reader.read(bytes, max_payload, |incoming| {
+        let read = self.reader.read(bytes, bounds, |incoming| {
             if let Incoming::Close(code) = incoming {
                 goodbye = Some(code);
                 return ControlFlow::Break(());
@@ -189,6 +191,13 @@ impl<A: Application> Pump<A> {
             },
             Err(error) => {
                 tracing::debug!(%error, "closing a websocket");
+                match error {
+                    FrameError::TooLarge => connection.tell_rejected(bounds.too_large()),
+                    FrameError::NoRoom => connection.tell_rejected(Rejection::PartialInputBytes),
+                    FrameError::TooManyFragments
+                    | FrameError::InvalidUtf8
+                    | FrameError::Protocol => {}
+                }
                 self.say_goodbye(CloseReason::TransportError, Some(error.close_code()));
                 ControlFlow::Break(Poll::Ready(Ended::ByUs))
             }
@@ -304,7 +313,7 @@ impl<A: Application> Pump<A> {
 /// Drives a pump to its end, and the WebSocket to its own.
 async fn run<A: Application>(mut pump: Pump<A>, _socket: Option<Socket>) {
     let ended = std::future::poll_fn(|cx| pump.poll(cx)).await;
-    if ended == Ended::ByUs {
+    if ended == Ended::ByUs && !pump.connection.lock().is_evicted {
         let timeout = pump.connection.engine.config.close_linger;
         Box::pin(linger(pump.stream(), timeout)).await;
     }
@@ -360,6 +369,11 @@ impl<A: Application> Connection<A> {
     /// Handles one message of the WebSocket.
     fn handle_incoming(self: &Arc<Self>, incoming: Incoming<'_>, now: Instant) -> ControlFlow<()> {
         let mut state = self.lock();
+        let is_noise = matches!(incoming, Incoming::Text(text) if is_noise(text.as_bytes()));
+        if !self.admits(&mut state, is_noise) {
+            self.settle(state);
+            return ControlFlow::Break(());
+        }
         let message = match (&mut state.wire, incoming) {
             (Wire::EngineIo(session), Incoming::Text(text)) => {
                 let packet = session.revision().decode(text);

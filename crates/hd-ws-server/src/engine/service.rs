@@ -4,7 +4,9 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use engineio_proto::{
@@ -26,9 +28,9 @@ use crate::{
 
 /// The service of one HTTP connection.
 pub(crate) struct HttpService<A: Application, H> {
-    pub(crate) engine: Arc<Engine<A>>,
     pub(crate) handler: Arc<H>,
-    pub(crate) peer: SocketAddr,
+    pub(crate) tcp: TcpConnection<A>,
+    pub(crate) handshakes: AtomicU32,
     /// What this connection becomes once its 101 is out.
     pub(crate) upgrade: Arc<Mutex<Option<Upgrade<A>>>>,
     pub(crate) state: Arc<HttpState>,
@@ -51,20 +53,25 @@ impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpServi
     type Future = ResponseFuture;
 
     fn call(&self, mut request: Request<Incoming>) -> ResponseFuture {
+        self.tcp.spoke();
         if request.version() == Version::HTTP_10 {
             // RFC 9110 §7.8 has us ignore it. RFC 6455 §4.2.1 wants HTTP/1.1.
             request.headers_mut().remove(UPGRADE);
         }
-        let engine = Arc::clone(&self.engine);
+        let engine = Arc::clone(self.tcp.engine());
         let upgrade = Arc::clone(&self.upgrade);
         let proxies = &engine.config.trusted_proxies;
-        let remote_address = proxies.remote_address(self.peer, request.headers());
+        let remote_address = proxies.remote_address(self.tcp.peer, request.headers());
         if request.uri().path().starts_with(&engine.config.path) {
-            return serve_engine(&engine, request, remote_address, &upgrade, &self.state);
+            return serve_engine(self, request, remote_address);
         }
         let handler = Arc::clone(&self.handler);
+        let asks = upgrade::asks_for_websocket(request.headers());
+        let counted = match asks {
+            UpgradeHeader::WebSocket => self.count_handshake(request.headers()),
+            UpgradeHeader::Absent => Ok(()),
+        };
         Box::pin(async move {
-            let asks = upgrade::asks_for_websocket(request.headers());
             let mut place = None;
             if asks == UpgradeHeader::WebSocket {
                 let reject = |reason| engine.rejected(reason, remote_address, request.headers());
@@ -78,18 +85,29 @@ impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpServi
                     return Ok(come_back_later());
                 }
                 // Before the handler, which may look at a token.
-                place = match engine.take_place() {
+                let now = Instant::now();
+                let may_authenticate = counted.and_then(|()| {
+                    let may = engine.may_authenticate(remote_address, now);
+                    may.then_some(()).ok_or(Rejection::AuthFailuresPerAddress)
+                });
+                let taken = may_authenticate.and_then(|()| engine.take_place(remote_address));
+                place = match taken {
                     Ok(place) => Some(place),
                     Err(reason) => {
                         reject(reason);
-                        return Ok(come_back_later());
+                        return Ok(too_many(reason));
                     }
                 };
             }
             let switch = upgrade::switch_protocols(request.headers());
             Ok(
                 match (handler.handle(request, remote_address).await, switch, place) {
-                    (HttpReply::Response(response), ..) => response,
+                    (HttpReply::Response(response), _, place) => {
+                        if place.is_some() && response.status() == StatusCode::UNAUTHORIZED {
+                            engine.auth_failed(remote_address, Instant::now());
+                        }
+                        response
+                    }
                     (HttpReply::UpgradePlain(handshake, opened), Ok(switch), Some(place)) => {
                         let connection = engine.open_plain(place, handshake);
                         opened(&connection);
@@ -105,6 +123,69 @@ impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpServi
     }
 }
 
+impl<A: Application, H> HttpService<A, H> {
+    /// Counts a request for a session towards those of its TCP connection.
+    fn count_handshake(&self, headers: &HeaderMap) -> Result<(), Rejection> {
+        let Some(limit) = self.tcp.engine.config.max_handshakes_per_connection else {
+            return Ok(());
+        };
+        if self.tcp.engine.is_proxy(self.tcp.peer, headers) {
+            return Ok(());
+        }
+        // One task has the connection, so that no order is at stake.
+        let before = self.handshakes.fetch_add(1, Ordering::Relaxed);
+        if before < limit.get() {
+            Ok(())
+        } else {
+            Err(Rejection::HandshakesPerConnection)
+        }
+    }
+}
+
+/// A TCP connection, which counts for its address until it has asked something.
+pub(crate) struct TcpConnection<A: Application> {
+    engine: Arc<Engine<A>>,
+    pub(crate) peer: SocketAddr,
+    is_counted: AtomicBool,
+}
+
+impl<A: Application> TcpConnection<A> {
+    /// Counts a connection. `None` when its address has too many: it is to be
+    /// closed.
+    pub(crate) fn new(engine: &Arc<Engine<A>>, peer: SocketAddr) -> Option<Self> {
+        let remote_address = RemoteAddress::direct(peer);
+        // Behind a proxy that nobody has named, or has, the address says nothing.
+        let is_counted = engine.is_limited(remote_address);
+        if is_counted && !engine.places.connection_opened(remote_address.network()) {
+            engine.tell_rejected(Rejection::ConnectionsPerAddress, remote_address, None);
+            return None;
+        }
+        Some(Self {
+            engine: Arc::clone(engine),
+            peer,
+            is_counted: AtomicBool::new(is_counted),
+        })
+    }
+
+    pub(crate) const fn engine(&self) -> &Arc<Engine<A>> {
+        &self.engine
+    }
+
+    fn spoke(&self) {
+        // One task has the connection, so that no order is at stake.
+        if self.is_counted.swap(false, Ordering::Relaxed) {
+            let address = RemoteAddress::direct(self.peer).network();
+            self.engine.places.connection_spoke(address);
+        }
+    }
+}
+
+impl<A: Application> Drop for TcpConnection<A> {
+    fn drop(&mut self) {
+        self.spoke();
+    }
+}
+
 type ResponseFuture =
     Pin<Box<dyn Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send>>;
 
@@ -114,13 +195,12 @@ type ResponseFuture =
 /// drops that unseen when the client has gone by the time it would first look
 /// at it, and a poll that was given up is how a session learns that its client
 /// is gone.
-fn serve_engine<A: Application>(
-    engine: &Arc<Engine<A>>,
+fn serve_engine<A: Application, H>(
+    service: &HttpService<A, H>,
     request: Request<Incoming>,
     remote_address: RemoteAddress,
-    upgrade: &Mutex<Option<Upgrade<A>>>,
-    state: &HttpState,
 ) -> ResponseFuture {
+    let (engine, upgrade, state) = (service.tcp.engine(), &service.upgrade, &service.state);
     let origins = &engine.config.origins;
     if request.method() == http::Method::OPTIONS {
         let headers = origins.preflight_headers(request.headers());
@@ -163,11 +243,12 @@ fn serve_engine<A: Application>(
             supports_binary,
             jsonp,
         }) => {
-            let place = match engine.take_place() {
+            let counted = service.count_handshake(request.headers());
+            let place = match counted.and_then(|()| engine.take_place(remote_address)) {
                 Ok(place) => place,
                 Err(reason) => {
                     reject(reason);
-                    return ready(with_headers(come_back_later(), cors));
+                    return ready(with_headers(too_many(reason), cors));
                 }
             };
             let switch = match transport {
@@ -314,6 +395,17 @@ fn come_back_later() -> Response<Full<Bytes>> {
     response
         .headers_mut()
         .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// The same, from whom too much comes: 429 (RFC 6585 §4), which is no failure of
+/// the server's in the eyes of a load balancer. Clients of Socket.IO try again
+/// after either.
+fn too_many(reason: Rejection) -> Response<Full<Bytes>> {
+    let mut response = come_back_later();
+    if reason != Rejection::MaxConnections {
+        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+    }
     response
 }
 

@@ -170,13 +170,13 @@ async fn probe<A: Application>(
     stream: TcpStream,
     read_ahead: Bytes,
 ) -> Option<Pump<A>> {
-    let max_payload = connection.engine.config.engine.max_payload;
+    let bounds = connection.input_bounds();
     let mut reader = FrameReader::default();
     let mut buffer = read_ahead.to_vec();
     loop {
         let mut step = None;
         let consumed = reader
-            .read(&buffer, max_payload, |incoming| {
+            .read(&mut buffer, bounds, |incoming| {
                 step = connection.handle_probe(id, &incoming);
                 match step {
                     None => ControlFlow::Continue(()),

@@ -7,7 +7,8 @@ mod open_sockets;
 mod state;
 
 use std::io as std_io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub(crate) use state::HttpState;
 
 use self::answering::Answering;
 use self::io::{HttpIo, Timeouts};
-use crate::engine::{self, HttpService};
+use crate::engine::{self, HttpService, TcpConnection};
 use crate::{Application, Engine, HttpHandler};
 
 /// Serves one connection for as long as it speaks HTTP.
@@ -33,12 +34,12 @@ use crate::{Application, Engine, HttpHandler};
 /// `async fn` is given takes its place twice.
 pub(crate) fn serve_http<A: Application, H: HttpHandler<A>>(
     stream: TcpStream,
-    peer: SocketAddr,
+    tcp: TcpConnection<A>,
     mut socket: HttpSocket,
-    engine: Arc<Engine<A>>,
     handler: Arc<H>,
     end_http: CancellationToken,
 ) -> impl Future<Output = ()> + Send {
+    let (engine, peer) = (Arc::clone(tcp.engine()), tcp.peer);
     let config = &engine.config;
     let max_silence = config.engine.ping_interval + config.engine.ping_timeout;
     prepare(&stream, max_silence);
@@ -46,9 +47,9 @@ pub(crate) fn serve_http<A: Application, H: HttpHandler<A>>(
     let state = Arc::clone(socket.state());
     let service = Answering {
         service: HttpService {
-            engine: Arc::clone(&engine),
             handler,
-            peer,
+            tcp,
+            handshakes: AtomicU32::new(0),
             upgrade: Arc::clone(&slot),
             state: Arc::clone(&state),
         },

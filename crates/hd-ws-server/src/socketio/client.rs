@@ -7,9 +7,10 @@ use std::time::Instant;
 use smallvec::SmallVec;
 use socketio_proto::{Args, Client, Revision};
 
-use super::Socket;
 use super::acks::{AckError, Asker, AwaitedAcks, PendingAck};
-use crate::ClientHandshake;
+use super::{Socket, SocketIo};
+use crate::engine::Held;
+use crate::{ClientHandshake, Connection};
 
 /// What is kept for each client.
 pub struct SocketIoClient {
@@ -25,6 +26,8 @@ pub(super) struct ClientState {
     pub(super) proto: Option<Client>,
     pub(super) sockets: SmallVec<[Socket; 1]>,
     acks: AwaitedAcks,
+    /// What is kept of a packet that has come in part.
+    held: Option<Held>,
 }
 
 impl SocketIoClient {
@@ -43,6 +46,7 @@ impl SocketIoClient {
                 proto,
                 sockets: SmallVec::new(),
                 acks: AwaitedAcks::default(),
+                held: None,
             }),
         }
     }
@@ -84,6 +88,18 @@ impl ClientState {
         self.sockets
             .iter()
             .position(|candidate| candidate.id() == socket.id())
+    }
+
+    /// Accounts for a packet that has come in part. Returns false when there is
+    /// no room for it.
+    pub(super) fn hold(&mut self, connection: &Connection<SocketIo>) -> bool {
+        let bytes = self.proto.as_ref().map_or(0, Client::partial_memory);
+        if bytes == 0 {
+            self.held = None;
+            return true;
+        }
+        let held = self.held.get_or_insert_with(|| connection.hold());
+        connection.hold_bytes(held, bytes).is_ok()
     }
 
     /// Registers an ack of the next event to a socket, and gives it its id.
@@ -135,6 +151,7 @@ impl ClientState {
 
     /// The session has ended.
     pub(super) fn take_all(&mut self) -> (SmallVec<[Socket; 1]>, AwaitedAcks) {
+        self.held = None;
         let sockets = std::mem::take(&mut self.sockets);
         (sockets, std::mem::take(&mut self.acks))
     }

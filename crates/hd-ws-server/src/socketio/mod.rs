@@ -115,6 +115,9 @@ impl SocketIo {
                 let ((socket, askers), deadline) = {
                     let mut client = connection.client().lock();
                     let left = client.has_left(&namespace, &lost_acks);
+                    if client.sockets.is_empty() {
+                        connection.left();
+                    }
                     (left, client.poll_timeout())
                 };
                 drop(askers); // not under the lock
@@ -173,7 +176,13 @@ impl Application for SocketIo {
                 return;
             };
             let handled = proto.handle_message(message, Instant::now());
-            (handled, proto.poll_timeout())
+            let deadline = proto.poll_timeout();
+            if !client.hold(connection) {
+                drop(client);
+                connection.abort(CloseReason::TransportError);
+                return;
+            }
+            (handled, deadline)
         };
         match (handled, deadline) {
             (Ok(Some(event)), _) => self.handle_event(connection, event),
@@ -243,6 +252,11 @@ fn connect(
     namespace: Namespace,
     auth: Option<Box<RawValue>>,
 ) {
+    // Before anything that the client says of itself is looked at.
+    if !connection.may_authenticate() {
+        connection.close(CloseReason::ForcedClose);
+        return;
+    }
     let handler = Arc::clone(namespace.handler());
     let came_back = if connection.client().speaks_socket_io_2() {
         None
@@ -285,7 +299,10 @@ fn answer_connect(
                 });
             }
         },
-        Err(refusal) => refuse(connection, namespace.name(), refusal),
+        Err(refusal) => {
+            connection.kept_out();
+            refuse(connection, namespace.name(), refusal);
+        }
     }
 }
 
@@ -391,6 +408,7 @@ fn enter(
         return false;
     }
     client.sockets.push(socket.clone());
+    connection.joined();
     if let Err(error) = joined {
         // It would sit there and hear nothing; elsewhere there may be room.
         tracing::error!(%error, "closing a client that fits into no room");
@@ -423,12 +441,9 @@ fn refuse(
             connection.send(error.packets())
         }
         Refusal::ConnectThenDisconnect => {
-            if !proto.accept(namespace) {
+            if !proto.leave_out(namespace) {
                 return;
             }
-            let now = Instant::now();
-            // It has been in for no time, so no ack is awaited.
-            let _no_acks = proto.disconnect(namespace, now);
             let connect = match proto.revision() {
                 Revision::V5 => parser.connect(namespace, new_sid().as_str(), None),
                 Revision::V4 => encode::connect_v4(namespace),

@@ -304,6 +304,9 @@ impl Socket {
             let Some(askers) = client.take_out(self, Instant::now()) else {
                 return false;
             };
+            if client.sockets.is_empty() {
+                connection.left();
+            }
             (askers, client.poll_timeout())
         };
         drop(askers); // not under the lock

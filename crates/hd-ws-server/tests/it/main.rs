@@ -30,6 +30,7 @@ mod shutdown;
 mod slow_clients;
 mod socket_server;
 mod sockets;
+mod strangers;
 mod upgrade;
 mod user_limits;
 mod websocket;

@@ -84,6 +84,9 @@ impl NamespaceHandler for Lobby {
                 data: None,
             });
         }
+        if auth["legacy"] == true {
+            return Err(Refusal::ConnectThenDisconnect);
+        }
         let rooms = auth["room"].as_str().into_iter();
         Ok(Admission {
             rooms: rooms.filter_map(|room| RoomName::new(room).ok()).collect(),

@@ -27,6 +27,7 @@ mod reader;
 mod redis_in_clear;
 mod secrets;
 mod sources;
+mod strangers;
 mod unknown;
 mod values;
 mod variables;
@@ -39,6 +40,7 @@ pub(crate) use problem::Problems;
 pub(crate) use reader::{Description, Warning};
 pub(crate) use secrets::{JwtSettings, OperatorAuth};
 pub(crate) use sources::{Flags, Sources};
+pub(crate) use strangers::StrangerSettings;
 pub(crate) use values::duration;
 pub(crate) use variables::ALL as VARIABLES;
 
@@ -94,6 +96,7 @@ pub(crate) struct Settings {
     pub(crate) max_connection_age: Option<Duration>,
     /// Most clients at a time.
     pub(crate) max_connections: NonZeroUsize,
+    pub(crate) strangers: StrangerSettings,
     /// Most TCP connections at a time.
     pub(crate) max_sockets: NonZeroUsize,
     /// Most bytes that a client may send at once.
@@ -215,6 +218,7 @@ impl Settings {
         });
         let max_connection_age = reader.value(&var::MAX_CONNECTION_AGE, max_connection_age);
         let max_connections = max_connections(&mut reader);
+        let strangers = strangers::strangers(&mut reader, max_connections);
         let max_sockets = max_sockets(&mut reader, max_connections);
         let max_payload = reader.value(&var::MAX_PAYLOAD, |text| {
             values::number(text, LEAST_PAYLOAD..=MOST_BYTES)
@@ -288,6 +292,7 @@ impl Settings {
             drain_rate,
             max_connection_age,
             max_connections,
+            strangers,
             max_sockets,
             max_payload,
             send_queue_bytes,

@@ -342,7 +342,8 @@ variables! {
     CONNECT_TIMEOUT {
         flag: "connect-timeout",
         value_name: "TIME",
-        default: Some("45s"),
+        // Socket.IO's `connectTimeout` is 45 s; a client that means well joins at once.
+        default: Some("10s"),
         heading: LIMITS,
         help: "Time in which a client joins a namespace, or is closed",
     }
@@ -425,6 +426,83 @@ variables! {
         default_in_words: "what the limit of open files leaves; a tenth of it, or 4096, is kept back",
         heading: LIMITS,
         help: "Most clients at a time; more are answered with 503 and try again",
+    }
+    MAX_UNJOINED_CONNECTIONS {
+        flag: "max-unjoined-connections",
+        value_name: "N",
+        default: None,
+        default_in_words: "a tenth of MAX_CONNECTIONS, at least 1000",
+        heading: LIMITS,
+        help: "Most clients that have joined nothing; beyond it the oldest of the address that has \
+               most of them is closed",
+    }
+    MAX_CONNECTIONS_PER_ADDRESS {
+        flag: "max-connections-per-address",
+        value_name: "N",
+        // Ten seconds of MAX_HANDSHAKES_PER_ADDRESS.
+        default: Some("200"),
+        heading: LIMITS,
+        help: "The same of one remote address, and most TCP connections that have asked nothing yet",
+    }
+    MAX_HANDSHAKES_PER_CONNECTION {
+        flag: "max-handshakes-per-connection",
+        value_name: "N",
+        // A client needs one; a browser that keeps a connection and comes back, a few.
+        default: Some("20"),
+        heading: LIMITS,
+        help: "Most handshakes by one TCP connection that is not one of TRUSTED_PROXIES; more are \
+               answered with 429",
+    }
+    MAX_HANDSHAKES_PER_ADDRESS {
+        flag: "max-handshakes-per-address",
+        value_name: "N",
+        default: Some("20"),
+        heading: LIMITS,
+        help: "Most handshakes of one remote address a second, ten times as many in a row; more \
+               are answered with 429. Those of clients that join do not count",
+    }
+    MAX_AUTH_FAILURES_PER_ADDRESS {
+        flag: "max-auth-failures-per-address",
+        value_name: "N",
+        default: Some("5"),
+        heading: LIMITS,
+        help: "Most refused tokens of one remote address a second, ten times as many in a row; \
+               beyond it clients are closed before their token is looked at",
+    }
+    MAX_UNJOINED_MESSAGE_BYTES {
+        flag: "max-unjoined-message-bytes",
+        value_name: "BYTES",
+        // A CONNECT packet with a token of 8 kB, the most that is verified, and room around it.
+        default: Some("16384"),
+        heading: LIMITS,
+        help: "Largest message of a client that has joined nothing",
+    }
+    MAX_MESSAGE_BYTES {
+        flag: "max-message-bytes",
+        value_name: "BYTES",
+        // Clients send tokens to this service, and nothing else.
+        default: Some("65536"),
+        heading: LIMITS,
+        help: "Largest message of a client that has joined, attachments included; MAX_PAYLOAD is \
+               what the handshake announces",
+    }
+    MAX_UNJOINED_PACKETS {
+        flag: "max-unjoined-packets",
+        value_name: "N",
+        // 60 CONNECTs a minute may be asked for, and pongs are due.
+        default: Some("100"),
+        heading: LIMITS,
+        help: "Most packets of a client that has joined nothing; only CONNECT, ping and pong are \
+               taken",
+    }
+    MAX_PARTIAL_INPUT_BYTES {
+        flag: "max-partial-input-bytes",
+        value_name: "BYTES",
+        // 64 MiB: 1,000 messages of the largest size at once.
+        default: Some("67108864"),
+        heading: LIMITS,
+        help: "Most memory for messages of which a part has come, of all clients; half of it for \
+               those that have joined nothing",
     }
     MAX_SOCKETS {
         flag: "max-sockets",

@@ -16,6 +16,10 @@ pub(crate) struct Gauges<'a> {
     pub(crate) polling: usize,
     pub(crate) websocket: usize,
     pub(crate) plain: usize,
+    /// Those of them that have joined nothing.
+    pub(crate) unjoined: usize,
+    /// Kept of messages that have come in part.
+    pub(crate) partial_input_bytes: usize,
     /// Clients in `/notifications`.
     pub(crate) sockets: usize,
     pub(crate) sessions_opened: u64,
@@ -59,6 +63,17 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges<'_>) -> String {
             (r#"{transport="websocket"}"#, gauges.websocket),
             (r#"{transport="plain"}"#, gauges.plain),
         ],
+    );
+    page.gauge(
+        "unjoined_sessions",
+        "Sessions that have joined nothing, of which MAX_UNJOINED_CONNECTIONS may be.",
+        [("", gauges.unjoined)],
+    );
+    page.gauge(
+        "partial_input_bytes",
+        "Memory for messages that have come in part, of which there may be \
+         MAX_PARTIAL_INPUT_BYTES.",
+        [("", gauges.partial_input_bytes)],
     );
     page.gauge(
         "sockets",

@@ -30,7 +30,7 @@ fn every_variable_has_its_default() {
         ("NODE_NAME", "not set"),
         ("PING_INTERVAL", "25s"),
         ("PING_TIMEOUT", "20s"),
-        ("CONNECT_TIMEOUT", "45s"),
+        ("CONNECT_TIMEOUT", "10s"),
         ("UPGRADE_TIMEOUT", "10s"),
         ("HEADER_TIMEOUT", "10s"),
         ("HTTP_WRITE_TIMEOUT", "10s"),
@@ -40,6 +40,14 @@ fn every_variable_has_its_default() {
         ("DRAIN_WINDOW", "60s"),
         ("DRAIN_RATE", "200"),
         ("MAX_CONNECTION_AGE", "off"),
+        ("MAX_CONNECTIONS_PER_ADDRESS", "200"),
+        ("MAX_HANDSHAKES_PER_CONNECTION", "20"),
+        ("MAX_HANDSHAKES_PER_ADDRESS", "20"),
+        ("MAX_AUTH_FAILURES_PER_ADDRESS", "5"),
+        ("MAX_UNJOINED_MESSAGE_BYTES", "16384"),
+        ("MAX_MESSAGE_BYTES", "65536"),
+        ("MAX_UNJOINED_PACKETS", "100"),
+        ("MAX_PARTIAL_INPUT_BYTES", "67108864"),
         ("MAX_PAYLOAD", "1000000"),
         ("SEND_QUEUE_BYTES", "1048576"),
         ("MAX_SEND_QUEUE_TOTAL_BYTES", "268435456"),
@@ -97,7 +105,7 @@ fn nodes_servers_are_met_on_a_redis_only() {
 }
 
 /// A value other than the default for each variable that is not a secret.
-const OTHERS: [(&str, &str); 43] = [
+const OTHERS: [(&str, &str); 52] = [
     ("NODE_ENV", "production"),
     ("HOST", "::1"),
     ("PORT", "0"),
@@ -128,6 +136,15 @@ const OTHERS: [(&str, &str); 43] = [
     ("DRAIN_RATE", "5000"),
     ("MAX_CONNECTION_AGE", "12h"),
     ("MAX_CONNECTIONS", "10"),
+    ("MAX_UNJOINED_CONNECTIONS", "5"),
+    ("MAX_CONNECTIONS_PER_ADDRESS", "1000000"),
+    ("MAX_HANDSHAKES_PER_CONNECTION", "1"),
+    ("MAX_HANDSHAKES_PER_ADDRESS", "1000000"),
+    ("MAX_AUTH_FAILURES_PER_ADDRESS", "1000000"),
+    ("MAX_UNJOINED_MESSAGE_BYTES", "1024"),
+    ("MAX_MESSAGE_BYTES", "100000000"),
+    ("MAX_UNJOINED_PACKETS", "1000000"),
+    ("MAX_PARTIAL_INPUT_BYTES", "1048576"),
     ("MAX_SOCKETS", "20"),
     ("MAX_PAYLOAD", "100000000"),
     ("SEND_QUEUE_BYTES", "270000"),
@@ -362,6 +379,22 @@ fn more_connections_than_files_are_warned_of() {
     };
     assert!(!is_warned(&room));
     assert!(is_warned(&i32::MAX.to_string()));
+}
+
+#[test]
+fn strangers_get_a_tenth_of_the_places_and_a_thousand_where_there_are_so_many() {
+    for (connections, unjoined) in [("10", "10"), ("5000", "1000"), ("50000", "5000")] {
+        let run = check_settings(&[("MAX_CONNECTIONS", connections)]);
+        let expected = (unjoined.to_owned(), "default".to_owned());
+        assert_eq!(run.setting("MAX_UNJOINED_CONNECTIONS"), expected);
+    }
+    let more = [
+        ("MAX_CONNECTIONS", "10"),
+        ("MAX_UNJOINED_CONNECTIONS", "11"),
+    ];
+    check_settings(&more)
+        .check_code(64)
+        .check_stderr("use a whole number from 1 to 10");
 }
 
 #[test]

@@ -152,6 +152,16 @@ impl Client {
             return Err(ClientError::TimedOut(overdue));
         }
         let Some(packet) = self.decoder.add(message, &self.config.limits, now)? else {
+            let namespace = self.decoder.unfinished();
+            match namespace.and_then(|namespace| self.state(namespace)) {
+                Some(State::Connected) => {}
+                Some(State::Left) => self.decoder.discard(),
+                // Refused before an attachment of it is kept.
+                Some(State::Connecting) | None => {
+                    self.decoder = Decoder::with_parser(self.config.parser);
+                    return Err(ProtocolViolation::NotConnected.into());
+                }
+            }
             return Ok(None);
         };
         let namespace = packet.namespace;
@@ -239,7 +249,8 @@ impl Client {
     ///
     /// What it sends there is ignored, and `connect_timeout` goes on. This is how a
     /// client of revision 4 gets past `/`, where it waits for CONNECT before it asks
-    /// for more.
+    /// for more, and how a client is kept out in the words of CONNECT and
+    /// DISCONNECT.
     #[must_use]
     pub fn leave_out(&mut self, namespace: &Namespace) -> bool {
         self.replace(namespace, State::Connecting, State::Left)
@@ -252,8 +263,13 @@ impl Client {
     /// What the client sends there before it knows is ignored.
     #[must_use]
     pub fn disconnect(&mut self, namespace: &Namespace, now: Instant) -> Option<Vec<u64>> {
-        self.replace(namespace, State::Connected, State::Left)
-            .then(|| self.has_left(namespace, now))
+        if !self.replace(namespace, State::Connected, State::Left) {
+            return None;
+        }
+        if self.decoder.unfinished() == Some(namespace) {
+            self.decoder.discard();
+        }
+        Some(self.has_left(namespace, now))
     }
 
     /// The namespaces that the client is in, in no particular order.
@@ -301,6 +317,12 @@ impl Client {
             .position(|awaited| awaited.id == id)
             .map(|position| self.awaited_acks.swap_remove(position))
             .is_some()
+    }
+
+    /// How many bytes of memory are kept of a packet that has come in part, about.
+    #[must_use]
+    pub fn partial_memory(&self) -> usize {
+        self.decoder.memory()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due, and why. Ask again

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use engineio_proto::Message;
 use serde_json::value::RawValue;
-use socketio_proto::{Args, DecodeError, Decoder, Limits, PacketData};
+use socketio_proto::{
+    Args, ClientConfig, ClientError, DecodeError, Decoder, Limits, PacketData, ProtocolViolation,
+};
 
-use crate::support::{decode, start};
+use crate::support::{Peer, decode, namespace, start};
 
 const PLACEHOLDER: &str = r#"{"_placeholder":true,"num":0}"#;
 
@@ -185,6 +187,43 @@ fn attachments_have_one_deadline_for_all() {
     let second = decoder.add(Message::Binary(vec![2].into()), &limits, later);
     assert!(second.unwrap().is_some());
     assert_eq!(decoder.poll_timeout(), None);
+}
+
+#[test]
+fn nothing_is_kept_for_a_namespace_that_the_client_is_not_in() {
+    let text = format!("52-/a,[\"{}\"]", "x".repeat(10_000));
+    let not_connected = Err(ClientError::Violation(ProtocolViolation::NotConnected));
+    let mut peer = Peer::new(ClientConfig::default());
+    assert_eq!(peer.text(&text).map(|_| ()), not_connected);
+    assert_eq!(peer.client.partial_memory(), 0);
+    // Nor while the client waits for its answer.
+    let mut peer = Peer::new(ClientConfig::default());
+    peer.text("0/a").unwrap();
+    assert_eq!(peer.text(&text).map(|_| ()), not_connected);
+    assert_eq!(peer.client.partial_memory(), 0);
+    // It does not know yet that it was taken out, and goes on.
+    let mut peer = Peer::connected(&["/a"]);
+    assert!(peer.client.disconnect(&namespace("/a"), peer.now).is_some());
+    peer.text(&text).unwrap();
+    assert!(peer.binary(&[0; 10_000]).unwrap().is_none());
+    assert!(peer.client.partial_memory() < 1000);
+    assert!(peer.binary(&[0; 10_000]).unwrap().is_none());
+    assert_eq!(peer.client.partial_memory(), 0);
+    peer.text("0/a").unwrap();
+}
+
+#[test]
+fn what_is_kept_is_told_and_let_go_with_the_namespace() {
+    let mut peer = Peer::connected(&["/a"]);
+    peer.text(&format!("52-/a,[\"{}\",{PLACEHOLDER}]", "x".repeat(1000)))
+        .unwrap();
+    peer.binary(&[0; 10_000]).unwrap();
+    let memory = peer.client.partial_memory();
+    assert!((11_000..12_000).contains(&memory), "{memory}");
+    assert!(peer.client.disconnect(&namespace("/a"), peer.now).is_some());
+    assert!(peer.client.partial_memory() < 1000);
+    assert!(peer.binary(&[0; 10_000]).unwrap().is_none());
+    assert_eq!(peer.client.partial_memory(), 0);
 }
 
 #[test]

@@ -36,6 +36,24 @@ fn a_refusal_does_not_start_the_clock_again() {
 }
 
 #[test]
+fn nor_does_a_refusal_in_the_words_of_connect_and_disconnect() {
+    let mut peer = Peer::new(ClientConfig::default());
+    let timer = peer.client.poll_timeout();
+    for _ in 0..20 {
+        peer.wait(Duration::from_secs(2));
+        peer.text("0/a").unwrap();
+        assert!(peer.client.leave_out(&namespace("/a")));
+        assert!(!peer.client.leave_out(&namespace("/a")));
+        // Sent before it knows.
+        assert!(peer.text(r#"2/a,["ev"]"#).unwrap().is_none());
+        assert_eq!(peer.client.poll_timeout(), timer);
+    }
+    peer.wait(CONNECT_TIMEOUT);
+    let timeout = peer.client.handle_timeout(peer.now);
+    assert_eq!(timeout, Some(Timeout::Connect));
+}
+
+#[test]
 fn the_clock_stops_with_the_first_namespace() {
     let mut peer = Peer::connected(&["/a"]);
     assert_eq!(peer.client.poll_timeout(), None);
@@ -107,8 +125,9 @@ fn attachments_must_come_in_time() {
 
 #[test]
 fn the_earliest_deadline_is_told() {
-    let mut peer = Peer::new(ClientConfig::default());
+    let mut peer = Peer::connected(&["/a"]);
     peer.text(r#"51-/a,["ev"]"#).unwrap();
+    assert!(peer.client.disconnect(&namespace("/a"), peer.now).is_some());
     let timer = (peer.now + ATTACHMENT_TIMEOUT, TimerReason::Attachment);
     assert_eq!(peer.client.poll_timeout(), Some(timer));
     peer.wait(CONNECT_TIMEOUT);

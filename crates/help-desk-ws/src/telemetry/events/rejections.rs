@@ -68,6 +68,36 @@ impl std::fmt::Display for Explanation<'_> {
                 "the most waits for it, and more than MAX_SEND_QUEUE_TOTAL_BYTES for all clients",
             ),
             (Rejection::MaxConnections, _) => f.write_str("MAX_CONNECTIONS is reached"),
+            (Rejection::UnjoinedEvicted, _) => f.write_str(
+                "MAX_UNJOINED_CONNECTIONS is reached, and the client, which has joined nothing, \
+                 makes room",
+            ),
+            (Rejection::ConnectionsPerAddress, _) => f.write_str(
+                "MAX_CONNECTIONS_PER_ADDRESS is reached, and the client has joined nothing",
+            ),
+            (Rejection::HandshakesPerConnection, _) => {
+                f.write_str("MAX_HANDSHAKES_PER_CONNECTION is reached")
+            }
+            (Rejection::HandshakesPerAddress, _) => {
+                f.write_str("MAX_HANDSHAKES_PER_ADDRESS is reached")
+            }
+            (Rejection::AuthFailuresPerAddress, _) => {
+                f.write_str("MAX_AUTH_FAILURES_PER_ADDRESS is reached")
+            }
+            (Rejection::UnjoinedMessageBytes, _) => f.write_str(
+                "a message is larger than MAX_UNJOINED_MESSAGE_BYTES, and the client has joined \
+                 nothing",
+            ),
+            (Rejection::MessageBytes, _) => {
+                f.write_str("a message is larger than MAX_MESSAGE_BYTES")
+            }
+            (Rejection::UnjoinedPackets, _) => f.write_str(
+                "a client that has joined nothing sends more than MAX_UNJOINED_PACKETS, or what \
+                 has no meaning",
+            ),
+            (Rejection::PartialInputBytes, _) => {
+                f.write_str("MAX_PARTIAL_INPUT_BYTES are kept of messages that have come in part")
+            }
             (reason, _) => reason.fmt(f),
         }
     }

@@ -71,8 +71,8 @@ struct Job {
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) socket_io: Encoded,
-    /// Where there is a client of Socket.IO 2. One that comes in while this is
-    /// made gets the same as the others: one argument more than it knows.
+    /// Where there is a client of Socket.IO 2. For one that comes in while this is
+    /// made, the event was emitted before.
     pub(super) socket_io_2: Option<Encoded>,
     pub(super) plain: EncodedPacket,
 }
@@ -181,7 +181,6 @@ struct Round {
     position: usize,
     under_way: Vec<UnderWay>,
     socket_io: Vec<EncodedPacket>,
-    /// As many as in `socket_io`.
     socket_io_2: Vec<EncodedPacket>,
     plain: Vec<EncodedPacket>,
 }
@@ -242,8 +241,7 @@ impl Round {
     fn begin(&mut self, job: Job) {
         self.socket_io
             .extend_from_slice(job.event.socket_io.packets());
-        self.socket_io_2
-            .extend_from_slice(job.event.socket_io_2().packets());
+        self.socket_io_2.extend_from_slice(job.event.socket_io_2());
         self.plain.push(job.event.plain.clone());
         self.under_way.push(UnderWay {
             job,
@@ -287,6 +285,7 @@ impl Round {
         for event in self.under_way.drain(..ended) {
             let packets = event.job.event.socket_io.packets().len();
             self.socket_io.drain(..packets);
+            let packets = event.job.event.socket_io_2().len();
             self.socket_io_2.drain(..packets);
             self.plain.remove(0);
             // Nobody may want to know.
@@ -306,15 +305,15 @@ fn send_later_ones(socket: &Socket, events: &mut [UnderWay]) {
 }
 
 impl Event {
-    fn socket_io_2(&self) -> &Encoded {
-        self.socket_io_2.as_ref().unwrap_or(&self.socket_io)
+    fn socket_io_2(&self) -> &[EncodedPacket] {
+        self.socket_io_2.as_ref().map_or(&[], Encoded::packets)
     }
 
     /// The event in the bytes that this socket's client takes.
     pub(super) fn packets_for(&self, socket: &Socket) -> &[EncodedPacket] {
         match socket.dialect() {
             Dialect::SocketIo => self.socket_io.packets(),
-            Dialect::SocketIo2 => self.socket_io_2().packets(),
+            Dialect::SocketIo2 => self.socket_io_2(),
             Dialect::Plain => std::slice::from_ref(&self.plain),
         }
     }

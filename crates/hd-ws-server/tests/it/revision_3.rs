@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
+use bytes::Bytes;
 use engineio_proto::CloseReason;
 use hd_replay::LogConfig;
 use hd_rooms::Audience;
@@ -10,7 +11,7 @@ use hd_ws_server::{
     AllowedOrigins, NamespaceConfig, Publication, Published, RecoveryConfig, ServerConfig,
 };
 use serde_json::value::RawValue;
-use socketio_proto::{ClientConfig, EventName, OutgoingArgs};
+use socketio_proto::{ClientConfig, EventName, OutgoingArgs, Parser};
 
 use crate::client::{WebSocket, connect, exchange, frame, websocket_head};
 use crate::echo_server::EchoServer;
@@ -355,6 +356,45 @@ fn attachments_go_out_with_their_type() {
     client.send(&frames);
     assert_eq!(client.text(), format!("461-/n,1[{placeholder}]"));
     assert_eq!(client.next(), Some((0x82, vec![4, 1, 2, 3])));
+}
+
+/// Where other clients have the MessagePack parser, an event is one packet for
+/// them, and several for these.
+#[test]
+fn clients_of_socket_io_2_have_the_default_parser_beside_msgpack() {
+    let clients = ClientConfig {
+        parser: Parser::Msgpack,
+        ..ClientConfig::default()
+    };
+    let server = SocketServer::start(allowing(), clients);
+    let mut clients: Vec<WebSocket> = (0..MANY)
+        .map(|_| {
+            let mut client = open_2(&server);
+            client.send_text("40/n,");
+            assert_eq!(client.text(), "40/n,");
+            server.next_connected();
+            client
+        })
+        .collect();
+    let placeholder = RawValue::from_string(r#"{"_placeholder":true,"num":0}"#.to_owned());
+    let (values, attachments) = ([&*placeholder.unwrap()], [Bytes::from_static(&[1, 2])]);
+    let args = OutgoingArgs::with_attachments(&values, &attachments);
+    let worker = server.hold_worker();
+    let emitted = ["first", "second", "third"].map(|name| {
+        let name = EventName::new(name).unwrap();
+        server.namespace.emit(&Audience::everyone(), name, args)
+    });
+    drop(worker);
+    for emitted in emitted {
+        assert_eq!(server.wait(emitted), MANY);
+    }
+    for client in &mut clients {
+        for name in ["first", "second", "third"] {
+            let text = format!(r#"451-/n,["{name}",{{"_placeholder":true,"num":0}}]"#);
+            assert_eq!(client.text(), text);
+            assert_eq!(client.next(), Some((0x82, vec![4, 1, 2])));
+        }
+    }
 }
 
 #[test]

@@ -408,15 +408,11 @@ pub(crate) static ALL: &[&Row] = &[
         "`MAX_REQUESTS_PER_CONNECTION` (1,000) on a connection",
     ),
     &Row {
-        settings: &[
-            ("MAX_SEND_QUEUE_TOTAL_BYTES", "33554432"),
-            // The large events are not kept to be replayed: it is what waits that is measured.
-            ("REPLAY_MAX_BYTES", "65536"),
-        ],
+        settings: &[("MAX_SEND_QUEUE_TOTAL_BYTES", "33554432")],
         ..Row::new(
             "slow-consumers",
             Attack::SlowConsumers,
-            "300 users do not read, and are sent 2 MB each; `MAX_SEND_QUEUE_TOTAL_BYTES` is 32 MiB",
+            "270 sockets of 6 users do not read, and are sent 2 MB each; `MAX_SEND_QUEUE_TOTAL_BYTES` is 32 MiB",
             "those with the most are closed",
         )
     },

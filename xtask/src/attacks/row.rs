@@ -319,7 +319,7 @@ pub(crate) static ALL: &[&Row] = &[
             "6",
             Attack::UnreadPolls,
             "one user opens polls and does not read their answers; `MAX_CONNECTIONS` is 500",
-            "at most `MAX_CONNECTIONS_PER_USER` (50) are open",
+            "at most `MAX_CONNECTIONS_PER_USER` (50) answers wait to be read",
         )
     },
     &Row {

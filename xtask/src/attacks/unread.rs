@@ -89,7 +89,7 @@ async fn longest_silence(field: Field) -> Duration {
 pub(crate) async fn polls(field: Field) -> Result<Findings> {
     const USER: u64 = 1;
     let count = Count::default();
-    let seen = field.most_open(field.left() / 2);
+    let seen = field.most_unread(field.left() / 2);
     let emitting = tokio::spawn({
         let field = field.clone();
         async move {
@@ -119,8 +119,10 @@ pub(crate) async fn polls(field: Field) -> Result<Findings> {
     emitting.abort();
     let mut findings = count.findings();
     let open = seen.await?;
-    findings.note(format!("polls; at most {open} connections open at a time"));
-    findings.at_most("open at a time", open as u64, 60);
+    findings.note(format!(
+        "polls; at most {open} connections with an answer that waits"
+    ));
+    findings.at_most("answers that wait", open as u64, 60);
     Ok(findings)
 }
 

@@ -229,6 +229,7 @@ enum Session {
 struct Polling {
     gets: Connection,
     posts: Connection,
+    source: Ipv4Addr,
     path: String,
     headers: String,
     /// Whether a GET is under way.
@@ -243,6 +244,7 @@ impl Session {
         Ok(Self::Polling(Box::new(Polling {
             gets,
             posts: Connection::open(address, Some(source)).await?,
+            source,
             path: format!("/socket.io/?EIO=4&transport=polling&sid={sid}"),
             headers: headers.to_owned(),
             is_asked: false,
@@ -254,7 +256,17 @@ impl Session {
             Self::WebSocket(connection) => connection.send(TEXT, packet.as_bytes()).await,
             Self::Polling(polling) => {
                 let request = post(&polling.path, &polling.headers, packet);
-                match polling.posts.ask(request.as_bytes()).await?.status {
+                let asked = polling.posts.ask(request.as_bytes()).await;
+                let response = match asked {
+                    Ok(response) => response,
+                    // The connection had rested and was closed: a browser takes another one.
+                    Err(_) => {
+                        let address = polling.posts.writer.peer_addr()?;
+                        polling.posts = Connection::open(address, Some(polling.source)).await?;
+                        polling.posts.ask(request.as_bytes()).await?
+                    }
+                };
+                match response.status {
                     200 => Ok(()),
                     status => Err(io::Error::other(format!(
                         "a POST was answered with {status}"

@@ -183,13 +183,27 @@ impl Field {
     /// Attackers' connections that the service has open, as `ss` tells the most of them from here to the end of
     /// the attack, and looks now and then.
     pub(crate) fn most_open(&self, from: Duration) -> JoinHandle<usize> {
+        self.most(from, measure::connections, self.good_connections)
+    }
+
+    /// Likewise, connections with something that their clients do not read.
+    pub(crate) fn most_unread(&self, from: Duration) -> JoinHandle<usize> {
+        self.most(from, measure::unread, 0)
+    }
+
+    fn most(
+        &self,
+        from: Duration,
+        count: fn(u16) -> Result<usize>,
+        good: usize,
+    ) -> JoinHandle<usize> {
         let field = self.clone();
         tokio::spawn(async move {
             sleep(from).await;
             let mut most = 0;
             while !field.is_over() {
-                let all = measure::connections(field.address.port()).unwrap_or(0);
-                most = most.max(all.saturating_sub(field.good_connections));
+                let all = count(field.address.port()).unwrap_or(0);
+                most = most.max(all.saturating_sub(good));
                 // It takes a moment, in which attackers wait too.
                 field.rest(Duration::from_secs(2)).await;
             }

@@ -37,8 +37,7 @@ pub(crate) async fn refreshes(field: Field) -> Result<Findings> {
                 let flood = async {
                     if number < USERS {
                         let token = field.tokens.of(number as u64).map_err(io::Error::other)?;
-                        let refresh =
-                            format!(r#"42{NAMESPACE},["auth:refresh",{{"token":"{token}"}}]"#);
+                        let refresh = format!(r#"42{NAMESPACE},["auth:refresh","{token}"]"#);
                         packets(&field, number, Some(&token), &refresh, &count).await
                     } else {
                         packets(&field, number, None, "6", &count).await

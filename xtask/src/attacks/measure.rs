@@ -113,6 +113,19 @@ pub(crate) fn kernel_bytes(port: u16) -> Result<u64> {
 
 /// Connections to `port` that the server has open.
 pub(crate) fn connections(port: u16) -> Result<usize> {
+    Ok(established(port)?.lines().count())
+}
+
+/// Those of them with something that was written and is not acknowledged.
+pub(crate) fn unread(port: u16) -> Result<usize> {
+    let send_queue = |line: &str| line.split_whitespace().nth(1)?.parse::<u64>().ok();
+    Ok(established(port)?
+        .lines()
+        .filter(|line| send_queue(line).is_some_and(|bytes| bytes > 0))
+        .count())
+}
+
+fn established(port: u16) -> Result<String> {
     let mut ss = Command::new("ss");
     ss.args([
         "-tnH",
@@ -122,7 +135,7 @@ pub(crate) fn connections(port: u16) -> Result<usize> {
         "=",
         &format!(":{port}"),
     ]);
-    Ok(process::output(&mut ss)?.lines().count())
+    process::output(&mut ss)
 }
 
 /// The sum of `r`, received and not read, and `w`, written and not acknowledged, of `skmem:(r…,rb…,t…,tb…,f…,w…,…)`.

@@ -89,7 +89,7 @@ async fn longest_silence(field: Field) -> Duration {
 pub(crate) async fn polls(field: Field) -> Result<Findings> {
     const USER: u64 = 1;
     let count = Count::default();
-    let seen = field.most_open(field.left() / 2);
+    let seen = field.most_unread(field.left() / 2);
     let emitting = tokio::spawn({
         let field = field.clone();
         async move {
@@ -119,8 +119,10 @@ pub(crate) async fn polls(field: Field) -> Result<Findings> {
     emitting.abort();
     let mut findings = count.findings();
     let open = seen.await?;
-    findings.note(format!("polls; at most {open} connections open at a time"));
-    findings.at_most("open at a time", open as u64, 60);
+    findings.note(format!(
+        "polls; at most {open} connections with an answer that waits"
+    ));
+    findings.at_most("answers that wait", open as u64, 60);
     Ok(findings)
 }
 
@@ -152,26 +154,34 @@ async fn open_poll(field: &Field, number: usize, token: &str) -> io::Result<impl
 
 /// Row `slow-consumers`.
 pub(crate) async fn slow_consumers(field: Field) -> Result<Findings> {
-    const USERS: usize = 300;
+    const USERS: usize = 6;
+    const SOCKETS: usize = USERS * 45;
+    // The kernel takes more than a megabyte before anything waits in the service.
+    const EVENTS: usize = 9;
+    const EVENT_BYTES: usize = 240_000;
     let count = Count::default();
     let emitting = tokio::spawn({
         let field = field.clone();
         async move {
             // Once they are in.
             field.rest(Duration::from_secs(3)).await;
-            for turn in 0..4 * USERS {
+            for turn in 0..EVENTS * USERS {
                 if field.is_over() {
                     break;
                 }
-                field.emit((turn % USERS) as u64, 200_000).await.ok();
+                // Whatever comes of it: it is the attacker's own.
+                field.emit((turn % USERS) as u64, EVENT_BYTES).await.ok();
             }
         }
     });
-    swarm(&field, USERS, &count, |field, number, count| async move {
+    swarm(&field, SOCKETS, &count, |field, number, count| async move {
         sleep(Duration::from_millis(5 * number as u64)).await;
         let joined = async {
             let mut connection = field.open_deaf(number).await?;
-            let token = field.tokens.of(number as u64).map_err(io::Error::other)?;
+            let token = field
+                .tokens
+                .of((number % USERS) as u64)
+                .map_err(io::Error::other)?;
             connection.open_session(&field.forwarded(number)).await?;
             connection.join(&token).await?;
             io::Result::Ok(connection)
@@ -188,9 +198,15 @@ pub(crate) async fn slow_consumers(field: Field) -> Result<Findings> {
     .await;
     emitting.abort();
     let mut findings = count.findings();
-    let closed = field.metric("slow_consumers_total").await?;
+    let all = field.metrics().await?;
+    let closed: f64 = all
+        .iter()
+        .filter(|(name, _)| name.contains("max_send_queue_total_bytes"))
+        .map(|(_, value)| value)
+        .sum();
     findings.note(format!(
-        "sockets that do not read; {closed} were closed for it"
+        "sockets that do not read; {closed} were closed for the sum"
     ));
+    findings.demand(closed > 0.0, "those with the most are closed");
     Ok(findings)
 }

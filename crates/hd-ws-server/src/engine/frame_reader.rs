@@ -1,13 +1,18 @@
 //! Reading WebSocket frames without a buffer for each idle connection.
 //!
 //! A connection's bytes come in a buffer that all connections of a thread
-//! share. Frames that are whole in it are decoded right there. Only a connection
+//! share. Frames that are whole in it are decoded right there, their headers by
+//! tungstenite. Only a connection
 //! in the middle of a frame, or of a fragmented message, keeps bytes: as many as
 //! have come, and never more memory than that is doubled. An idle connection
 //! keeps nothing.
 
+use std::io::Cursor;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
 use super::partial_input::{Held, InputBounds, NoRoom, PartialInput, append};
 
@@ -160,19 +165,25 @@ impl FrameReader {
         bounds: InputBounds<'_>,
         on_message: &mut impl FnMut(Incoming<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, FrameError> {
-        let is_final = frame[0] & 0x80 != 0;
-        let opcode = frame[0] & 0x0f;
-        let payload = unmasked_payload(frame);
+        let mut cursor = Cursor::new(&*frame);
+        let header = FrameHeader::parse(&mut cursor);
+        let (header, _) = header.ok().flatten().ok_or(FrameError::Protocol)?;
+        let start = usize::try_from(cursor.position()).map_err(|_| FrameError::Protocol)?;
+        let payload = &mut frame[start..];
+        unmask(payload, header.mask.ok_or(FrameError::Protocol)?);
+        let is_final = header.is_final;
         let has_begun = self
             .unfinished
             .as_ref()
             .is_some_and(|kept| kept.message.is_some());
-        let incoming = match (opcode, is_final, has_begun) {
-            (0x1, true, false) => Incoming::Text(text(payload)?),
-            (0x2, true, false) => Incoming::Binary(payload),
-            (0x0, _, true) => return self.add_fragment(payload, is_final, bounds, on_message),
-            (0x1 | 0x2, false, false) => {
-                let kind = if opcode == 0x1 {
+        let incoming = match (header.opcode, is_final, has_begun) {
+            (OpCode::Data(Data::Text), true, false) => Incoming::Text(text(payload)?),
+            (OpCode::Data(Data::Binary), true, false) => Incoming::Binary(payload),
+            (OpCode::Data(Data::Continue), _, true) => {
+                return self.add_fragment(payload, is_final, bounds, on_message);
+            }
+            (OpCode::Data(data @ (Data::Text | Data::Binary)), false, false) => {
+                let kind = if data == Data::Text {
                     Kind::Text
                 } else {
                     Kind::Binary
@@ -181,11 +192,11 @@ impl FrameReader {
                 return self.add_fragment(payload, false, bounds, on_message);
             }
             // A message within a message, or the end of none.
-            (0x0..=0x2, ..) => return Err(FrameError::Protocol),
-            (0x8, ..) => Incoming::Close(close_code(payload)?),
-            (0x9, ..) => Incoming::Ping(payload),
-            (0xa, ..) => Incoming::Pong,
-            _ => return Err(FrameError::Protocol),
+            (OpCode::Data(_), ..) => return Err(FrameError::Protocol),
+            (OpCode::Control(Control::Close), ..) => Incoming::Close(close_code(payload)?),
+            (OpCode::Control(Control::Ping), ..) => Incoming::Ping(payload),
+            (OpCode::Control(Control::Pong), ..) => Incoming::Pong,
+            (OpCode::Control(Control::Reserved(_)), ..) => return Err(FrameError::Protocol),
         };
         self.forget_when_idle();
         Ok(on_message(incoming))
@@ -276,15 +287,8 @@ impl Fragments {
     }
 }
 
-/// The payload of a whole frame, whose header was checked.
-fn unmasked_payload(frame: &mut [u8]) -> &mut [u8] {
-    let extended_len = match frame[1] & 0x7f {
-        126 => 2,
-        127 => 8,
-        _ => 0,
-    };
-    let (mask, payload) = frame[2 + extended_len..].split_at_mut(MASK_LEN);
-    let mask = [mask[0], mask[1], mask[2], mask[3]];
+/// §5.3, four bytes at a time.
+fn unmask(payload: &mut [u8], mask: [u8; MASK_LEN]) {
     let (words, rest) = payload.as_chunks_mut::<MASK_LEN>();
     for word in words {
         *word = (u32::from_ne_bytes(*word) ^ u32::from_ne_bytes(mask)).to_ne_bytes();
@@ -292,7 +296,6 @@ fn unmasked_payload(frame: &mut [u8]) -> &mut [u8] {
     for (byte, mask) in rest.iter_mut().zip(mask) {
         *byte ^= mask;
     }
-    payload
 }
 
 fn text(payload: &[u8]) -> Result<&str, FrameError> {
@@ -309,11 +312,9 @@ fn close_code(payload: &[u8]) -> Result<Option<u16>, FrameError> {
         };
     };
     text(reason)?;
-    let code = u16::from_be_bytes(*code);
-    // The others must not be sent, or mean nothing.
-    let is_allowed = matches!(code, 1000..=1003 | 1007..=1013 | 3000..=4999);
-    Ok(Some(if is_allowed {
-        code
+    let code = CloseCode::from(u16::from_be_bytes(*code));
+    Ok(Some(if code.is_allowed() {
+        code.into()
     } else {
         FrameError::Protocol.close_code()
     }))

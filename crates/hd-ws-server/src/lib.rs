@@ -90,3 +90,10 @@ pub use socketio::{
 
 mod token_bucket;
 pub use token_bucket::{Rate, TokenBucket};
+
+/// For the fuzz target of this crate, which has no other way to the frame
+/// reader.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    pub use crate::engine::read_frames;
+}

@@ -380,6 +380,35 @@ const MASK_LEN: usize = 4;
 /// §5.2.
 const MAX_HEADER_LEN: usize = 2 + 8 + MASK_LEN;
 
+/// Reads frames that come in these pieces. Returns what they say, the error if
+/// there was one, and how many bytes were kept at most.
+#[cfg(fuzzing)]
+pub fn read_frames(pieces: &[&[u8]], max_message: usize) -> (Vec<String>, Option<u16>, usize) {
+    let partial_input = PartialInput::new(None);
+    let has_joined = std::sync::atomic::AtomicBool::new(true);
+    let bounds = InputBounds {
+        has_joined: &has_joined,
+        max_message,
+        max_unjoined_message: max_message,
+        partial_input: &partial_input,
+    };
+    let mut reader = FrameReader::default();
+    let (mut messages, mut most) = (Vec::new(), 0);
+    for piece in pieces {
+        let read = reader.read(&mut piece.to_vec(), bounds, |incoming| {
+            messages.push(format!("{incoming:?}"));
+            ControlFlow::Continue(())
+        });
+        if let Err(error) = read {
+            return (messages, Some(error.close_code()), most);
+        }
+        most = most.max(partial_input.used());
+    }
+    drop(reader);
+    assert_eq!(partial_input.used(), 0, "what was kept is given back");
+    (messages, None, most)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};

@@ -33,6 +33,8 @@ use tokio_util::task::TaskTracker;
 
 pub use connection::{Connection, Sent};
 pub use counts::Counts;
+#[cfg(fuzzing)]
+pub use frame_reader::read_frames;
 pub(crate) use partial_input::{Held, append};
 pub(crate) use service::{HttpService, TcpConnection, Upgrade};
 pub(crate) use upgrade::{abandon_upgrade, asks_for_websocket, serve_upgrade};

@@ -51,6 +51,8 @@ const HANDSHAKES_PER_SECOND: u64 = 20;
 /// What a token bucket may hold at the beginning, in seconds of its rate.
 const BURST_SECONDS: u64 = 10;
 const AUTH_FAILURES_PER_SECOND: u64 = 5;
+/// Connections that have no session, since they are just being refused.
+const BEING_REFUSED: u64 = 100;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a deadline may be late by on a busy machine.
 const LATENESS: Duration = Duration::from_secs(3);
@@ -171,7 +173,11 @@ pub(crate) async fn silent(field: Field, silence: Silence) -> Result<Findings> {
     let mut findings = count.findings();
     let most = seen.await?;
     findings.note("sessions");
-    findings.at_most("open at a time", most as u64, silence.max_open as u64 + 50);
+    findings.at_most(
+        "open at a time",
+        most as u64,
+        silence.max_open as u64 + BEING_REFUSED,
+    );
     findings.at_most(
         "longest life in ms",
         longest.load(Relaxed),

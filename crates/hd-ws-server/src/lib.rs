@@ -53,6 +53,8 @@ mod config;
 pub use config::ServerConfig;
 
 mod engine;
+#[cfg(fuzzing)]
+pub use engine::read_frames;
 pub use engine::{Application, Connection, Counts, Engine, Sent};
 
 mod http_close;
@@ -90,10 +92,3 @@ pub use socketio::{
 
 mod token_bucket;
 pub use token_bucket::{Rate, TokenBucket};
-
-/// For the fuzz target of this crate, which has no other way to the frame
-/// reader.
-#[cfg(fuzzing)]
-pub mod fuzzing {
-    pub use crate::engine::read_frames;
-}

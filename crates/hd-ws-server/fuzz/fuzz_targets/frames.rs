@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use hd_ws_server::fuzzing::read_frames;
+use hd_ws_server::read_frames;
 use libfuzzer_sys::fuzz_target;
 
 const MAX_MESSAGE: usize = 256;

@@ -14,6 +14,8 @@ use std::sync::Arc;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 
+use super::fragments::{Fragments, Kind};
+use super::frame_error::FrameError;
 use super::partial_input::{Held, InputBounds, NoRoom, PartialInput, append};
 
 /// The reading half of one WebSocket.
@@ -31,23 +33,6 @@ struct Unfinished {
     held: Held,
 }
 
-/// The first fragments of a message.
-#[derive(Debug)]
-struct Fragments {
-    kind: Kind,
-    payload: Vec<u8>,
-    /// How much of a text is known to be UTF-8.
-    valid: usize,
-    /// How many fragments came after the first.
-    count: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Text,
-    Binary,
-}
-
 /// What a client has sent.
 #[derive(Debug)]
 pub(crate) enum Incoming<'a> {
@@ -57,39 +42,6 @@ pub(crate) enum Incoming<'a> {
     Pong,
     /// With the status that the peer gave, or that of the rule which it broke.
     Close(Option<u16>),
-}
-
-/// The client broke WebSocket's rules or this server's bounds. Carries the
-/// status for the close frame (RFC 6455 §7.4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum FrameError {
-    #[error("a message is larger than the setting allows")]
-    TooLarge,
-    #[error("a message has more than {MAX_FRAGMENTS} fragments")]
-    TooManyFragments,
-    #[error("too much is kept of messages that have come in part")]
-    NoRoom,
-    #[error("text is not UTF-8")]
-    InvalidUtf8,
-    #[error("a frame breaks the protocol")]
-    Protocol,
-}
-
-impl FrameError {
-    pub(crate) const fn close_code(self) -> u16 {
-        match self {
-            Self::TooLarge => 1009,
-            Self::TooManyFragments | Self::NoRoom => 1008,
-            Self::InvalidUtf8 => 1007,
-            Self::Protocol => 1002,
-        }
-    }
-}
-
-impl From<NoRoom> for FrameError {
-    fn from(NoRoom: NoRoom) -> Self {
-        Self::NoRoom
-    }
 }
 
 impl FrameReader {
@@ -252,41 +204,6 @@ impl Unfinished {
     }
 }
 
-impl Fragments {
-    const fn new(kind: Kind) -> Self {
-        Self {
-            kind,
-            payload: Vec::new(),
-            valid: 0,
-            // The first is none that comes after it.
-            count: 0,
-        }
-    }
-
-    fn add(&mut self, payload: &[u8], is_final: bool, most: usize) -> Result<(), FrameError> {
-        if self.count > MAX_FRAGMENTS {
-            return Err(FrameError::TooManyFragments);
-        }
-        self.count += 1;
-        if self.payload.len().saturating_add(payload.len()) > most {
-            return Err(FrameError::TooLarge);
-        }
-        append(&mut self.payload, payload, most);
-        if self.kind == Kind::Text {
-            let unchecked = &self.payload[self.valid..];
-            match std::str::from_utf8(unchecked) {
-                Ok(_) => self.valid = self.payload.len(),
-                // A character may go on in the next fragment.
-                Err(error) if error.error_len().is_none() && !is_final => {
-                    self.valid += error.valid_up_to();
-                }
-                Err(_) => return Err(FrameError::InvalidUtf8),
-            }
-        }
-        Ok(())
-    }
-}
-
 /// §5.3, four bytes at a time.
 fn unmask(payload: &mut [u8], mask: [u8; MASK_LEN]) {
     let (words, rest) = payload.as_chunks_mut::<MASK_LEN>();
@@ -373,8 +290,6 @@ const fn check_header(first: u8, second: u8) -> Result<(), FrameError> {
     Ok(())
 }
 
-/// Most fragments of one message: the limit of `ws` 8.21 for Node.
-const MAX_FRAGMENTS: usize = 16_384;
 /// A client's frames are masked.
 const MASK_LEN: usize = 4;
 /// §5.2.
@@ -413,6 +328,7 @@ pub fn read_frames(pieces: &[&[u8]], max_message: usize) -> (Vec<String>, Option
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    use super::super::frame_error::MAX_FRAGMENTS;
     use super::*;
 
     /// A masked frame, as clients send it; the mask is zero.

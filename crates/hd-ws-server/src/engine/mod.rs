@@ -3,6 +3,8 @@
 mod connection;
 mod counts;
 mod drain;
+mod fragments;
+mod frame_error;
 mod frame_reader;
 mod inbound;
 mod partial_input;

@@ -20,7 +20,8 @@ use tokio::task::coop::consume_budget;
 use tokio::time::Sleep;
 
 use super::connection::is_noise;
-use super::frame_reader::{FrameError, FrameReader, Incoming};
+use super::frame_error::FrameError;
+use super::frame_reader::{FrameReader, Incoming};
 use super::inbound::Excess;
 use super::wire::Wire;
 use super::{Application, Connection};

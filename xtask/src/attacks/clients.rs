@@ -229,6 +229,7 @@ enum Session {
 struct Polling {
     gets: Connection,
     posts: Connection,
+    address: SocketAddr,
     source: Ipv4Addr,
     path: String,
     headers: String,
@@ -244,6 +245,7 @@ impl Session {
         Ok(Self::Polling(Box::new(Polling {
             gets,
             posts: Connection::open(address, Some(source)).await?,
+            address,
             source,
             path: format!("/socket.io/?EIO=4&transport=polling&sid={sid}"),
             headers: headers.to_owned(),
@@ -261,8 +263,8 @@ impl Session {
                     Ok(response) => response,
                     // The connection had rested and was closed: a browser takes another one.
                     Err(_) => {
-                        let address = polling.posts.writer.peer_addr()?;
-                        polling.posts = Connection::open(address, Some(polling.source)).await?;
+                        polling.posts =
+                            Connection::open(polling.address, Some(polling.source)).await?;
                         polling.posts.ask(request.as_bytes()).await?
                     }
                 };

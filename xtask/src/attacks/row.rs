@@ -271,12 +271,16 @@ pub(crate) static ALL: &[&Row] = &[
         "the same on 400 connections, then they are gone",
         "RSS is back within 32 MiB in 60 s",
     ),
-    &Row::new(
-        "partial-input",
-        Attack::HalfReceived(half_received::Hoard::Users { connections: 1_500 }),
-        "1,500 users, each with a message of 65,000 bytes that does not end",
-        "`MAX_PARTIAL_INPUT_BYTES` (64 MiB) for all",
-    ),
+    &Row {
+        // Users come and go, which is logged for each.
+        max_lines: None,
+        ..Row::new(
+            "partial-input",
+            Attack::HalfReceived(half_received::Hoard::Users { connections: 1_500 }),
+            "1,500 users, each with a message of 65,000 bytes that does not end",
+            "`MAX_PARTIAL_INPUT_BYTES` (64 MiB) for all",
+        )
+    },
     &Row {
         is_short: true,
         ..Row::new(
@@ -319,7 +323,7 @@ pub(crate) static ALL: &[&Row] = &[
             "6",
             Attack::UnreadPolls,
             "one user opens polls and does not read their answers; `MAX_CONNECTIONS` is 500",
-            "at most `MAX_CONNECTIONS_PER_USER` (50) answers wait to be read",
+            "150 answers wait to be read: those of `MAX_CONNECTIONS_PER_USER` (50), which may be replaced twice in 10 s",
         )
     },
     &Row {
@@ -429,6 +433,8 @@ pub(crate) static ALL: &[&Row] = &[
         )
     },
     &Row {
+        // Users come and go, which is logged for each.
+        max_lines: None,
         settings: LIMIT_PRIVATE_ADDRESSES,
         length: Some(Duration::from_secs(60)),
         ..Row::new(
@@ -439,6 +445,8 @@ pub(crate) static ALL: &[&Row] = &[
         )
     },
     &Row {
+        // Users come and go, which is logged for each.
+        max_lines: None,
         settings: BEHIND_PROXIES,
         is_proxied: true,
         length: Some(Duration::from_secs(60)),

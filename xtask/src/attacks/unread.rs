@@ -122,7 +122,7 @@ pub(crate) async fn polls(field: Field) -> Result<Findings> {
     findings.note(format!(
         "polls; at most {open} connections with an answer that waits"
     ));
-    findings.at_most("answers that wait", open as u64, 60);
+    findings.at_most("answers that wait", open as u64, 165);
     Ok(findings)
 }
 

@@ -77,7 +77,9 @@ impl<A: Application> Engine<A> {
             .filter(|(queued, _)| *queued > 0)
             .collect();
         waiting.sort_unstable_by_key(|(queued, _)| Reverse(*queued));
-        let mut total = queues.total();
+        // Of these alone: what is counted for connections that are closed already is no reason to
+        // close others, down to those for which a few bytes wait.
+        let mut total: usize = waiting.iter().map(|(queued, _)| queued).sum();
         for (queued, connection) in waiting {
             if total <= target {
                 break;

@@ -82,6 +82,9 @@ pub(super) async fn serve_post<A: Application>(
     let connection = reading.connection();
     let mut intake = Intake::new(connection);
     let handled = intake.handle_body(&body, format);
+    // What has been handled takes no room while the client waits.
+    drop(body);
+    drop(held);
     if handled.is_ok() && !intake.wait.is_zero() {
         // A client sends its next POST when this one is answered.
         connection.engine.counts.throttled();

@@ -4,6 +4,7 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -131,15 +132,22 @@ pub(crate) fn serve_upgrade<A: Application>(
             let timeout = engine.config.engine.upgrade_timeout;
             engine.runtime.spawn(async move {
                 let probe = Box::pin(probe(Arc::clone(&connection), id, stream, read_ahead));
-                match tokio::time::timeout(timeout, probe).await {
-                    Ok(Some(pump)) => pump.spawn(socket),
-                    Ok(None) | Err(_) => connection.abort_upgrade(id),
+                let probed = tokio::select! {
+                    probed = tokio::time::timeout(timeout, probe) => probed.ok().flatten(),
+                    // A session that makes room does so with all that it holds.
+                    () = connection.is_over() => None,
+                };
+                match probed {
+                    Some(pump) => pump.spawn(socket),
+                    None => connection.abort_upgrade(id),
                 }
             });
         }
         Upgrade::Surplus => {
             let timeout = engine.config.close_linger;
             engine.runtime.spawn(async move {
+                // Its file is open until then.
+                let _counts = socket;
                 // A buffer that was never written to takes these two bytes.
                 let _best_effort = stream.try_write(Frame::close(None).bytes());
                 linger(&stream, timeout).await;
@@ -213,6 +221,20 @@ impl<A: Application> Connection<A> {
         };
         self.settle(state);
         upgrade
+    }
+
+    /// Waits for the end of a session that is polling: it has no pump, whose
+    /// place this takes.
+    async fn is_over(&self) {
+        std::future::poll_fn(|cx| {
+            let mut state = self.lock();
+            if state.wire.is_closed() {
+                return Poll::Ready(());
+            }
+            state.pump = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     fn abort_upgrade(self: &Arc<Self>, id: UpgradeId) {

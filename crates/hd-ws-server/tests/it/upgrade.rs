@@ -1,5 +1,6 @@
 //! Moving a session from polling to a WebSocket, and failing at it.
 
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use engineio_proto::CloseReason;
@@ -225,4 +226,41 @@ fn another_version_of_websocket_is_told_the_right_one() {
     ] {
         assert!(answer.contains(&format!("\r\n{header}\r\n")), "{answer}");
     }
+}
+
+#[test]
+fn the_new_transport_of_a_session_that_makes_room_is_closed_with_it() {
+    let mut config = ServerConfig {
+        max_unjoined_connections: NonZeroUsize::new(1),
+        ..ServerConfig::default()
+    };
+    config.engine.upgrade_timeout = 20 * PATIENCE;
+    let server = EchoServer::start(config);
+    let query = polling_session(&server);
+    let mut socket = probed(&server, &query);
+    let _newcomer = polling_session(&server);
+    assert_eq!(server.next_end(), CloseReason::ForcedClose);
+    // Its file is free again long before the upgrade would have timed out.
+    assert_eq!(rest(&mut socket.0), "");
+}
+
+#[test]
+fn a_second_websocket_counts_until_it_is_closed() {
+    let server = EchoServer::start(ServerConfig {
+        close_linger: 20 * PATIENCE,
+        ..ServerConfig::default()
+    });
+    let query = polling_session(&server);
+    let mut socket = probed(&server, &query);
+    socket.send_text("5");
+    socket.send_text("4moved");
+    assert_eq!(socket.text(), "4moved");
+    let mut surplus = WebSocket::upgrade(server.address, &query).expect("101");
+    surplus.closed();
+    // It has not closed its side: its file is open.
+    let patience = Instant::now() + Duration::from_millis(300);
+    while server.engine.open_sockets() >= 2 && Instant::now() < patience {
+        std::thread::yield_now();
+    }
+    assert!(server.engine.open_sockets() >= 2);
 }

@@ -112,7 +112,7 @@ impl BackEndAuth {
             })
     }
 
-    /// The token that was made up for this run, which nobody knows who is not told.
+    /// The token that was generated for this run. It is printed, since no caller can know it.
     pub(crate) fn ephemeral(&self) -> Option<&BearerToken> {
         self.ephemeral.as_ref()
     }
@@ -191,9 +191,9 @@ pub(super) fn back_end_auth(
         EmitAuthKind::Token if reader.is_explicit(&EMIT_TOKEN) => {}
         EmitAuthKind::Token if node_env == NodeEnv::Production => reader.warn(
             &EMIT_TOKEN,
-            "is not set: the emit routes are closed (404, emit_closed), and notifications come \
-             through Redis only; to open them set it here and in help-desk-back: openssl rand \
-             -hex 32",
+            "is not set: the emit routes are closed (404, emit_closed), and this instance gets \
+             notifications only through REDIS_URL; to open the routes set the token here and in \
+             help-desk-back: openssl rand -hex 32",
         ),
         EmitAuthKind::Token => {
             reader.warn(

@@ -40,7 +40,7 @@ pub(super) fn word<T: Words>(text: &str) -> Result<T, Refusal> {
         .ok_or_else(|| {
             let words: Vec<_> = T::WORDS.iter().map(|(word, _)| *word).collect();
             Refusal::new(
-                "is none of the known words",
+                "is not one of the allowed values",
                 format!("use one of: {}", words.join(", ")),
             )
         })

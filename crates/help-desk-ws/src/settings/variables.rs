@@ -447,7 +447,7 @@ variables! {
     MAX_HANDSHAKES_PER_CONNECTION {
         flag: "max-handshakes-per-connection",
         value_name: "N",
-        // A client needs one; a browser that keeps a connection and comes back, a few.
+        // A client needs one; a browser that reconnects over the same connection, a few.
         default: Some("20"),
         heading: LIMITS,
         help: "Most handshakes by one TCP connection that is not one of TRUSTED_PROXIES; more are \

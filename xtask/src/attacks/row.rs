@@ -23,7 +23,7 @@ pub(crate) struct Row {
     /// What must be, beside what every row must be: no loss, p99 of good clients, memory.
     pub(crate) must: &'static str,
     pub(crate) attack: Attack,
-    /// What the service is told beside secrets and `NODE_ENV=production`.
+    /// What the service is told beside secrets and what the image sets.
     pub(crate) settings: &'static [(&'static str, &'static str)],
     pub(crate) environment: Environment,
     /// Whether everybody comes through a proxy that says for whom.

@@ -71,11 +71,9 @@ impl Service {
             ("CORS_ORIGIN", super::wire::ORIGIN),
         ];
         let image = image_environment()?;
-        if environment.is_bare {
-            all.extend(image.iter().map(|(name, value)| (&name[..], &value[..])));
-        } else {
+        all.extend(image.iter().map(|(name, value)| (&name[..], &value[..])));
+        if !environment.is_bare {
             all.extend([
-                ("NODE_ENV", "production"),
                 ("EMIT_TOKEN", EMIT_TOKEN),
                 ("METRICS_TOKEN", METRICS_TOKEN),
                 ("ADMIN_TOKEN", ADMIN_TOKEN),

@@ -223,6 +223,7 @@ impl Settings {
         let max_payload = reader.value(&var::MAX_PAYLOAD, |text| {
             values::number(text, LEAST_PAYLOAD..=MOST_BYTES)
         });
+        strangers.warn_of_sizes(&mut reader, max_payload);
         let send_queue_bytes = reader.value(&var::SEND_QUEUE_BYTES, |text| {
             values::number(text, LEAST_SEND_QUEUE_BYTES..=MOST_BYTES)
         });

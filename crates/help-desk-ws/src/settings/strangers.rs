@@ -68,6 +68,26 @@ pub(super) fn strangers(
     }
 }
 
+impl StrangerSettings {
+    /// Warns of bounds that the larger ones make pointless.
+    pub(super) fn warn_of_sizes(&self, reader: &mut Reader<'_>, max_payload: usize) {
+        if self.max_message_bytes.get() > max_payload {
+            reader.warn(
+                &var::MAX_MESSAGE_BYTES,
+                "is larger than MAX_PAYLOAD, which clients are told at the handshake and which \
+                 holds for every message; raise both, or lower this one",
+            );
+        }
+        if self.max_unjoined_message_bytes > self.max_message_bytes {
+            reader.warn(
+                &var::MAX_UNJOINED_MESSAGE_BYTES,
+                "is larger than MAX_MESSAGE_BYTES: clients that have joined nothing may send \
+                 larger messages than those that have",
+            );
+        }
+    }
+}
+
 /// A tenth: the rest can only be taken by who has a token.
 const UNJOINED_SHARE: usize = 10;
 /// As many as may come at once: those of a small server are all of its clients.

@@ -463,6 +463,18 @@ fn production_refuses_what_is_missing() {
 }
 
 #[test]
+fn sizes_that_contradict_each_other_are_warned_of() {
+    check_settings(&[
+        ("MAX_PAYLOAD", "100000"),
+        ("MAX_MESSAGE_BYTES", "200000"),
+        ("MAX_UNJOINED_MESSAGE_BYTES", "300000"),
+    ])
+    .check_code(0)
+    .check_stderr("warning: MAX_MESSAGE_BYTES is larger than MAX_PAYLOAD")
+    .check_stderr("warning: MAX_UNJOINED_MESSAGE_BYTES is larger than MAX_MESSAGE_BYTES");
+}
+
+#[test]
 fn production_takes_open_doors_that_are_stated_and_warns() {
     let run = Program::new(&["--check"])
         .production()

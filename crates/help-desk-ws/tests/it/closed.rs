@@ -85,7 +85,7 @@ fn the_documented_production_environment_says_that_emits_are_closed() {
         .run();
     run.check_code(0)
         .check_stderr("warning: EMIT_TOKEN is not set: the emit routes are closed")
-        .check_stderr("set it here and in help-desk-back");
+        .check_stderr("set the token here and in help-desk-back");
     assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
 }
 

@@ -133,6 +133,8 @@ impl Built {
                     ("MAX_EMIT_BYTES_PER_SECOND", NO_LIMIT),
                     ("MAX_RECIPIENTS_PER_SECOND", NO_LIMIT),
                     ("MAX_CONCURRENT_EMITS", "1000000"),
+                    // It does not connect again.
+                    ("MAX_REQUESTS_PER_CONNECTION", "1000000000"),
                 ]);
             }
             Kind::Socketioxide => {

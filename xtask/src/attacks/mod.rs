@@ -51,7 +51,7 @@ pub(crate) struct Args {
     /// Names of rows in docs/security.md; all when left out.
     #[arg(value_parser = parse_row)]
     rows: Vec<&'static Row>,
-    /// For continuous integration: some rows, and shorter ones. Implies --dry.
+    /// For continuous integration: some rows, and shorter ones. Times that are missed do not fail it. Implies --dry.
     #[arg(long)]
     short: bool,
     /// How often a row runs that misses nothing but times, which a busy machine may be the reason for.
@@ -138,6 +138,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let failed: Vec<&str> = done
         .iter()
         .filter(|(_, outcome)| match outcome {
+            // Times are for a quiet machine, and no test.
+            Ok(outcome) if args.short && outcome.missed_only_timing() => {
+                println!("times that were missed do not fail a short run");
+                false
+            }
             Ok(outcome) => outcome.missed().next().is_some(),
             Err(_) => true,
         })

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::rt::{Read, ReadBufCursor, Write};
-use tokio::io::AsyncWrite as _;
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
@@ -201,7 +201,7 @@ impl Read for HttpIo {
         let mut scratch = SCRATCH
             .take()
             .unwrap_or_else(|| vec![0; SCRATCH_LEN].into_boxed_slice());
-        let read = poll_read(&this.stream, cx, &mut scratch[..limit]);
+        let read = poll_read(&mut this.stream, cx, &mut scratch[..limit]);
         let result = match read {
             Poll::Pending => this.poll_head_timer(cx),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -220,18 +220,16 @@ impl Read for HttpIo {
     }
 }
 
+/// Reads with tokio's own `poll_read`: after a read that did not fill the buffer
+/// it waits for the next event, and does not ask the kernel once more.
 fn poll_read(
-    stream: &TcpStream,
+    stream: &mut TcpStream,
     cx: &mut Context<'_>,
     bytes: &mut [u8],
 ) -> Poll<io::Result<usize>> {
-    loop {
-        ready!(stream.poll_read_ready(cx))?;
-        match stream.try_read(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            read => return Poll::Ready(read),
-        }
-    }
+    let mut buffer = ReadBuf::new(bytes);
+    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+    Poll::Ready(Ok(buffer.filled().len()))
 }
 
 impl Write for HttpIo {

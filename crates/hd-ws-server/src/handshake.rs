@@ -69,7 +69,7 @@ impl ClientHandshake {
     }
 
     /// A header that [`ServerConfig::kept_headers`](crate::ServerConfig) names,
-    /// cut off after 9 KiB; `None` when the client did not send it, or not as text.
+    /// truncated to 9 KiB; `None` when the client did not send it, or not as text.
     #[must_use]
     pub fn header(&self, name: &HeaderName) -> Option<&str> {
         self.headers

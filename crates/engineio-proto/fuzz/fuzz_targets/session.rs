@@ -1,6 +1,6 @@
 //! The session machine under any sequence of inputs and times: it never panics,
-//! its queue stays within its bound, what is closed stays closed and is told
-//! once.
+//! its queue stays within its bound, a closed session stays closed, and its end
+//! is reported once.
 
 #![no_main]
 
@@ -151,7 +151,7 @@ fuzz_target!(|script: Script<'_>| {
         }
         let is_closed = session.transport().is_none();
         assert!(is_closed || !was_closed, "what is closed stays closed");
-        assert_eq!(ends, i32::from(is_closed), "the end is told once");
+        assert_eq!(ends, i32::from(is_closed), "the end is reported once");
         assert_eq!(session.poll_timeout().is_none(), is_closed);
         assert!(!(is_closed && session.is_open()));
         if let Some(outbound) = session.poll_transmit() {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::RedisUrl;
+use crate::{RecordKeys, RedisUrl};
 
 /// Where the log is, and its bounds.
 #[derive(Clone, Debug)]
@@ -21,6 +21,14 @@ pub struct ClusterConfig {
     pub read_wait: Duration,
     /// Most records of one read. 512.
     pub read_records: usize,
+    /// Most bytes of one read, and one record more. 256 KiB: what an instance that
+    /// starts has in memory besides what it keeps.
+    pub read_bytes: usize,
+    /// How often Redis is asked for its time. 10 s: clocks drift by less than a
+    /// millisecond meanwhile.
+    pub clock_interval: Duration,
+    /// Which records count. Any, where there are no keys.
+    pub records: RecordKeys,
     /// The longest pause between two attempts to connect. 1 s: clients of ours
     /// give up after 13 s.
     pub max_backoff: Duration,
@@ -47,6 +55,9 @@ impl ClusterConfig {
             command_timeout: Duration::from_secs(2),
             read_wait: Duration::from_secs(1),
             read_records: 512,
+            read_bytes: 256 * 1024,
+            clock_interval: Duration::from_secs(10),
+            records: RecordKeys::default(),
             max_backoff: Duration::from_secs(1),
             sentinel_interval: Duration::from_secs(1),
             promotion_wait: Duration::from_millis(1500),

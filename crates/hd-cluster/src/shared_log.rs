@@ -1,11 +1,12 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use hd_replay::{Acknowledged, LogId, Offset, Place};
 use redis::{ErrorKind, RedisError, ScriptInvocation};
 
+use crate::clock::RedisClock;
 use crate::connection::{Commands, Leaving, backoff};
 use crate::error::is_of_connection;
 use crate::scripts::Scripts;
@@ -20,6 +21,7 @@ pub(crate) struct Inner {
     pub(crate) config: ClusterConfig,
     pub(crate) commands: Commands,
     pub(crate) scripts: Scripts,
+    pub(crate) clock: RedisClock,
     pub(crate) is_followed: AtomicBool,
     acknowledged: Mutex<Acknowledged>,
 }
@@ -70,6 +72,7 @@ impl SharedLog {
             config,
             commands: Commands::new(Leaving::WhenReplaced),
             scripts: Scripts::new(),
+            clock: RedisClock::default(),
             is_followed: AtomicBool::new(false),
             acknowledged: Mutex::default(),
         }))
@@ -83,6 +86,14 @@ impl SharedLog {
         } else {
             Status::CutOff
         }
+    }
+
+    /// Milliseconds since 1970 by the clock of Redis, which offsets have their time from. Redis is
+    /// asked when it is connected to, and every some seconds; before that it is the clock of this
+    /// machine.
+    #[must_use]
+    pub fn now_millis(&self) -> u64 {
+        self.0.clock.now_millis(Instant::now())
     }
 
     /// Appends a record, unless one with its id was appended within
@@ -115,11 +126,12 @@ impl SharedLog {
             .key(config.log_key())
             .key(config.log_id_key())
             .key(id_key)
-            .arg(fresh_log_id())
+            .arg(self.fresh_log_id())
             .arg(leap())
             .arg(config.max_records)
             .arg(record)
-            .arg(millis(id_ttl));
+            .arg(millis(id_ttl))
+            .arg(config.records.sign(record));
         self.invoke(&append).await
     }
 
@@ -153,7 +165,7 @@ impl SharedLog {
             .key(config.log_key())
             .key(config.log_id_key())
             .key(config.observed_key())
-            .arg(fresh_log_id())
+            .arg(self.fresh_log_id())
             .arg(leap())
             .arg(config.max_records)
             .arg(record)
@@ -161,8 +173,15 @@ impl SharedLog {
             .arg(observer.reports.fetch_add(1, Ordering::Relaxed))
             .arg(source.since)
             .arg(millis(OBSERVATION_TTL))
-            .arg(source.to_string());
+            .arg(source.to_string())
+            .arg(config.records.sign(record));
         self.invoke(&append).await
+    }
+
+    /// Names a log, should one begin: a time, and a random number, so that it is
+    /// another one than any before, and later.
+    pub(crate) fn fresh_log_id(&self) -> u64 {
+        (self.now_millis() << RANDOM_BITS) | (random() >> (u64::BITS - RANDOM_BITS))
     }
 
     /// What Redis has said to be in the log.
@@ -249,14 +268,6 @@ impl fmt::Display for Source<'_> {
         };
         write!(f, "{publish} {}", self.channel)
     }
-}
-
-/// Names a log, should one begin: a time, and a random number, so that it is
-/// another one than any before, and later.
-pub(crate) fn fresh_log_id() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let now = now.map_or(0, millis);
-    (now << RANDOM_BITS) | (random() >> (u64::BITS - RANDOM_BITS))
 }
 
 /// By how much ids leap while the clock of Redis is behind.

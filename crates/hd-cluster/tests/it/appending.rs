@@ -6,6 +6,7 @@ use hd_cluster::{
 
 use crate::redis_server::{PATIENCE, RedisServer};
 use crate::relay::Relay;
+use crate::snapshot::Whole as _;
 
 #[tokio::test]
 async fn records_get_offsets_in_order() {
@@ -33,8 +34,8 @@ async fn offsets_follow_each_other_and_leap_while_the_clock_is_behind() {
     let redis = RedisServer::start();
     let log = redis.log();
     log.open().await.unwrap();
-    let future = "99999999999999-7";
-    redis.command(&["XADD", "{help-desk-ws}:log", future, "r", "x"]);
+    let future = format!("{}-7", redis.millis() + 3_600_000);
+    redis.command(&["XADD", "{help-desk-ws}:log", &future, "r", "x"]);
     let mut before: Offset = future.parse().unwrap();
     let mut leaps = Vec::new();
     for _ in 0..4 {

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::cluster_servers::Cluster;
 use crate::redis_server::{PATIENCE, RedisServer, wait_until};
+use crate::snapshot::Whole as _;
 
 /// Appends numbers, each until it is answered, and gives them out.
 pub(crate) fn append_for_ever(log: &SharedLog) -> (JoinHandle<()>, mpsc::UnboundedReceiver<u32>) {
@@ -52,7 +53,8 @@ fn follow(log: &SharedLog, began: Place) -> mpsc::UnboundedReceiver<u32> {
                         let _unheard = sender.send(text.parse().expect("a number"));
                     }
                 }
-                Followed::CutOff | Followed::Back | Followed::Moved => {}
+                Followed::CutOff(_) | Followed::Back | Followed::Moved | Followed::Rejected(..) => {
+                }
                 other => panic!("{other:?}"),
             }
             std::future::ready(())
@@ -111,8 +113,8 @@ async fn a_replica_takes_over_and_nothing_that_it_has_is_missing() {
     }
     wait_until("the replica has it", || {
         let there = replica.command(&["INFO", "keyspace"]);
-        // The log, its id, and an id for each.
-        there.contains("keys=22,")
+        // The log, its id, the server, and an id for each.
+        there.contains("keys=23,")
     });
     cluster.owner.kill();
     assert_eq!(

@@ -9,7 +9,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use hd_cluster::ClusterConfig;
+use hd_cluster::{ClusterConfig, UnsignedRecords};
 use hd_replay::{LogConfig, SeenConfig};
 use hd_ws_server::TrustedProxies;
 use socketio_proto::Parser;
@@ -75,6 +75,8 @@ pub(crate) struct Settings {
     pub(crate) replay: Option<LogConfig>,
     /// The log that several processes share.
     pub(crate) cluster: Option<ClusterConfig>,
+    /// What becomes of its records that no instance has signed.
+    pub(crate) unsigned_records: UnsignedRecords,
     pub(crate) emit_without_redis: EmitWithoutRedis,
     /// Servers of Node that share it.
     pub(crate) node_peers: Option<NodePeersSettings>,
@@ -172,6 +174,14 @@ impl Settings {
 
         let replay = replay(&mut reader);
         let cluster = cluster(&mut reader, replay.as_ref(), idempotency.ttl);
+        let unsigned_records = reader.value(&var::REDIS_UNSIGNED_RECORDS, values::word);
+        if unsigned_records == UnsignedRecords::Accept {
+            reader.insecure(
+                &var::REDIS_UNSIGNED_RECORDS,
+                "believes whoever can write to Redis; set it to reject once every instance signs \
+                 its records",
+            );
+        }
         let emit_without_redis = reader.value(&var::EMIT_WITHOUT_REDIS, values::word);
         let node_peers = node_peers(&mut reader);
         let node_name = reader.optional(&var::NODE_NAME, values::name);
@@ -277,6 +287,7 @@ impl Settings {
             idempotency,
             replay,
             cluster,
+            unsigned_records,
             emit_without_redis,
             node_peers,
             node_name,
@@ -358,6 +369,11 @@ impl Words for EmitWithoutRedis {
         ("refuse", Self::Refuse),
         ("accept-local", Self::AcceptLocal),
     ];
+}
+
+impl Words for UnsignedRecords {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("reject", Self::Reject), ("accept", Self::Accept)];
 }
 
 /// Whether what a client missed is sent to it.

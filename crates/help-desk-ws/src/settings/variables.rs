@@ -302,6 +302,14 @@ variables! {
         help: "What becomes of an emit while Redis does not answer: refuse, or accept-local, which \
                sends it to the clients of this process only, and does not keep it",
     }
+    REDIS_UNSIGNED_RECORDS {
+        flag: "redis-unsigned-records",
+        value_name: "HOW",
+        default: Some("reject"),
+        heading: CLUSTER,
+        help: "What becomes of records in Redis without an HMAC by JWT_SECRET: reject, or accept \
+               while instances of a release before 0.2 are replaced",
+    }
     REDIS_PUBSUB {
         flag: "redis-pubsub",
         value_name: "HOW",

@@ -1,5 +1,8 @@
 //! Replay of events that a client missed while it was away.
 //!
+//! - [`Broker`] makes every decision about the events of a namespace: offsets,
+//!   duplicates, who is due an event, and where a client resumes. [`FanoutQueue`]
+//!   and [`FanoutPass`] keep the order of events for many sockets.
 //! - [`Log`] keeps the latest events of each room, bounded in count, bytes and
 //!   age, under [`Offset`]s of one order: what a client of several rooms missed
 //!   comes back in the order in which it was sent.
@@ -36,18 +39,27 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod broker;
 mod chain;
 mod config;
 mod cursor;
+mod fanout;
 mod log;
 mod offset;
 mod order;
+mod resume;
 mod room_log;
+mod rules;
 mod seen;
 
+pub use broker::{Broker, BrokerConfig, FollowOutcome, PublishOutcome};
 pub use chain::{Acknowledged, Chain, ChainStep, Link, Place};
 pub use config::LogConfig;
 pub use cursor::{Cursor, CursorError, LogId, MAC_BYTES};
+pub use fanout::{Due, FanoutPass, FanoutQueue, Later, Queued, Start};
 pub use log::{Gap, Log, NewEntry};
 pub use offset::{InvalidOffset, Offset};
+pub use resume::{Reconnect, ResumeOutcome, ResumeRefusal, ResumeRequest, Resumed};
+#[doc(hidden)]
+pub use rules::Rule;
 pub use seen::{Seen, SeenConfig};

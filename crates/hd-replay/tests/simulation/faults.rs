@@ -134,7 +134,7 @@ impl World {
     pub(crate) fn send_everyone_away(&mut self, node: usize) {
         self.note(|_| format!("node {node} has lost its place"));
         self.counts.lost_places += 1;
-        self.nodes[node].sockets.clear();
+        self.nodes[node].leave_all();
         for id in self.connections_of(node) {
             self.after(0, 3_000, Step::CloseTransport(id));
         }

@@ -260,7 +260,7 @@ impl World {
     pub(crate) fn node_notices(&mut self, id: ConnectionId) {
         let connection = &mut self.connections[id.0];
         connection.node_end = End::Gone;
-        self.nodes[connection.node].sockets.remove(&id);
+        self.nodes[connection.node].leave(id);
     }
 
     /// Closes a transport: what was sent arrives before.

@@ -1,17 +1,19 @@
-//! A node: a copy of the stream in memory, and the sockets that it serves. What
-//! is done here in one call is done there under one lock.
+//! A node: a copy of the stream in memory, and the sockets that it serves. The
+//! decisions are those of production: `Broker`, `FanoutQueue`, `FanoutPass` and `Chain`. What is done
+//! here in one call is done there under one lock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use hd_replay::{
-    Acknowledged, Chain, ChainStep, Cursor, Gap, Log, LogConfig, LogId, MAC_BYTES, NewEntry,
-    Offset, Place,
+    Acknowledged, Broker, BrokerConfig, Chain, ChainStep, Cursor, Due, FanoutPass, FanoutQueue,
+    FollowOutcome, LogConfig, LogId, MAC_BYTES, NewEntry, Offset, Place, Reconnect, ResumeOutcome,
+    ResumeRequest, SeenConfig, Start,
 };
 use hd_rooms::RoomName;
 
 use super::mutant::Mutant;
-use super::stream::{Batch, Entry, Event};
+use super::stream::{Audience, Entry, Event};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ConnectionId(pub(crate) usize);
@@ -72,14 +74,18 @@ pub(crate) struct Node {
     pub(crate) waiting: Vec<(ConnectionId, Auth)>,
     /// How far its clock is ahead, in milliseconds.
     pub(crate) skew: i64,
-    pub(crate) queue: VecDeque<(u64, Rc<Entry>)>,
-    queued: u64,
+    queue: FanoutQueue<Job>,
+    /// What is being sent to the sockets of one audience.
+    pass: Option<Pass>,
+    /// Counts the changes of the rooms.
+    version: u64,
     /// How far it has read, once it has begun.
     chain: Option<Chain>,
     /// What it was told to be in the stream.
     pub(crate) acknowledged: Acknowledged,
     pub(crate) link: StreamLink,
-    log: Log<usize>,
+    /// Once it has begun to read.
+    broker: Option<Broker<Rc<Entry>, ConnectionId>>,
     config: LogConfig,
     mutant: Option<Mutant>,
 }
@@ -88,8 +94,29 @@ pub(crate) struct Socket {
     rooms: Rc<[RoomName]>,
     /// How many events were queued before it entered.
     entered_after: u64,
-    /// Up to where its client has had what is not here yet.
-    ahead: Option<Offset>,
+}
+
+/// An event that waits, and whose clients have received it elsewhere.
+struct Job {
+    entry: Rc<Entry>,
+    except: Vec<ConnectionId>,
+}
+
+struct Pass {
+    audience: Rc<Audience>,
+    except: Vec<ConnectionId>,
+    version: u64,
+    pass: FanoutPass<ConnectionId, Job>,
+    /// What is under way, in order.
+    entries: Vec<Rc<Entry>>,
+}
+
+/// What is to be sent, and to which sockets.
+#[derive(Default)]
+pub(crate) struct Sends {
+    pub(crate) frames: Vec<(ConnectionId, Rc<Entry>)>,
+    /// Whether a task has to send what is queued.
+    pub(crate) starts_task: bool,
 }
 
 /// A client's place in the log.
@@ -102,20 +129,15 @@ pub(crate) struct Resumed {
     pub(crate) ahead: Option<Offset>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    First,
-    Recovered,
-    Refused,
-}
-
-/// What became of a batch.
-pub(crate) enum Taken {
-    /// These were appended, and are to be delivered.
-    Appended(Vec<Rc<Entry>>),
-    /// The stream does not go on where the copy ends: the copy began anew, and
-    /// whoever is here has to come back to be told.
-    LostItsPlace,
+/// What an entry of the stream is to a node.
+pub(crate) enum Followed {
+    /// It is the next one.
+    Next,
+    /// Nothing.
+    Passed,
+    /// The stream does not go on where the copy ends: the copy begins anew, and
+    /// whoever is here has to reconnect to be notified. The entry is to be taken too.
+    Gap,
 }
 
 impl Node {
@@ -126,12 +148,13 @@ impl Node {
             sockets: BTreeMap::new(),
             waiting: Vec::new(),
             skew,
-            queue: VecDeque::new(),
-            queued: 0,
+            queue: fanout_queue(mutant),
+            pass: None,
+            version: 0,
             chain: None,
             acknowledged: Acknowledged::default(),
             link: StreamLink::Broken,
-            log: Log::starting_at(config, Offset::default()),
+            broker: None,
             config,
             mutant,
         }
@@ -145,8 +168,8 @@ impl Node {
 
     /// Where its own log ends.
     fn log_place(&self) -> Option<(LogId, Offset)> {
-        let (log, _) = self.place()?;
-        Some((log, self.log.last_offset()))
+        let Place { log, offset } = self.broker.as_ref()?.end()?;
+        Some((log, offset))
     }
 
     /// The log that it knows to have lost something.
@@ -177,36 +200,22 @@ impl Node {
         }
     }
 
-    pub(crate) fn take(&mut self, batch: Batch) -> Taken {
-        let mut has_lost_its_place = false;
-        let mut appended = Vec::new();
-        for entry in batch {
-            let step = self.follow(&entry);
-            match step {
-                ChainStep::Next => {}
-                ChainStep::Passed | ChainStep::Lost => continue,
-                ChainStep::Began(place) => {
-                    has_lost_its_place = true;
-                    self.begin_log_at(place.offset);
-                    appended.clear();
-                }
+    /// Takes notice of the next entry of the stream.
+    pub(crate) fn handle_entry(&mut self, entry: &Entry) -> Followed {
+        match self.follow(entry) {
+            ChainStep::Next => Followed::Next,
+            ChainStep::Passed | ChainStep::Lost => Followed::Passed,
+            ChainStep::Began(place) => {
+                self.begin_log_at(place);
+                Followed::Gap
             }
-            if let Some(event) = &entry.event
-                && self.append(&entry, event)
-            {
-                appended.push(entry);
-            }
-        }
-        if has_lost_its_place {
-            Taken::LostItsPlace
-        } else {
-            Taken::Appended(appended)
         }
     }
 
-    fn begin_log_at(&mut self, began: Offset) {
-        self.log = Log::starting_at(self.config, began);
-        self.queue.clear();
+    fn begin_log_at(&mut self, began: Place) {
+        let (config, mutant) = (self.config, self.mutant);
+        let broker = self.broker.get_or_insert_with(|| broker(config, mutant));
+        broker.begin_log_at(began);
     }
 
     fn follow(&mut self, entry: &Entry) -> ChainStep {
@@ -216,7 +225,7 @@ impl Node {
             if self.mutant == Some(Mutant::TrimsInSilence) {
                 began.offset = Offset::default();
             }
-            self.begin_log_at(began.offset);
+            self.begin_log_at(began);
             return self.follow(entry);
         };
         let before = chain.place();
@@ -239,66 +248,143 @@ impl Node {
         }
     }
 
-    fn append(&mut self, entry: &Entry, event: &Event) -> bool {
-        if entry.offset <= self.log.last_offset() {
-            return false; // only where offsets are not in order
-        }
-        let new = NewEntry {
-            except: &event.audience.except,
-            ..NewEntry::to(&event.audience.rooms, EVENT_BYTES, event.publication)
+    /// Publishes an event of the stream, as `publish_at` of hd-ws-server does.
+    pub(crate) fn publish(&mut self, entry: &Rc<Entry>, is_for_many: bool) -> Sends {
+        let Some((event, broker)) = entry.event.as_ref().zip(self.broker.as_mut()) else {
+            return Sends::default();
         };
-        self.log.append(entry.offset, new, entry.offset.millis());
-        true
+        let sockets = &self.sockets;
+        let has_left = |id: &ConnectionId| !sockets.contains_key(id);
+        let new = || NewEntry {
+            except: &event.audience.except,
+            ..NewEntry::to(&event.audience.rooms, EVENT_BYTES, Rc::clone(entry))
+        };
+        let except: Vec<ConnectionId> = match broker.publish_at(entry.offset, has_left, new) {
+            FollowOutcome::Accepted { except } => except.iter().map(|(id, _)| *id).collect(),
+            FollowOutcome::OutOfOrder => return Sends::default(),
+        };
+        self.send(event, Rc::clone(entry), except, is_for_many)
     }
 
-    /// Who is to be sent an event now. Where others wait, it waits as well.
-    pub(crate) fn deliver(&mut self, entry: &Rc<Entry>, is_for_many: bool) -> Vec<ConnectionId> {
-        let has_to_wait = !self.queue.is_empty() && self.mutant != Some(Mutant::OvertakesTheQueue);
-        if has_to_wait || is_for_many {
-            self.queued += 1;
-            self.queue.push_back((self.queued, Rc::clone(entry)));
-            return Vec::new();
+    /// Sends an event now, or queues it, as `Namespace::send` does.
+    fn send(
+        &mut self,
+        event: &Event,
+        entry: Rc<Entry>,
+        except: Vec<ConnectionId>,
+        is_for_many: bool,
+    ) -> Sends {
+        let recipients = if is_for_many { MAX_DIRECT + 1 } else { 1 };
+        if self.queue.is_direct(recipients) {
+            let sockets = self.resolve(&event.audience, &except).into_iter();
+            return Sends {
+                frames: sockets.map(|id| (id, Rc::clone(&entry))).collect(),
+                starts_task: false,
+            };
         }
-        self.audience(entry, u64::MAX)
+        let start = self.queue.push(Job { entry, except });
+        Sends {
+            frames: Vec::new(),
+            starts_task: start == Start::Task,
+        }
     }
 
-    /// The event that has waited longest, and who is to be sent it.
-    pub(crate) fn next_queued(&mut self) -> Option<(Rc<Entry>, Vec<ConnectionId>)> {
-        let (number, entry) = self.queue.pop_front()?;
-        let audience = self.audience(&entry, number);
-        Some((entry, audience))
+    /// One turn of the task that sends what is queued, as `socketio/fanout.rs` has it; `None` when
+    /// it ends.
+    pub(crate) fn fan_out(&mut self, max: usize) -> Option<Vec<(ConnectionId, Rc<Entry>)>> {
+        let mut pass = match self.pass.take() {
+            Some(pass) => pass,
+            None => {
+                let first = self.queue.take()?;
+                let audience = Rc::clone(first.job().audience());
+                let except = first.job().except.clone();
+                let entries = vec![Rc::clone(&first.job().entry)];
+                Pass {
+                    pass: FanoutPass::new(self.resolve(&audience, &except), first),
+                    audience,
+                    except,
+                    version: self.version,
+                    entries,
+                }
+            }
+        };
+        while let Some(joining) = self.queue.take_if(|job| {
+            let is_same =
+                Rc::ptr_eq(job.audience(), &pass.audience) || **job.audience() == *pass.audience;
+            is_same && job.except == pass.except && pass.version == self.version
+        }) {
+            pass.entries.push(Rc::clone(&joining.job().entry));
+            pass.pass.begin(joining);
+        }
+        let mut frames = Vec::new();
+        let sockets = &self.sockets;
+        let entered_after = |id: &ConnectionId| sockets.get(id).map_or(0, |it| it.entered_after);
+        let entries = &pass.entries;
+        pass.pass.advance(max, entered_after, |id, due| {
+            let is_in = sockets.contains_key(id);
+            if is_in {
+                match due {
+                    Due::All => {
+                        frames.extend(entries.iter().map(|entry| (*id, Rc::clone(entry))));
+                    }
+                    Due::Later(jobs) => {
+                        frames.extend(jobs.map(|job| (*id, Rc::clone(&job.entry))));
+                    }
+                }
+            }
+            is_in
+        });
+        let ended = pass.pass.end().count();
+        pass.entries.drain(..ended);
+        if !pass.pass.is_empty() {
+            self.pass = Some(pass);
+        }
+        Some(frames)
     }
 
-    fn audience(&self, entry: &Entry, number: u64) -> Vec<ConnectionId> {
-        let takes_any = self.mutant == Some(Mutant::SendsQueuedToNewcomers);
+    fn resolve(&self, audience: &Audience, except: &[ConnectionId]) -> Vec<ConnectionId> {
+        let is_due = |(id, socket): &(&ConnectionId, &Socket)| {
+            audience.has(&socket.rooms) && !except.contains(id)
+        };
         self.sockets
             .iter()
-            .filter(|(_, socket)| {
-                let event = entry.event.as_ref();
-                event.is_some_and(|event| event.audience.has(&socket.rooms))
-            })
-            .filter(|(_, socket)| number > socket.entered_after || takes_any)
-            .filter(|(_, socket)| socket.ahead.is_none_or(|ahead| entry.offset > ahead))
+            .filter(is_due)
             .map(|(id, _)| *id)
             .collect()
     }
 
     pub(crate) fn enter(&mut self, id: ConnectionId, rooms: Rc<[RoomName]>, ahead: Option<Offset>) {
-        let entered_after = self.queued;
+        let entered_after = self.queue.enter();
         let socket = Socket {
             rooms,
             entered_after,
-            ahead,
         };
         self.sockets.insert(id, socket);
+        self.version += 1;
+        let sockets = &self.sockets;
+        if let Some(broker) = &mut self.broker {
+            broker.enter(id, ahead, |id| !sockets.contains_key(id));
+        }
+    }
+
+    pub(crate) fn leave(&mut self, id: ConnectionId) {
+        self.sockets.remove(&id);
+        self.version += 1;
+    }
+
+    /// Every socket leaves.
+    pub(crate) fn leave_all(&mut self) {
+        self.sockets.clear();
+        self.version += 1;
     }
 
     /// Whether a client is ahead of this node's reader.
     pub(crate) fn is_behind(&self, auth: &Auth) -> bool {
-        let (Some(cursor), Some(place)) = (auth.cursor(), self.log_place()) else {
-            return false;
-        };
-        (cursor.log, cursor.after(auth.shown())) > place
+        let place = auth.reconnect().and_then(|reconnect| reconnect.place());
+        let broker = self.broker.as_ref();
+        place
+            .zip(broker)
+            .is_some_and(|(place, broker)| !broker.has_reached(place))
     }
 
     /// What `socketio/recovery.rs` of hd-ws-server does.
@@ -308,97 +394,81 @@ impl Node {
         auth: &Auth,
         rooms: &[RoomName],
         now: u64,
-    ) -> (Resumed, Outcome) {
-        self.log.expire(now);
-        match self.missed(auth, rooms, now) {
-            None => (self.begin_anew(id, auth), Outcome::First),
-            Some(Ok(resumed)) => (resumed, Outcome::Recovered),
-            Some(Err(_)) => (self.begin_anew(id, auth), Outcome::Refused),
-        }
-    }
-
-    fn begin_anew(&self, id: ConnectionId, auth: &Auth) -> Resumed {
+    ) -> (Resumed, ResumeOutcome) {
         let place = self.log_place().expect("a node that serves has begun");
+        let reconnect = auth.reconnect();
+        let request = ResumeRequest {
+            identity: auth.identity(),
+            rooms,
+            own_room: None,
+            reconnect: reconnect.as_ref(),
+        };
         // It makes the `pid` another one than the client has.
-        let sid = id.0.to_string();
-        let before = auth.cursor();
-        let cursor = Cursor::anew(auth.identity(), place, sid, before.as_ref(), auth.shown());
-        Resumed {
-            pid: cursor.seal(mac),
+        let new_sid = || id.0.to_string();
+        let broker = self.broker.as_mut().expect("a node that serves has begun");
+        let resumed = broker
+            .resume(&request, new_sid, now)
+            .expect("there is a log");
+        let kept = || auth.pid.clone().expect("it has recovered");
+        let missed = resumed.missed.iter();
+        let answer = Resumed {
+            pid: resumed.cursor.map_or_else(kept, |cursor| cursor.seal(mac)),
             place,
-            missed: Vec::new(),
-            ahead: None,
-        }
-    }
-
-    fn missed(
-        &self,
-        auth: &Auth,
-        rooms: &[RoomName],
-        now: u64,
-    ) -> Option<Result<Resumed, Refused>> {
-        let pid = auth.pid.as_ref()?;
-        let found = self.position(auth, pid).and_then(|after| {
-            match self.log.missed(rooms, after, now) {
-                Ok(missed) => Ok((missed, None)),
-                Err(Gap::AfterLog) if self.mutant == Some(Mutant::LetsInAheadOfItsReader) => {
-                    Ok((Vec::new(), None))
-                }
-                // A log that loses any of that is another one.
-                Err(Gap::AfterLog) => Ok((Vec::new(), Some(after))),
-                Err(_) => Err(Refused),
-            }
-        });
-        Some(found.map(|(missed, ahead)| {
-            let missed = missed.into_iter();
-            Resumed {
-                pid: pid.clone(),
-                place: self.log_place().expect("a node that serves has begun"),
-                missed: missed
-                    .map(|(offset, &publication)| Frame::Event {
-                        publication,
-                        offset,
-                    })
-                    .collect(),
-                ahead,
-            }
-        }))
-    }
-
-    fn position(&self, auth: &Auth, pid: &str) -> Result<Offset, Refused> {
-        let cursor = Cursor::open(pid, mac).map_err(|_| Refused)?;
-        let is_own = cursor.identity == auth.identity();
-        if !is_own && self.mutant != Some(Mutant::TakesAnybodysPid) {
-            return Err(Refused);
-        }
-        if Some(cursor.log) != self.place().map(|(log, _)| log) {
-            return Err(Refused);
-        }
-        match auth.shown() {
-            Some(shown) if self.mutant == Some(Mutant::TakesStaleOffsets) => Ok(shown),
-            Some(shown) if self.mutant == Some(Mutant::TakesOffsetsOfOtherLogs) => {
-                Ok(shown.max(cursor.start))
-            }
-            shown => Ok(cursor.after(shown)),
-        }
+            missed: missed.filter_map(|(_, entry)| entry.to_frame()).collect(),
+            ahead: resumed.ahead,
+        };
+        (answer, resumed.outcome)
     }
 }
 
-/// What it missed cannot be told.
-struct Refused;
+fn broker(config: LogConfig, mutant: Option<Mutant>) -> Broker<Rc<Entry>, ConnectionId> {
+    let config = BrokerConfig {
+        log: Some(config),
+        is_shared: true,
+        ids: SeenConfig::default(),
+    };
+    let broker = Broker::new(config, LogId(0), 0);
+    match mutant.and_then(Mutant::rule) {
+        Some(rule) => broker.without(rule),
+        None => broker,
+    }
+}
+
+fn fanout_queue(mutant: Option<Mutant>) -> FanoutQueue<Job> {
+    let queue = FanoutQueue::new(MAX_DIRECT);
+    match mutant.and_then(Mutant::rule) {
+        Some(rule) => queue.without(rule),
+        None => queue,
+    }
+}
+
+impl Job {
+    fn audience(&self) -> &Rc<Audience> {
+        let event = self.entry.event.as_ref();
+        &event.expect("only events are queued").audience
+    }
+}
+
+impl Entry {
+    pub(crate) fn to_frame(&self) -> Option<Frame> {
+        let publication = self.event.as_ref()?.publication;
+        Some(Frame::Event {
+            publication,
+            offset: self.offset,
+        })
+    }
+}
 
 impl Auth {
     fn identity(&self) -> u64 {
         u64::try_from(self.user).expect("a few users")
     }
 
-    fn cursor(&self) -> Option<Cursor> {
-        Cursor::open(self.pid.as_ref()?, mac).ok()
-    }
-
-    fn shown(&self) -> Option<Offset> {
-        let shown = self.offset.as_ref()?;
-        Some(shown.parse().expect("an offset of this server"))
+    fn reconnect(&self) -> Option<Reconnect> {
+        Some(Reconnect {
+            cursor: Cursor::open(self.pid.as_ref()?, mac),
+            shown: self.offset.as_deref().map(str::parse).transpose(),
+        })
     }
 }
 
@@ -414,3 +484,5 @@ pub(crate) fn mac(bytes: &[u8]) -> [u8; MAC_BYTES] {
 
 /// What an event counts for.
 const EVENT_BYTES: usize = 10;
+/// An event for more sockets is queued.
+const MAX_DIRECT: usize = 64;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::node::{ConnectionId, Frame, Life, Reader, StreamLink, Taken};
+use super::node::{ConnectionId, Followed, Life, Reader, Sends, StreamLink};
 use super::plan::Weather;
 use super::stream::{Batch, Entry};
 use super::world::{Step, World};
@@ -62,17 +62,16 @@ impl World {
         let is_at_end = batch.is_empty();
         let was_woken = node.reader == Reader::ReadingAndWoken;
         node.reader = Reader::Idle;
-        let taken = node.take(batch);
         if is_at_end && node.life == Life::Filling {
             node.life = Life::Serving;
         }
-        match taken {
-            Taken::Appended(entries) => {
-                for entry in entries {
-                    self.deliver(index, &entry);
-                }
+        for entry in batch {
+            match self.nodes[index].handle_entry(&entry) {
+                Followed::Next => {}
+                Followed::Passed => continue,
+                Followed::Gap => self.send_everyone_away(index),
             }
-            Taken::LostItsPlace => self.send_everyone_away(index),
+            self.deliver(index, &entry);
         }
         self.let_in_who_waits(index);
         let is_forked = self.nodes[index].forked().is_some();
@@ -83,43 +82,39 @@ impl World {
 
     fn deliver(&mut self, index: usize, entry: &Rc<Entry>) {
         let is_for_many = self.random.has_chance(20);
-        let was_idle = self.nodes[index].queue.is_empty();
-        let audience = self.nodes[index].deliver(entry, is_for_many);
-        self.note(|world| {
-            let node = &world.nodes[index];
-            let queued = node.queue.len();
-            format!("node {index} has {entry:?}, sends to {audience:?}, queued {queued}")
-        });
-        self.send_event(&audience, entry);
-        if was_idle && !self.nodes[index].queue.is_empty() {
-            self.after(1, 300, Step::SendQueued(index));
+        let Sends {
+            frames,
+            starts_task,
+        } = self.nodes[index].publish(entry, is_for_many);
+        self.note(|_| format!("node {index} has {entry:?}, sends to {:?}", ids(&frames)));
+        self.send_events(&frames);
+        if starts_task {
+            self.after(1, 300, Step::FanOut(index));
         }
     }
 
-    pub(crate) fn send_queued(&mut self, index: usize) {
-        let node = &mut self.nodes[index];
-        if node.life == Life::Dead {
+    pub(crate) fn fan_out(&mut self, index: usize) {
+        if self.nodes[index].life == Life::Dead {
             return;
         }
-        let Some((entry, audience)) = node.next_queued() else {
+        let sockets = 1 + self.random.below(3);
+        let Some(frames) = self.nodes[index].fan_out(sockets) else {
             return;
         };
-        let is_idle = node.queue.is_empty();
-        self.send_event(&audience, &entry);
-        if !is_idle {
-            self.after(1, 300, Step::SendQueued(index));
-        }
+        self.note(|_| format!("node {index} fans out to {:?}", ids(&frames)));
+        self.send_events(&frames);
+        self.after(1, 150, Step::FanOut(index));
     }
 
-    fn send_event(&mut self, audience: &[ConnectionId], entry: &Entry) {
-        for id in audience {
-            if let Some(event) = &entry.event {
-                let frame = Frame::Event {
-                    publication: event.publication,
-                    offset: entry.offset,
-                };
+    fn send_events(&mut self, frames: &[(ConnectionId, Rc<Entry>)]) {
+        for (id, entry) in frames {
+            if let Some(frame) = entry.to_frame() {
                 self.send(*id, frame);
             }
         }
     }
+}
+
+fn ids(frames: &[(ConnectionId, Rc<Entry>)]) -> Vec<ConnectionId> {
+    frames.iter().map(|(id, _)| *id).collect()
 }

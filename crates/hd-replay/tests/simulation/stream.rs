@@ -11,7 +11,7 @@ use hd_rooms::RoomName;
 use super::mutant::Mutant;
 
 /// Whom an event is for.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Audience {
     pub(crate) rooms: Vec<RoomName>,
     pub(crate) except: Vec<RoomName>,

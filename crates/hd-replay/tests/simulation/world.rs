@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
-use hd_replay::LogId;
+use hd_replay::{LogId, ResumeOutcome};
 use hd_rooms::RoomName;
 
 use super::device::{Device, Heard, Phase};
 use super::mutant::Mutant;
 use super::network::Connection;
-use super::node::{Auth, ConnectionId, Frame, Node, Outcome};
+use super::node::{Auth, ConnectionId, Frame, Node};
 use super::plan::{Plan, Weather};
 use super::publisher::Publication;
 use super::random::Random;
@@ -33,8 +33,8 @@ pub(crate) enum Step {
         node: usize,
         batch: Batch,
     },
-    /// A node sends an event that was queued.
-    SendQueued(usize),
+    /// A node's task sends some of what was queued.
+    FanOut(usize),
     /// A device connects to some node.
     Connect(usize),
     /// A node reads a CONNECT.
@@ -232,7 +232,7 @@ impl World {
             Step::Append { publication, node } => self.append(publication, node),
             Step::Read(node) => self.read(node),
             Step::Take { node, batch } => self.take_batch(node, batch),
-            Step::SendQueued(node) => self.send_queued(node),
+            Step::FanOut(node) => self.fan_out(node),
             Step::Connect(device) => self.connect(device),
             Step::Admit(id, auth) => self.admit(id, auth),
             Step::StopWaiting(id) => self.stop_waiting(id),
@@ -306,12 +306,12 @@ impl World {
         }
     }
 
-    pub(crate) fn count(&mut self, outcome: Outcome) {
+    pub(crate) fn count(&mut self, outcome: ResumeOutcome) {
         self.counts.connects += 1;
         match outcome {
-            Outcome::First => {}
-            Outcome::Recovered => self.counts.recovered += 1,
-            Outcome::Refused => self.counts.told += 1,
+            ResumeOutcome::First => {}
+            ResumeOutcome::Recovered => self.counts.recovered += 1,
+            ResumeOutcome::Refused(_) => self.counts.told += 1,
         }
     }
 }

@@ -28,11 +28,13 @@ pub use handler::{Admission, ConnectRequest, NamespaceHandler, Refusal};
 pub use membership::{Moved, RoomChange, RoomChanges};
 pub use namespace::Namespace;
 pub use publish::{NamespaceConfig, Publication, Published, ReplayCounts};
-pub use recovery::{CursorMac, RecoveryConfig, RecoveryOutcome, RecoveryRefusal};
+pub use recovery::{
+    Clock, CursorMac, RecoveryConfig, RecoveryOutcome, RecoveryRefusal, system_clock,
+};
 pub use socket::{DisconnectReason, Socket};
 
 use self::client::ClientState;
-use self::recovery::{CameBack, RecoveryOutcome as Outcome};
+use self::recovery::{PresentedPid, RecoveryOutcome as Outcome};
 use self::socket::Dialect;
 use crate::engine::new_sid;
 use crate::{Application, ClientHandshake, Connection};
@@ -258,21 +260,21 @@ fn connect(
         return;
     }
     let handler = Arc::clone(namespace.handler());
-    let came_back = if connection.client().speaks_socket_io_2() {
+    let presented = if connection.client().speaks_socket_io_2() {
         None
     } else {
-        namespace.order().came_back(auth.as_deref())
+        namespace.order().presented(auth.as_deref())
     };
     let mut verdict = handler.connect_client(Arc::clone(connection), auth);
     // The task polls again, with a waker of its own.
     let mut cx = Context::from_waker(Waker::noop());
     match verdict.as_mut().poll(&mut cx) {
-        Poll::Ready(verdict) => answer_connect(connection, &namespace, verdict, came_back),
+        Poll::Ready(verdict) => answer_connect(connection, &namespace, verdict, presented),
         Poll::Pending => {
             let waiting = Arc::clone(connection);
             connection.spawn(async move {
                 let verdict = verdict.await;
-                answer_connect(&waiting, &namespace, verdict, came_back);
+                answer_connect(&waiting, &namespace, verdict, presented);
             });
         }
     }
@@ -282,20 +284,20 @@ fn answer_connect(
     connection: &Arc<Connection<SocketIo>>,
     namespace: &Namespace,
     verdict: Result<Admission, Refusal>,
-    came_back: Option<CameBack>,
+    presented: Option<PresentedPid>,
 ) {
     match verdict {
         // Before anything that costs more than the answer.
         Ok(admission) if !is_allowed(connection, &admission) => {}
-        Ok(admission) => match namespace.order().catch_up(came_back.as_ref()) {
-            None => admit(connection, namespace, admission, came_back),
+        Ok(admission) => match namespace.order().catch_up(presented.as_ref()) {
+            None => admit(connection, namespace, admission, presented),
             Some(_) => {
                 let (waiting, namespace) = (Arc::clone(connection), namespace.clone());
                 connection.spawn(async move {
-                    if let Some(caught_up) = namespace.order().catch_up(came_back.as_ref()) {
+                    if let Some(caught_up) = namespace.order().catch_up(presented.as_ref()) {
                         caught_up.await;
                     }
-                    admit(&waiting, &namespace, admission, came_back);
+                    admit(&waiting, &namespace, admission, presented);
                 });
             }
         },
@@ -318,7 +320,7 @@ fn admit(
     connection: &Arc<Connection<SocketIo>>,
     namespace: &Namespace,
     admission: Admission,
-    came_back: Option<CameBack>,
+    presented: Option<PresentedPid>,
 ) {
     let Admission {
         rooms,
@@ -339,10 +341,10 @@ fn admit(
         };
         // Its client keeps neither a `pid` nor an offset.
         let identity = identity.filter(|_| dialect == Dialect::SocketIo);
-        let mut order = namespace.order().lock();
+        let mut broker = namespace.order().lock();
         let resumed = namespace
             .order()
-            .resume(&mut order, identity, &rooms, came_back);
+            .resume(&mut broker, identity, &rooms, presented);
         let predecessor = resumed.outcome.has_recovered().then(|| {
             let own = rooms.first().map(RoomName::as_str);
             namespace.find_in(own.unwrap_or_default(), &resumed.sid)
@@ -360,8 +362,8 @@ fn admit(
         let mut packets = reply.packets().to_vec();
         packets.extend(resumed.missed);
         let is_in = enter(&mut client, &socket, &rooms, &packets);
-        if let Some(offset) = resumed.ahead.filter(|_| is_in) {
-            order.is_ahead(socket.clone(), offset);
+        if is_in {
+            broker.enter(socket.clone(), resumed.ahead, Socket::has_left);
         }
         (socket, is_in, predecessor.flatten())
     };

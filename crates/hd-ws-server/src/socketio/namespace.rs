@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::acks::{Answers, PendingAck};
 use super::emission::Emission;
-use super::fanout::{Emitted, FEW, Fanout};
+use super::fanout::{Emitted, Fanout};
 use super::handler::{ConnectRequest, DynHandler, NamespaceHandler, Refusal};
 use super::publish::{NamespaceConfig, Order};
 use super::socket::Dialect;
@@ -135,7 +135,7 @@ impl Namespace {
         if at_most == 0 {
             return Emitted::sent(0);
         }
-        if at_most <= FEW && self.0.fanout.is_idle() {
+        if self.0.fanout.is_direct(at_most) {
             let sent = |socket: &&Socket| socket.send(emission.packets_for(socket)).is_some();
             return Emitted::sent(self.resolve(audience).iter().filter(sent).count());
         }

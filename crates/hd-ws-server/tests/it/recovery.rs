@@ -6,7 +6,7 @@ use hd_replay::{CursorError, Gap, LogConfig, MAC_BYTES, SeenConfig};
 use hd_rooms::{Audience, RoomName};
 use hd_ws_server::{
     CursorMac, NamespaceConfig, Publication, Published, RecoveryConfig, RecoveryOutcome,
-    RecoveryRefusal, ServerConfig, Socket,
+    RecoveryRefusal, ServerConfig, Socket, system_clock,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -40,6 +40,7 @@ pub(crate) fn start_as(log: LogConfig, macs: Vec<CursorMac>, is_shared: bool) ->
             log,
             is_shared,
             macs,
+            clock: system_clock(),
         }),
         seen: SeenConfig::default(),
         own_rooms: true,

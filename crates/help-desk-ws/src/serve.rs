@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use hd_auth::{Algorithm, JwtPayload, Mac, Signer, UserId, Verifier};
 use hd_cluster::{ClusterConfig, PresenceConfig, RecordKeys, RecordMac, SharedLog};
 use hd_ws_server::{
-    AllowedOrigins, CursorMac, Engine, HttpCloseHook, Namespace, NamespaceConfig, OriginPolicy,
-    RecoveryConfig, RejectionHook, Server, ServerConfig, SocketIo, system_clock,
+    AllowedOrigins, Clock, CursorMac, Engine, HttpCloseHook, Namespace, NamespaceConfig,
+    OriginPolicy, RecoveryConfig, RejectionHook, Server, ServerConfig, SocketIo, system_clock,
 };
 use http::header::AUTHORIZATION;
 use socketio_proto::{ClientConfig, Limits};
@@ -78,12 +78,18 @@ async fn serve(
         parser: settings.parser,
         ..ClientConfig::default()
     });
+    let shared = settings.cluster.clone().map(|config| {
+        SharedLog::new(ClusterConfig {
+            records: record_keys(&settings),
+            ..config
+        })
+    });
     let config = NamespaceConfig {
         recovery: settings.replay.map(|log| RecoveryConfig {
             log,
             is_shared: settings.cluster.is_some(),
             macs: pid_macs(&settings),
-            clock: system_clock(),
+            clock: clock(shared.as_ref()),
         }),
         seen: settings.idempotency,
         // Node's servers send to a socket so.
@@ -93,11 +99,7 @@ async fn serve(
     let engine = Arc::new(Engine::new(server_config(&settings), io));
     tokio::spawn(async move { expiries.run().await });
     let peers = node_peers(&settings, &notifications, &counters);
-    let cluster = settings.cluster.clone().map(|config| {
-        let log = SharedLog::new(ClusterConfig {
-            records: record_keys(&settings),
-            ..config
-        });
+    let cluster = shared.map(|log| {
         Arc::new(Cluster::new(
             log,
             notifications.clone(),
@@ -220,6 +222,14 @@ fn node_peers(
 fn pid_macs(settings: &Settings) -> Vec<CursorMac> {
     let macs = macs(settings, "help-desk-ws pid");
     macs.map(|mac| Box::new(mac) as CursorMac).collect()
+}
+
+/// The time that offsets have: that of Redis, where it assigns them.
+fn clock(shared: Option<&SharedLog>) -> Clock {
+    match shared.cloned() {
+        Some(log) => Box::new(move || log.now_millis()),
+        None => system_clock(),
+    }
 }
 
 /// What signs records of the shared log: by the secret that all instances have

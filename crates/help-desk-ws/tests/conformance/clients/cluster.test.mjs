@@ -6,6 +6,7 @@ import { ROUTES, emit, post } from "../support/back-end.mjs";
 import { CLIENTS, TRANSPORTS, openSocket, received, settled } from "../support/clients.mjs";
 import { test } from "../../../../hd-ws-server/tests/conformance/support/limited-test.mjs";
 import { Redis, RedisCluster, certificate, withoutRedis } from "../support/redis.mjs";
+import { ahead, withoutCompiler } from "../support/clock.mjs";
 import { GREATEST, LOG, append, sign } from "../support/shared-log.mjs";
 import { JWT_SECRET, beginService, startService, withoutBinary, withoutReference } from "../support/service.mjs";
 import { newUser, tokenFor } from "../support/tokens.mjs";
@@ -402,6 +403,30 @@ describe("the log of several instances", options, () => {
     assert.ok(more < 32 * 1024 * 1024, `${more} bytes more than with an empty log, ${before}`);
     t.diagnostic(`${(more / 1048576).toFixed(1)} MiB more than the ${(before / 1048576).toFixed(1)} MiB with an empty log`);
   });
+
+  for (const seconds of [120, -120]) {
+    test(`has the time of Redis at an instance that is ${seconds} s ahead`, withoutCompiler, async (t) => {
+      const { services: [service] } = await cluster(t, 1, ahead(t, seconds));
+      const user = newUser();
+      const client = await numbered(t, service, user);
+      await number(service, user, 1);
+      await have(client, 1);
+      const [gone, back] = [received(client.socket, "disconnect"), received(client.socket, "connect")];
+      client.socket.io.uri = "http://127.0.0.1:1";
+      client.socket.io.engine.close();
+      await gone;
+      const emit = (value, ttl) => post(`${service.url}/emit`, { ...ROUTES["/emit"](user, "number", value), ttl });
+      assert.equal((await emit(2, 60)).status, 201);
+      assert.equal((await emit(3, 1)).status, 201);
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+      client.socket.io.uri = service.url;
+      await back;
+      await number(service, user, 4);
+      await have(client, 3);
+      // What was worth a second is over.
+      assert.deepEqual([client.numbers, client.socket.recovered], [[1, 2, 4], true]);
+    });
+  }
 
   test("has a gap where a record is of a later version", async (t) => {
     const { redis, services: [service], start } = await cluster(t, 1);

@@ -17,7 +17,8 @@
 //! | `sentinels` | listening to Sentinels, and for how long a master is one |
 //! | `configuration` | who is the master, by what they say; no I/O, no clock |
 //! | `connection` | connections, made again when they break |
-//! | `shared_log` | appending, once for each id |
+//! | `shared_log` | the log, and appending what is observed |
+//! | `appender` | appending in groups, once for each id |
 //! | `reader` | filling up, and following |
 //! | `eviction` | whether Redis may drop what it has |
 //! | `presence` | what each process says of its users, besides the log |
@@ -27,6 +28,7 @@
 //! | `scripts` | what Redis does in one step |
 
 mod address;
+mod appender;
 mod config;
 mod configuration;
 mod connection;

@@ -210,10 +210,14 @@ impl SharedLog {
                 return Err(RedisError::from((ErrorKind::Io, what)));
             }
             let is_at_end = entries.len() < config.read_records;
+            let is_idle = entries.is_empty();
             for followed in self.steps(chain, entries) {
                 take(followed).await;
             }
             self.set_followed(chain, is_at_end);
+            if is_at_end && !is_idle {
+                self.delay_reading(chain.place()).await;
+            }
         }
     }
 
@@ -253,6 +257,7 @@ impl SharedLog {
         begin
             .key(inner.config.log_key())
             .key(inner.config.log_id_key())
+            .key(inner.config.tail_key())
             .arg(fresh_log_id());
         begin.invoke_async(connection).await
     }
@@ -268,6 +273,7 @@ impl SharedLog {
         let mut fork = inner.scripts.fork.prepare_invoke();
         fork.key(inner.config.log_key())
             .key(inner.config.log_id_key())
+            .key(inner.config.tail_key())
             .arg(fresh_log_id().max(log.0.saturating_add(1)))
             .arg(leap())
             .arg(log.0);

@@ -133,7 +133,15 @@ impl SharedLog {
             loop {
                 let call = appender.call(&self.0.scripts, &self.0.config, group);
                 let failed = |error| appender.queue().last_error = Some(error);
-                let (is_done, answer): (bool, String) = self.try_invoke(&call, failed).await?;
+                let (is_done, answer): (bool, String) = match self.try_invoke(&call, failed).await {
+                    Ok(answer) => answer,
+                    Err(AppendError::Refused(error))
+                        if error.code() == Some("OOM") && self.relieve().await =>
+                    {
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
                 if is_done {
                     return self.group_answer(group, &answer).ok_or_else(malformed);
                 }
@@ -220,7 +228,7 @@ impl Appender {
         config: &ClusterConfig,
         group: &Group,
     ) -> ScriptInvocation<'a> {
-        let size = config.id_ttl.max(MIN_BUCKET);
+        let size = config.bucket_size();
         let bucket = self.queue().clock.now() / millis(size);
         let mut call = scripts.append.prepare_invoke();
         call.key(config.log_key())
@@ -239,7 +247,7 @@ impl Appender {
             .arg(group.number)
             .arg(bucket)
             .arg(millis(size))
-            .arg(config.max_records);
+            .arg(config.max_untrimmed());
         for Waiting { id, record, .. } in &group.records {
             call.arg(id.as_deref().unwrap_or_default()).arg(record);
         }
@@ -316,5 +324,3 @@ const GROUP_DELAY: Duration = Duration::from_millis(1);
 const MIN_BUSY_WAITING: usize = 2;
 /// With fewer than these in a group, waiting for more is not worth it.
 const MIN_BUSY_RECORDS: usize = 3;
-/// One is named again by the script when it has changed meanwhile.
-const MIN_BUCKET: Duration = Duration::from_millis(100);

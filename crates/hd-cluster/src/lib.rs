@@ -25,6 +25,7 @@
 //! | `pubsub` | channels, for those who speak by them |
 //! | `slots` | which server of a Redis Cluster has a channel |
 //! | `roster` | which users it has to write; no I/O, no clock |
+//! | `trim` | the bounds of the log, and whose events are beyond them |
 //! | `scripts` | what Redis does in one step |
 
 mod address;
@@ -43,6 +44,7 @@ mod scripts;
 mod sentinels;
 mod shared_log;
 mod slots;
+mod trim;
 
 pub use config::ClusterConfig;
 pub use error::{AppendError, OpenError};

@@ -40,6 +40,10 @@ pub struct Snapshot {
     pub records: Vec<Record>,
     /// Where it ends.
     pub end: Place,
+    /// What was trimmed before it began: the latest offset of each room.
+    pub trimmed: Vec<(String, Offset)>,
+    /// Up to here it is not known for which rooms that was.
+    pub trimmed_unknown: Offset,
 }
 
 /// What comes of following.
@@ -107,8 +111,12 @@ impl SharedLog {
             }
         }
         let (snapshot, chain) = read.ok_or((ErrorKind::Io, "the log has gone"))?;
+        // What is trimmed meanwhile is in both.
+        let (trimmed, trimmed_unknown) = self.trimmed(connection, snapshot.began.offset).await?;
         Ok(Snapshot {
             end: chain.place(),
+            trimmed,
+            trimmed_unknown,
             ..snapshot
         })
     }
@@ -327,6 +335,8 @@ impl Entry {
                 .into_iter()
                 .collect(),
             end: place,
+            trimmed: Vec::new(),
+            trimmed_unknown: began.offset,
         };
         (snapshot, Chain::at(place))
     }

@@ -23,6 +23,8 @@ pub(crate) struct Scripts {
     pub(crate) begin: Script,
     /// Another log, where this one is still the one that is appended to.
     pub(crate) fork: Script,
+    /// The oldest entries go, and are remembered for each room.
+    pub(crate) trim: Script,
 }
 
 impl Scripts {
@@ -33,6 +35,7 @@ impl Scripts {
             append_observed: script(APPEND_OBSERVED),
             begin: script(BEGIN),
             fork: script(FORK),
+            trim: Script::new(TRIM),
         }
     }
 }
@@ -51,6 +54,11 @@ impl ClusterConfig {
     /// Where the stream ends.
     pub(crate) fn tail_key(&self) -> String {
         format!("{{{}}}:tail", self.prefix)
+    }
+
+    /// What was trimmed: it is a hash, from the room to the latest offset.
+    pub(crate) fn trimmed_key(&self) -> String {
+        format!("{{{}}}:trimmed", self.prefix)
     }
 
     /// The ids that were appended during one [`id_ttl`](Self::id_ttl): it is a
@@ -292,4 +300,56 @@ if at.log == ARGV[3] then
     save(at, math.huge)
 end
 return at.log
+";
+
+/// Keys: stream, tail, what was trimmed. Arguments: the first entry that there
+/// should be, and the one before it; the first to be kept; the last one to be
+/// trimmed; bytes of them; most rooms; then each room and its latest offset
+/// among them.
+///
+/// `up-to` is the last entry that was trimmed so, and `floor` the last one of
+/// which it is not known for which rooms it was. A full Redis takes writes after
+/// the first that frees memory. The groups of instances that have ended are
+/// forgotten after an hour: TCP gives up sooner.
+const TRIM: &str = r"
+local INSTANCE_MILLIS = 3600000
+local stream, hash, trimmed = KEYS[1], KEYS[2], KEYS[3]
+local first, before, kept, last = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local found = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+if not found or found[1] ~= first then
+    return 0
+end
+local count = redis.call('XTRIM', stream, 'MINID', '=', kept)
+local known = redis.call('HMGET', hash, 'len', 'bytes', 'up-to', 'floor')
+local fields = {'up-to', last}
+if known[1] then
+    fields[3], fields[4] = 'len', known[1] - count
+    fields[5], fields[6] = 'bytes', string.format('%.0f', math.max(0, known[2] - ARGV[5]))
+end
+if before ~= '' and before ~= known[3] then
+    fields[#fields + 1] = 'floor'
+    fields[#fields + 1] = before
+end
+if #ARGV > 6 then
+    redis.call('HSET', trimmed, unpack(ARGV, 7))
+    if redis.call('HLEN', trimmed) > tonumber(ARGV[6]) then
+        redis.call('UNLINK', trimmed)
+        fields[#fields + 1] = 'floor'
+        fields[#fields + 1] = last
+    end
+end
+redis.call('HSET', hash, unpack(fields))
+local time = redis.call('TIME')
+local now = time[1] * 1000
+if now - (redis.call('HGET', hash, 'swept') or 0) > INSTANCE_MILLIS then
+    redis.call('HSET', hash, 'swept', string.format('%.0f', now))
+    local all = redis.call('HGETALL', hash)
+    for i = 1, #all, 2 do
+        local at = all[i]:match('^instance:') and all[i + 1]:match('^%d+ (%d+)')
+        if at and now - at > INSTANCE_MILLIS then
+            redis.call('HDEL', hash, all[i])
+        end
+    end
+end
+return 1
 ";

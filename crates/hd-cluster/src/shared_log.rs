@@ -12,6 +12,7 @@ use crate::appender::Appender;
 use crate::connection::{Commands, Leaving, backoff};
 use crate::error::is_of_connection;
 use crate::scripts::Scripts;
+use crate::trim::Reliefs;
 use crate::{AppendError, ClusterConfig, Publish};
 
 /// A log in Redis. A clone is the same log.
@@ -28,6 +29,7 @@ pub(crate) struct Inner {
     acknowledged: Mutex<Acknowledged>,
     /// Something else was acknowledged.
     newly_acknowledged: Notify,
+    reliefs: Mutex<Reliefs>,
 }
 
 /// Who observes records at other places.
@@ -80,6 +82,7 @@ impl SharedLog {
             is_followed: AtomicBool::new(false),
             acknowledged: Mutex::default(),
             newly_acknowledged: Notify::new(),
+            reliefs: Mutex::default(),
         }))
     }
 
@@ -151,7 +154,7 @@ impl SharedLog {
             .arg(source.since)
             .arg(millis(OBSERVATION_TTL))
             .arg(source.to_string())
-            .arg(config.max_records);
+            .arg(config.max_untrimmed());
         self.invoke(&append).await
     }
 
@@ -159,6 +162,13 @@ impl SharedLog {
     pub(crate) fn acknowledged(&self) -> MutexGuard<'_, Acknowledged> {
         self.0
             .acknowledged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn reliefs(&self) -> MutexGuard<'_, Reliefs> {
+        self.0
+            .reliefs
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
@@ -269,7 +279,7 @@ pub(crate) fn leap() -> u16 {
     u16::try_from(random() >> 48).expect("sixteen bits")
 }
 
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).expect("invariant: the operating system gives random bytes");
     u64::from_ne_bytes(bytes)

@@ -14,5 +14,6 @@ mod redis_cluster;
 mod redis_server;
 mod relay;
 mod roster;
+mod trimming;
 mod unasked;
 mod unwell_masters;

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use crate::trim::no_rooms;
 use crate::{RecordKeys, RedisUrl};
 
 /// Where the log is, and its bounds.
@@ -9,9 +10,22 @@ pub struct ClusterConfig {
     pub url: RedisUrl,
     /// What the names of all keys begin with.
     pub prefix: String,
-    /// Most records that the stream keeps, roughly: Redis trims whole nodes of
-    /// its tree. 100,000, some 50 MB.
+    /// Most records that the stream keeps; while nobody [trims] it, twice as
+    /// many. 100,000: an hour of 1,500 events a minute.
+    ///
+    /// [trims]: crate::SharedLog::keep_trimmed
     pub max_records: u64,
+    /// Most bytes that the stream keeps, roughly. 256 MiB: half of the smallest
+    /// cache with 0.5 GiB, whose other half ids and presence may need.
+    pub max_bytes: u64,
+    /// How long the stream keeps a record. 24 hours.
+    pub max_age: Duration,
+    /// From one look whether something is to be trimmed to the next, half as
+    /// long up to one and a half times. 10 s: what comes meanwhile is beyond the
+    /// bounds.
+    pub trim_interval: Duration,
+    /// For which rooms a record is: whose event was trimmed is remembered.
+    pub rooms_of: fn(&[u8]) -> Vec<String>,
     /// How long ids are remembered. 24 hours.
     pub id_ttl: Duration,
     /// How long a command may take, with all that is tried again. 2 s.
@@ -51,6 +65,10 @@ impl ClusterConfig {
             url,
             prefix: "help-desk-ws".to_owned(),
             max_records: 100_000,
+            max_bytes: 256 << 20,
+            max_age: Duration::from_secs(24 * 60 * 60),
+            trim_interval: Duration::from_secs(10),
+            rooms_of: no_rooms,
             id_ttl: Duration::from_secs(24 * 60 * 60),
             command_timeout: Duration::from_secs(2),
             read_wait: Duration::from_secs(1),
@@ -62,6 +80,12 @@ impl ClusterConfig {
             sentinel_interval: Duration::from_secs(1),
             promotion_wait: Duration::from_millis(1500),
         }
+    }
+
+    /// How many records there may be before appending itself trims, and nobody
+    /// remembers what: all instances have failed to.
+    pub(crate) fn max_untrimmed(&self) -> u64 {
+        self.max_records.saturating_mul(2)
     }
 
     /// How long an answer is waited for: less than a command may take, so that

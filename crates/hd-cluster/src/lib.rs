@@ -17,7 +17,8 @@
 //! | `sentinels` | listening to Sentinels, and for how long a master is one |
 //! | `configuration` | who is the master, by what they say; no I/O, no clock |
 //! | `connection` | connections, made again when they break |
-//! | `shared_log` | appending, once for each id |
+//! | `shared_log` | the log, and appending what is observed |
+//! | `appender` | appending in groups, once for each id |
 //! | `reader` | filling up, and following |
 //! | `entry` | entries of the stream, and which of them are ours; no I/O, no clock |
 //! | `records` | which records count, by their codes; no I/O |
@@ -29,9 +30,11 @@
 //! | `pubsub` | channels, for those who speak by them |
 //! | `slots` | which server of a Redis Cluster has a channel |
 //! | `roster` | which users it has to write; no I/O, no clock |
+//! | `trim` | the bounds of the log, and whose events are beyond them |
 //! | `scripts` | what Redis does in one step |
 
 mod address;
+mod appender;
 mod clock;
 mod config;
 mod configuration;
@@ -50,13 +53,14 @@ mod sentinels;
 mod server_identity;
 mod shared_log;
 mod slots;
+mod trim;
 mod vouching;
 
 pub use config::ClusterConfig;
 pub use error::{AppendError, OpenError};
 pub use presence::{Node, Presence, PresenceConfig, PresenceError, Said, Standing};
 pub use pubsub::{Heard, PubSub, Publish, Topic};
-pub use reader::{Followed, Record};
+pub use reader::{Followed, Loaded, Record};
 pub use records::{RECORD_CODE_BYTES, RecordKeys, RecordMac, Rejection, UnsignedRecords};
 pub use redis_url::{InvalidUrl, RedisUrl};
 pub use roster::{Due, Roster, RosterConfig, Write, Written};

@@ -27,6 +27,19 @@ pub struct Record {
     pub bytes: Vec<u8>,
 }
 
+/// What is known of the log once it has been read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// Of what is after it, everything was given.
+    pub began: Place,
+    /// Where it ends.
+    pub end: Place,
+    /// What was trimmed before it began: the latest offset of each room.
+    pub trimmed: Vec<(String, Offset)>,
+    /// Up to here it is not known for which rooms that was.
+    pub trimmed_unknown: Offset,
+}
+
 /// What comes of following.
 #[derive(Clone, Debug)]
 pub enum Followed {
@@ -58,7 +71,7 @@ struct Steps {
 
 impl SharedLog {
     /// Reads what is in the log page by page, and begins one where there is
-    /// none. Returns where it ends.
+    /// none. Returns where it begins and ends.
     ///
     /// The first that `take` is given is a [`Followed::Gap`]: where the log
     /// begins. When this fails, what was taken is to be dropped.
@@ -70,7 +83,7 @@ impl SharedLog {
     /// # Errors
     ///
     /// [`OpenError`].
-    pub async fn load<F>(&self, mut take: impl FnMut(Followed) -> F) -> Result<Place, OpenError>
+    pub async fn load<F>(&self, mut take: impl FnMut(Followed) -> F) -> Result<Loaded, OpenError>
     where
         F: Future<Output = ()>,
     {
@@ -92,7 +105,7 @@ impl SharedLog {
         &self,
         connection: &mut MultiplexedConnection,
         take: &mut impl FnMut(Followed) -> F,
-    ) -> Result<Place, RedisError>
+    ) -> Result<Loaded, RedisError>
     where
         F: Future<Output = ()>,
     {
@@ -100,7 +113,7 @@ impl SharedLog {
         let log = self.begin(connection).await?;
         self.check_server(connection, log).await?;
         let mut chain: Option<Chain> = None;
-        let mut after = None;
+        let (mut began, mut after) = (None, None);
         loop {
             let page = self.page(connection, after).await?;
             let Some(last) = page.last() else {
@@ -140,11 +153,23 @@ impl SharedLog {
                 }
             }
             for followed in steps.finish() {
+                if let Followed::Gap(place) = &followed {
+                    began = Some(*place);
+                }
                 take(followed).await;
             }
         }
-        let chain = chain.ok_or((ErrorKind::Io, "the log has gone"))?;
-        Ok(chain.place())
+        let (Some(chain), Some(began)) = (chain, began) else {
+            return Err(RedisError::from((ErrorKind::Io, "the log has gone")));
+        };
+        // What is trimmed meanwhile is in both.
+        let (trimmed, trimmed_unknown) = self.trimmed(connection, began.offset).await?;
+        Ok(Loaded {
+            began,
+            end: chain.place(),
+            trimmed,
+            trimmed_unknown,
+        })
     }
 
     /// Follows the log from a place on, for ever. Records are read only when
@@ -257,6 +282,7 @@ impl SharedLog {
                 }
                 passed_over = last.offset;
             }
+            let is_idle = entries.is_empty();
             is_at_end = if is_at_end {
                 entries.len() < FIRST_RECORDS
             } else {
@@ -266,6 +292,9 @@ impl SharedLog {
                 take(followed).await;
             }
             self.set_followed(chain, is_at_end);
+            if is_at_end && !is_idle {
+                self.delay_reading(chain.place()).await;
+            }
         }
     }
 
@@ -297,6 +326,7 @@ impl SharedLog {
         begin
             .key(inner.config.log_key())
             .key(inner.config.log_id_key())
+            .key(inner.config.tail_key())
             .arg(self.fresh_log_id());
         Ok(LogId(begin.invoke_async(connection).await?))
     }
@@ -312,6 +342,7 @@ impl SharedLog {
         let mut fork = inner.scripts.fork.prepare_invoke();
         fork.key(inner.config.log_key())
             .key(inner.config.log_id_key())
+            .key(inner.config.tail_key())
             .arg(self.fresh_log_id().max(log.0.saturating_add(1)))
             .arg(leap())
             .arg(log.0);

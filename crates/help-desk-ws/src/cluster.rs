@@ -198,7 +198,7 @@ impl Cluster {
                 std::future::ready(())
             });
             match loading.await {
-                Ok(end) => break end,
+                Ok(loaded) => break loaded.end,
                 Err(error @ OpenError::NotALog(_)) => return Err(error.into()),
                 Err(error @ OpenError::Unavailable(_)) => {
                     if told_at.is_none_or(|at: Instant| at.elapsed() > REMIND) {

@@ -31,8 +31,9 @@ fn config(sentinels: &[&str]) -> ClusterConfig {
 }
 
 fn has(server: &RedisServer, id: &str) -> bool {
-    let key = format!("{{help-desk-ws}}:id:{id}");
-    server.command(&["EXISTS", &key]) == "1\n"
+    let buckets = server.command(&["KEYS", "{help-desk-ws}:ids:*"]);
+    let mut buckets = buckets.lines().filter(|bucket| !bucket.is_empty());
+    buckets.any(|bucket| server.command(&["HEXISTS", bucket, id]) == "1\n")
 }
 
 async fn append(log: &SharedLog, id: &str) {

@@ -17,5 +17,6 @@ mod relay;
 mod restored;
 mod roster;
 mod snapshot;
+mod trimming;
 mod unasked;
 mod unwell_masters;

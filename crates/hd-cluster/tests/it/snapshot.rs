@@ -1,6 +1,6 @@
 //! The log as an instance finds it that starts, for tests whose logs are short.
 
-use hd_cluster::{Followed, OpenError, Place, Record, Rejection, SharedLog};
+use hd_cluster::{Followed, Offset, OpenError, Place, Record, Rejection, SharedLog};
 
 /// The log as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +10,10 @@ pub(crate) struct Snapshot {
     pub(crate) records: Vec<Record>,
     pub(crate) rejected: Vec<Rejection>,
     pub(crate) end: Place,
+    /// What was trimmed before it began: the latest offset of each room.
+    pub(crate) trimmed: Vec<(String, Offset)>,
+    /// Up to here it is not known for which rooms that was.
+    pub(crate) trimmed_unknown: Offset,
 }
 
 pub(crate) trait Whole {
@@ -21,7 +25,7 @@ impl Whole for SharedLog {
     async fn open(&self) -> Result<Snapshot, OpenError> {
         let mut began = None;
         let (mut records, mut rejected) = (Vec::new(), Vec::new());
-        let end = self.load(|followed| {
+        let loading = self.load(|followed| {
             match followed {
                 Followed::Gap(place) => {
                     began = Some(place);
@@ -35,13 +39,16 @@ impl Whole for SharedLog {
             }
             std::future::ready(())
         });
-        let end = end.await?;
+        let loaded = loading.await?;
         let began = began.expect("the log begins somewhere");
+        assert_eq!(began, loaded.began);
         Ok(Snapshot {
             began,
             records,
             rejected,
-            end,
+            end: loaded.end,
+            trimmed: loaded.trimmed,
+            trimmed_unknown: loaded.trimmed_unknown,
         })
     }
 }

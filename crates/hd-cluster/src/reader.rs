@@ -58,6 +58,8 @@ pub enum Followed {
     Back,
     /// Sentinel has named another master, where the log goes on.
     Moved,
+    /// The log ended there when it was read last: all that it has was given.
+    End(Place),
 }
 
 /// What follows from the entries of a page, one after the other.
@@ -292,6 +294,11 @@ impl SharedLog {
                 take(followed).await;
             }
             self.set_followed(chain, is_at_end);
+            if is_at_end && chain.forked().is_none() {
+                // The end of another master's log says nothing of what is lost.
+                check(tenure)?;
+                take(Followed::End(chain.place())).await;
+            }
             if is_at_end && !is_idle {
                 self.delay_reading(chain.place()).await;
             }

@@ -9,14 +9,15 @@ pub(crate) use record::UnreadableRecord;
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hd_cluster::{
-    AppendError, Appended, Followed, LogId, Observer, Offset, OpenError, Place, Record, SharedLog,
-    Source, Status,
+    AppendError, Appended, Followed, Observer, Offset, OpenError, Place, Record, SharedLog, Source,
+    Status,
 };
+use hd_replay::Arrival;
 use hd_rooms::Audience;
 use hd_ws_server::{Emitted, Namespace, Publication};
 use serde_json::value::RawValue;
@@ -28,8 +29,8 @@ use crate::node_peers::{LINGER_MILLIS, NodePeers};
 use crate::settings::EmitWithoutRedis;
 use crate::telemetry::Counters;
 use crate::telemetry::events::{
-    EntryRejected, LogBack, LogCutOff, LogGap, LogMoved, LogOpened, RecordUnreadable, RedisEvicts,
-    RoomsNotHandedOver, WaitingForLog,
+    EntryRejected, LogBack, LogCutOff, LogGap, LogMoved, LogOpened, LogProvenLost,
+    RecordUnreadable, RedisEvicts, RoomsNotHandedOver, WaitingForLog,
 };
 
 /// This process in its cluster.
@@ -43,8 +44,8 @@ pub(crate) struct Cluster {
     emit_without_redis: EmitWithoutRedis,
     delivered: Delivered,
     is_cut_off: AtomicBool,
-    /// The log that is being read.
-    log_id: AtomicU64,
+    /// Which clients had presented an offset before the log was last read.
+    arrivals: Mutex<Option<Arrival>>,
 }
 
 /// To how many sockets of this process the latest events went.
@@ -96,7 +97,7 @@ impl Cluster {
             emit_without_redis,
             delivered: Delivered::default(),
             is_cut_off: AtomicBool::new(false),
-            log_id: AtomicU64::default(),
+            arrivals: Mutex::default(),
         }
     }
 
@@ -242,7 +243,9 @@ impl Cluster {
                             self.apply(&change);
                         }
                         Some(LogRecord::Change(_)) => {}
-                        None => self.begin_after(record.offset),
+                        None => {
+                            self.notifications.handle_unreadable(record.offset);
+                        }
                     }
                 }
                 return records.len();
@@ -252,7 +255,7 @@ impl Cluster {
                 EntryRejected { offset, rejection }.emit(&self.counters);
             }
             // Only what is followed is cut off.
-            Followed::CutOff(_) | Followed::Back | Followed::Moved => {}
+            Followed::CutOff(_) | Followed::Back | Followed::Moved | Followed::End(_) => {}
         }
         0
     }
@@ -297,6 +300,12 @@ impl Cluster {
     }
 
     async fn take(&self, followed: Followed) {
+        self.handle(followed).await;
+        // The next read begins after this.
+        *self.arrivals() = Some(self.notifications.arrivals());
+    }
+
+    async fn handle(&self, followed: Followed) {
         match followed {
             Followed::Records(records) => {
                 let mut under_way = Vec::with_capacity(records.len());
@@ -314,8 +323,7 @@ impl Cluster {
                         }
                         None => {
                             self.finish(&mut under_way).await;
-                            self.begin_after(offset);
-                            self.notify_clients();
+                            self.notifications.handle_unreadable(offset);
                             self.delivered.note(offset, 0);
                         }
                     }
@@ -342,7 +350,30 @@ impl Cluster {
                 LogBack.emit();
             }
             Followed::Moved => LogMoved.emit(),
+            Followed::End(end) => self.handle_end(end).await,
         }
+    }
+
+    /// All of the log has been published here. A client that had presented a later offset proves
+    /// that Redis has lost the end, though no instance remembers it.
+    async fn handle_end(&self, end: Place) {
+        let asked = self.arrivals().take();
+        if let Some(asked) = asked {
+            self.notifications.handle_log_end(end, asked);
+        }
+        let Some(lost) = self.notifications.take_lost() else {
+            return;
+        };
+        let beginning = Box::pin(self.log.begin_another(lost.log));
+        match beginning.await {
+            Ok(()) => LogProvenLost.emit(),
+            // The next client that proves it has it begun.
+            Err(error) => tracing::debug!(%error, "Cannot begin another log in Redis"),
+        }
+    }
+
+    fn arrivals(&self) -> MutexGuard<'_, Option<Arrival>> {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn finish(&self, under_way: &mut Vec<(Offset, Delivery)>) {
@@ -356,15 +387,7 @@ impl Cluster {
     }
 
     fn begin_at(&self, place: Place) {
-        self.log_id.store(place.log.0, Ordering::Relaxed);
         self.notifications.begin_log_at(place.log, place.offset);
-    }
-
-    /// Begins the log after a record whose recipients are not known: the same
-    /// log, of which this instance has less.
-    fn begin_after(&self, offset: Offset) {
-        let log = LogId(self.log_id.load(Ordering::Relaxed));
-        self.begin_at(Place { log, offset });
     }
 
     /// Closes the transports of all clients: they reconnect, and get

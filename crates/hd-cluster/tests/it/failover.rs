@@ -47,7 +47,9 @@ fn follow(log: &SharedLog, from: Place) -> mpsc::UnboundedReceiver<Followed> {
     let log = log.clone();
     tokio::spawn(async move {
         let take = |what| {
-            let _unheard = sender.send(what);
+            if !matches!(what, Followed::End(_)) {
+                let _unheard = sender.send(what);
+            }
             std::future::ready(())
         };
         log.follow(from, take).await;
@@ -76,7 +78,8 @@ async fn read_until(
             | Followed::Rejected(..)
             | Followed::CutOff(_)
             | Followed::Back
-            | Followed::Moved) => others.push(other),
+            | Followed::Moved
+            | Followed::End(_)) => others.push(other),
         }
     }
     (texts, others)

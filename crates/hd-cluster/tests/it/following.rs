@@ -32,7 +32,9 @@ impl Follower {
                 if let Followed::Records(records) = &what {
                     seen.lock().expect("no panic").offset = records.last().expect("some").offset;
                 }
-                let _unheard = sender.send(what);
+                if !matches!(what, Followed::End(_)) {
+                    let _unheard = sender.send(what);
+                }
                 let mut is_let_go = is_let_go.clone();
                 // The test may be over.
                 async move { drop(is_let_go.wait_for(|is_let_go| *is_let_go).await) }
@@ -61,7 +63,8 @@ impl Follower {
                 | Followed::Rejected(..)
                 | Followed::CutOff(_)
                 | Followed::Back
-                | Followed::Moved) => panic!("{other:?}"),
+                | Followed::Moved
+                | Followed::End(_)) => panic!("{other:?}"),
             }
         }
         texts
@@ -75,7 +78,8 @@ impl Follower {
             | Followed::Rejected(..)
             | Followed::CutOff(_)
             | Followed::Back
-            | Followed::Moved) => panic!("{other:?}"),
+            | Followed::Moved
+            | Followed::End(_)) => panic!("{other:?}"),
         }
     }
 

@@ -26,7 +26,11 @@ async fn next_texts(follower: &mut Follower) -> Vec<String> {
         match follower.next().await {
             Followed::Records(records) => return records.into_iter().map(text).collect(),
             Followed::Rejected(..) => {}
-            other @ (Followed::Gap(_) | Followed::CutOff(_) | Followed::Back | Followed::Moved) => {
+            other @ (Followed::Gap(_)
+            | Followed::CutOff(_)
+            | Followed::Back
+            | Followed::Moved
+            | Followed::End(_)) => {
                 panic!("{other:?}")
             }
         }
@@ -113,7 +117,9 @@ async fn an_id_in_the_far_future_begins_another_log() {
             match follower.next().await {
                 Followed::Gap(gap) => break gap,
                 Followed::Rejected(..) | Followed::CutOff(_) | Followed::Back => {}
-                other @ (Followed::Records(_) | Followed::Moved) => panic!("{other:?}"),
+                other @ (Followed::Records(_) | Followed::Moved | Followed::End(_)) => {
+                    panic!("{other:?}")
+                }
             }
         };
         assert!(gap.log > began.log, "{id}");
@@ -197,7 +203,8 @@ async fn records_of_strangers_are_a_gap_and_do_not_count() {
             | Followed::Gap(_)
             | Followed::CutOff(_)
             | Followed::Back
-            | Followed::Moved) => panic!("{other:?}"),
+            | Followed::Moved
+            | Followed::End(_)) => panic!("{other:?}"),
         }
         let gap = follower.gap().await;
         // The same log goes on after it.

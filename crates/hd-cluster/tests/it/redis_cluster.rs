@@ -53,8 +53,11 @@ fn follow(log: &SharedLog, began: Place) -> mpsc::UnboundedReceiver<u32> {
                         let _unheard = sender.send(text.parse().expect("a number"));
                     }
                 }
-                Followed::CutOff(_) | Followed::Back | Followed::Moved | Followed::Rejected(..) => {
-                }
+                Followed::CutOff(_)
+                | Followed::Back
+                | Followed::Moved
+                | Followed::End(_)
+                | Followed::Rejected(..) => {}
                 other => panic!("{other:?}"),
             }
             std::future::ready(())

@@ -33,7 +33,10 @@ impl Whole for SharedLog {
                 }
                 Followed::Records(more) => records.extend(more),
                 Followed::Rejected(_, rejection) => rejected.push(rejection),
-                other @ (Followed::CutOff(_) | Followed::Back | Followed::Moved) => {
+                other @ (Followed::CutOff(_)
+                | Followed::Back
+                | Followed::Moved
+                | Followed::End(_)) => {
                     panic!("{other:?}")
                 }
             }

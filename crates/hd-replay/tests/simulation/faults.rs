@@ -1,10 +1,12 @@
 //! What goes wrong, until it is calm.
 
-use super::device::Phase;
+use std::rc::Rc;
+
+use super::device::{Device, Phase};
 use super::mutant::Mutant;
-use super::node::{Frame, Life, Node, StreamLink};
+use super::node::{Frame, Life, Node, StreamLink, Version};
 use super::plan::Weather;
-use super::world::{Step, World};
+use super::world::{Step, World, rooms_of};
 
 #[derive(Clone, Copy, Debug)]
 enum Fault {
@@ -15,6 +17,7 @@ enum Fault {
     ClockStep,
     Pause,
     SwitchUser,
+    ChangeRooms,
     LoseStream,
     LoseEnd,
 }
@@ -24,7 +27,13 @@ impl World {
         if self.is_calm {
             return;
         }
-        let often = [Fault::CutOne, Fault::CutOne, Fault::CutMany, Fault::Deploy];
+        let often = [
+            Fault::CutOne,
+            Fault::CutOne,
+            Fault::CutMany,
+            Fault::Deploy,
+            Fault::ChangeRooms,
+        ];
         let seldom = [Fault::Crash, Fault::ClockStep, Fault::Pause];
         let rough = [Fault::SwitchUser, Fault::LoseStream, Fault::LoseEnd];
         let is_rough = self.plan.weather == Weather::Rough;
@@ -43,6 +52,7 @@ impl World {
             Fault::ClockStep => self.step_a_clock(),
             Fault::Pause => self.pause(),
             Fault::SwitchUser => self.switch_user(),
+            Fault::ChangeRooms => self.change_rooms(),
             Fault::LoseStream => self.lose_stream(),
             Fault::LoseEnd => self.lose_end(),
         }
@@ -63,8 +73,14 @@ impl World {
     }
 
     pub(crate) fn start_node(&mut self) {
-        let skew = self.any_skew(5_000);
-        self.nodes.push(Node::new(self.plan.log, skew, self.mutant));
+        let skew = self.any_skew(120_000);
+        let version = if self.plan.has_two_versions && self.nodes.len() < self.plan.nodes {
+            Version::First
+        } else {
+            Version::Second
+        };
+        let node = Node::new(version, self.plan.log, skew, self.mutant);
+        self.nodes.push(node);
         self.wake(self.nodes.len() - 1);
     }
 
@@ -173,6 +189,30 @@ impl World {
             self.client_notices(id);
         }
         self.devices[device].user = user;
+        self.devices[device].rooms = Rc::clone(&self.rooms[user]);
+    }
+
+    /// A device has a token with another role. It hands that in, or reconnects with it.
+    fn change_rooms(&mut self) {
+        let device = self.random.below(self.devices.len());
+        let Device { user, phase, .. } = self.devices[device];
+        if phase == Phase::Left {
+            return;
+        }
+        let user = if self.plan.shares_rooms { 0 } else { user };
+        let rooms = rooms_of(user, self.random.below(3));
+        self.devices[device].rooms = Rc::clone(&rooms);
+        self.witnesses[device].change_rooms(&rooms);
+        match phase {
+            Phase::Connected(id) if self.random.has_chance(50) => {
+                self.after(1, 100, Step::Refresh(id, rooms));
+            }
+            Phase::Joining(id) | Phase::Connected(id) => {
+                self.cut(id);
+                self.client_notices(id);
+            }
+            Phase::Offline | Phase::Left => {}
+        }
     }
 
     /// Redis comes back with nothing, often on another machine.

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use hd_replay::Arrival;
+
 use super::node::{ConnectionId, Followed, Life, Reader, Sends, StreamLink};
 use super::plan::Weather;
 use super::stream::{Batch, Entry};
@@ -51,27 +53,35 @@ impl World {
         }
         let after = reader.place().map(|(_, last)| last).unwrap_or_default();
         let batch = stream.read(after, self.plan.read_most);
-        self.after(0, 20, Step::Take { node, batch });
+        let asked = reader.arrivals();
+        self.after(0, 20, Step::Take { node, batch, asked });
     }
 
-    pub(crate) fn take_batch(&mut self, index: usize, batch: Batch) {
+    pub(crate) fn take_batch(&mut self, index: usize, batch: Batch, asked: Arrival) {
         let node = &mut self.nodes[index];
         if node.life == Life::Dead {
             return;
         }
-        let is_at_end = batch.is_empty();
+        let is_at_end = batch.entries.is_empty();
         let was_woken = node.reader == Reader::ReadingAndWoken;
         node.reader = Reader::Idle;
         if is_at_end && node.life == Life::Filling {
             node.life = Life::Serving;
         }
-        for entry in batch {
-            match self.nodes[index].handle_entry(&entry) {
+        if is_at_end {
+            node.handle_end(batch.end, asked);
+        }
+        for entry in batch.entries {
+            match self.nodes[index].handle_entry(&entry, &batch.trimmed) {
                 Followed::Next => {}
                 Followed::Passed => continue,
                 Followed::Gap => self.send_everyone_away(index),
             }
-            self.deliver(index, &entry);
+            if self.nodes[index].understands(&entry) {
+                self.deliver(index, &entry);
+            } else if self.nodes[index].handle_unreadable(&entry) {
+                self.send_everyone_away(index);
+            }
         }
         self.let_in_who_waits(index);
         let is_forked = self.nodes[index].forked().is_some();
@@ -104,6 +114,29 @@ impl World {
         self.note(|_| format!("node {index} fans out to {:?}", ids(&frames)));
         self.send_events(&frames);
         self.after(1, 150, Step::FanOut(index));
+    }
+
+    /// A client's queue has drained: it is sent the next portion, if it is behind.
+    pub(crate) fn send_portion(&mut self, id: ConnectionId) {
+        let index = self.connections[id.0].node();
+        let now = self.now_at(index);
+        if self.nodes[index].life == Life::Dead {
+            return;
+        }
+        match self.nodes[index].next_portion(id, now) {
+            None => {}
+            Some(Ok(entries)) => {
+                self.note(|_| format!("node {index} sends {id:?} the portion {entries:?}"));
+                self.counts.portions += 1;
+                for entry in entries {
+                    self.send_events(&[(id, entry)]);
+                }
+            }
+            Some(Err(gap)) => {
+                self.note(|_| format!("node {index} has no portion for {id:?}: {gap}"));
+                self.close_transport(id);
+            }
+        }
     }
 
     fn send_events(&mut self, frames: &[(ConnectionId, Rc<Entry>)]) {

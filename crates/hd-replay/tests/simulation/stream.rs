@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use hd_replay::{Link, LogId, Offset, Seen, SeenConfig};
+use hd_replay::{Link, LogId, Offset, Place, Seen, SeenConfig, Trimmed};
 use hd_rooms::RoomName;
 
 use super::mutant::Mutant;
@@ -32,14 +32,28 @@ pub(crate) struct Entry {
 pub(crate) struct Event {
     pub(crate) publication: usize,
     pub(crate) audience: Rc<Audience>,
+    /// How long it is worth replaying, in milliseconds.
+    pub(crate) ttl: Option<u64>,
+    pub(crate) bytes: usize,
+    /// Whether nodes of the first version do not understand it.
+    pub(crate) is_new: bool,
 }
 
-pub(crate) type Batch = Vec<Rc<Entry>>;
+/// What a read returns, all of one moment.
+pub(crate) struct Batch {
+    pub(crate) entries: Vec<Rc<Entry>>,
+    pub(crate) trimmed: Trimmed,
+    /// Where the stream ends.
+    pub(crate) end: Place,
+}
 
 pub(crate) struct Stream {
     log: LogId,
     entries: VecDeque<Rc<Entry>>,
     last: Offset,
+    /// What was trimmed, of each room.
+    trimmed: Trimmed,
+    max_trimmed_rooms: usize,
     /// The log that lost its end.
     has_lost: Option<LogId>,
     seen: Seen<()>,
@@ -48,17 +62,27 @@ pub(crate) struct Stream {
 
 impl Audience {
     pub(crate) fn has(&self, rooms: &[RoomName]) -> bool {
-        let is_in = |room: &RoomName| rooms.contains(room);
-        (self.rooms.is_empty() || self.rooms.iter().any(is_in)) && !self.except.iter().any(is_in)
+        self.names(rooms) && !self.except.iter().any(|room| rooms.contains(room))
+    }
+
+    /// Whether it names one of these, or everyone.
+    pub(crate) fn names(&self, rooms: &[RoomName]) -> bool {
+        self.rooms.is_empty() || self.rooms.iter().any(|room| rooms.contains(room))
     }
 }
 
 impl Stream {
-    pub(crate) fn new(log: LogId, max_entries: usize, now: u64) -> Self {
+    pub(crate) fn new(
+        log: LogId,
+        (max_entries, max_trimmed_rooms): (usize, usize),
+        now: u64,
+    ) -> Self {
         let mut stream = Self {
             log,
             entries: VecDeque::new(),
             last: Offset::default(),
+            trimmed: Trimmed::nothing(),
+            max_trimmed_rooms,
             has_lost: None,
             seen: Seen::new(SeenConfig::default()),
             max_entries,
@@ -86,8 +110,12 @@ impl Stream {
         });
         self.last = offset;
         self.entries.push_back(Rc::clone(&entry));
-        if self.entries.len() > self.max_entries {
-            self.entries.pop_front();
+        if self.entries.len() > self.max_entries
+            && let Some(trimmed) = self.entries.pop_front()
+            && let Some(event) = &trimmed.event
+        {
+            self.trimmed.record(&event.audience.rooms, trimmed.offset);
+            self.trimmed.bound(self.max_trimmed_rooms);
         }
         entry
     }
@@ -108,7 +136,7 @@ impl Stream {
         } else {
             LogId(self.log.0 + 1)
         };
-        *self = Self::new(log, self.max_entries, now);
+        *self = Self::new(log, (self.max_entries, self.max_trimmed_rooms), now);
     }
 
     /// Where it would end without the latest entries; not without all of them.
@@ -152,8 +180,7 @@ impl Stream {
     pub(crate) fn append(
         &mut self,
         id: Option<&str>,
-        publication: usize,
-        audience: &Rc<Audience>,
+        event: Event,
         (now, leap): (u64, u64),
         mutant: Option<Mutant>,
     ) -> Option<Rc<Entry>> {
@@ -173,20 +200,19 @@ impl Stream {
             before: Some(self.last),
             is_beginning: false,
         };
-        let event = Event {
-            publication,
-            audience: Rc::clone(audience),
-        };
         Some(self.push(offset, link, Some(event)))
     }
 
     /// What comes after an offset.
     pub(crate) fn read(&self, after: Offset, most: usize) -> Batch {
-        self.entries
-            .iter()
-            .filter(|entry| entry.offset > after)
-            .take(most)
-            .cloned()
-            .collect()
+        let later = self.entries.iter().filter(|entry| entry.offset > after);
+        Batch {
+            entries: later.take(most).cloned().collect(),
+            trimmed: self.trimmed.clone(),
+            end: Place {
+                log: self.log,
+                offset: self.last,
+            },
+        }
     }
 }

@@ -17,6 +17,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use engineio_proto::{CloseReason, EncodedPacket, Message};
+use hd_replay::Standing;
 use hd_rooms::RoomName;
 use serde_json::value::RawValue;
 use socketio_proto::{Client, ClientConfig, ClientError, ClientEvent, Revision, Timeout, encode};
@@ -213,6 +214,13 @@ impl Application for SocketIo {
         }
     }
 
+    fn drained(&self, connection: &Arc<Connection<Self>>) {
+        let sockets = connection.client().lock().sockets.clone();
+        for socket in sockets {
+            socket.namespace().send_portion(&socket);
+        }
+    }
+
     fn closed(&self, connection: &Arc<Connection<Self>>, reason: CloseReason) {
         let (sockets, askers) = connection.client().lock().take_all();
         drop(askers); // not under the lock
@@ -361,9 +369,13 @@ fn admit(
         };
         let mut packets = reply.packets().to_vec();
         packets.extend(resumed.missed);
-        let is_in = enter(&mut client, &socket, &rooms, &packets);
+        let standing = resumed.standing;
+        let is_in = enter(&mut client, &socket, (&rooms, standing), &packets);
         if is_in {
-            broker.enter(socket.clone(), resumed.ahead, Socket::has_left);
+            broker.enter(socket.clone(), standing, Socket::has_left);
+        }
+        if is_in && socket.is_behind() {
+            connection.tell_when_drained();
         }
         (socket, is_in, predecessor.flatten())
     };
@@ -388,7 +400,12 @@ fn admit_plain(
     let (data, rooms) = (admission.data, &admission.rooms);
     let identification = (new_sid(), Outcome::None);
     let socket = Socket::new(connection, namespace, Dialect::Plain, data, identification);
-    let is_in = enter(&mut connection.client().lock(), &socket, rooms, &[]);
+    let is_in = enter(
+        &mut connection.client().lock(),
+        &socket,
+        (rooms, Standing::Current),
+        &[],
+    );
     if is_in {
         socket.announce();
     }
@@ -400,12 +417,12 @@ fn admit_plain(
 fn enter(
     client: &mut ClientState,
     socket: &Socket,
-    rooms: &[RoomName],
+    (rooms, standing): (&[RoomName], Standing),
     reply: &[EncodedPacket],
 ) -> bool {
     let connection = &socket.0.connection;
     let mut joined = Ok(());
-    let sent = connection.send_then(reply, || joined = socket.enter_rooms(rooms));
+    let sent = connection.send_then(reply, || joined = socket.enter_rooms(rooms, standing));
     if sent.is_err() {
         return false;
     }

@@ -11,8 +11,8 @@ use std::time::SystemTime;
 
 use engineio_proto::{EncodedPacket, Sid};
 use hd_replay::{
-    Broker, Cursor, CursorError, LogConfig, MAC_BYTES, Offset, Place, Reconnect, ResumeOutcome,
-    ResumeRefusal, ResumeRequest,
+    Arrival, Broker, Cursor, CursorError, LogConfig, MAC_BYTES, Place, Reconnect, ResumeOutcome,
+    ResumeRefusal, ResumeRequest, Standing,
 };
 use hd_rooms::RoomName;
 use serde::Deserialize;
@@ -87,6 +87,7 @@ pub(super) struct PresentedPid {
     /// The public id in the cursor.
     sid: Option<Sid>,
     reconnect: Reconnect,
+    pub(super) arrival: Arrival,
 }
 
 /// What a client is answered, and sent after that.
@@ -96,8 +97,11 @@ pub(super) struct Resumed {
     /// nothing can be recovered.
     pub(super) pid: Option<String>,
     pub(super) missed: Vec<EncodedPacket>,
-    pub(super) ahead: Option<Offset>,
+    /// How the client stands to the log then.
+    pub(super) standing: Standing,
     pub(super) outcome: RecoveryOutcome,
+    /// What the client has proven the shared log to have lost.
+    pub(super) lost: Option<Place>,
 }
 
 /// What opens and seals cursors.
@@ -114,7 +118,7 @@ impl Recovery {
 
     /// Reads what a client says of itself leniently, as Node.js does: what is not there as text is
     /// not there.
-    pub(super) fn parse(&self, auth: &RawValue) -> Option<PresentedPid> {
+    pub(super) fn parse(&self, auth: &RawValue, arrival: Arrival) -> Option<PresentedPid> {
         #[derive(Deserialize)]
         struct Auth<'a> {
             #[serde(borrow)]
@@ -140,6 +144,7 @@ impl Recovery {
             pid,
             sid,
             reconnect: Reconnect { cursor, shown },
+            arrival,
         })
     }
 
@@ -162,6 +167,10 @@ impl Recovery {
             rooms,
             own_room: own_room.as_ref(),
             reconnect: presented.as_ref().map(|presented| &presented.reconnect),
+            arrival: presented
+                .as_ref()
+                .map(|presented| presented.arrival)
+                .unwrap_or_default(),
         };
         let mut fresh = None;
         let make_sid = || {
@@ -190,7 +199,8 @@ impl Recovery {
                 None => kept_pid,
             },
             missed: packets.collect(),
-            ahead: resumed.ahead,
+            standing: resumed.standing,
+            lost: resumed.lost,
             outcome,
         }
     }
@@ -220,7 +230,8 @@ impl Resumed {
             sid: new_sid(),
             pid: None,
             missed: Vec::new(),
-            ahead: None,
+            standing: Standing::Current,
+            lost: None,
             outcome: RecoveryOutcome::None,
         }
     }

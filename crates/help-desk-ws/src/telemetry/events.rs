@@ -20,7 +20,7 @@ mod process;
 mod rejections;
 
 pub(crate) use cluster::{
-    EntryRejected, LogBack, LogCutOff, LogGap, LogMoved, LogOpened, PresenceRefused,
+    EntryRejected, LogBack, LogCutOff, LogGap, LogMoved, LogOpened, LogProvenLost, PresenceRefused,
     RecordUnreadable, RedisEvicts, WaitingForLog,
 };
 pub(crate) use emits::{

@@ -110,6 +110,19 @@ impl LogMoved {
     }
 }
 
+/// A client has an event that Redis has lost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogProvenLost;
+
+impl LogProvenLost {
+    pub(crate) fn emit(self) {
+        error!(
+            context = CLUSTER,
+            "Redis has lost events that a client has received; another log begins"
+        );
+    }
+}
+
 /// Redis does not take what this process has to say of its users.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PresenceRefused<'a> {

@@ -373,6 +373,32 @@ describe("the log of several instances", options, () => {
     assert.deepEqual(client.numbers, [1, 3]);
   });
 
+  test("is another one when a client proves that Redis has lost its end", async (t) => {
+    const { redis, start, services: [first] } = await cluster(t, 1);
+    const user = newUser();
+    await number(first, user, 1);
+    redis.backUp();
+    await number(first, user, 2);
+    // Its place is after what will be lost.
+    const client = await numbered(t, first, user);
+    client.socket.io.uri = "http://127.0.0.1:1";
+    await Promise.all([first.kill(), redis.kill()]);
+    await redis.startFromBackup();
+    // As where nobody may ask Redis which one it is.
+    redis.command("DEL", "{help-desk-ws}:server");
+    const second = await start();
+    const [back, other] = [received(client.socket, "connect"), await numbered(t, second, user)];
+    const notified = reconnected(other);
+    client.socket.io.uri = second.url;
+    await second.logged(/Redis has lost events that a client has received; another log begins/);
+    await back;
+    assert.equal(client.socket.recovered, false);
+    assert.deepEqual(await notified, ["transport close", false]);
+    while (!client.numbers.includes(3)) {
+      await number(second, user, 3);
+    }
+  });
+
   test("stays when Redis alone dies and returns with all that it had", async (t) => {
     const { redis, start, services: [first] } = await cluster(t, 1);
     const user = newUser();

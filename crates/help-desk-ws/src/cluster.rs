@@ -275,10 +275,12 @@ impl Cluster {
         }
     }
 
-    /// Brings to this process' clients what is appended, for ever.
+    /// Delivers to this instance's clients what is appended, and keeps the log
+    /// within its bounds, for ever.
     pub(crate) async fn follow(self: Arc<Self>, from: Place) {
         let log = self.log.clone();
-        log.follow(from, |followed| self.take(followed)).await;
+        let following = log.follow(from, |followed| self.take(followed));
+        tokio::join!(Box::pin(log.keep_trimmed()), following);
     }
 
     async fn take(&self, followed: Followed) {
@@ -383,6 +385,21 @@ impl Cluster {
         };
         let emitted = self.notifications.publish_at(record.offset, &publication);
         Some(Delivery::UnderWay(emitted))
+    }
+}
+
+/// For which rooms a record of the log is kept; the empty name is everyone.
+pub(crate) fn rooms_of(record: &[u8]) -> Vec<String> {
+    if change::is_change(record) {
+        return Vec::new();
+    }
+    match serde_json::from_slice(record) {
+        Ok(SharedEvent { volatile: true, .. }) => Vec::new(),
+        Ok(SharedEvent { rooms, .. }) if !rooms.is_empty() => {
+            rooms.into_iter().map(Cow::into_owned).collect()
+        }
+        // What is not understood may be for anybody.
+        Ok(_) | Err(_) => vec![String::new()],
     }
 }
 

@@ -26,6 +26,8 @@ fn every_variable_has_its_default() {
         ("PRESENCE_TOKEN_PREVIOUS", "not set"),
         ("IDEMPOTENCY_TTL", "24h"),
         ("IDEMPOTENCY_MAX_IDS", "100000"),
+        ("REPLAY_STREAM_EVENTS", "100000"),
+        ("REPLAY_STREAM_BYTES", "268435456"),
         ("EMIT_WITHOUT_REDIS", "refuse"),
         ("NODE_NAME", "not set"),
         ("PING_INTERVAL", "25s"),
@@ -105,7 +107,7 @@ fn nodes_servers_are_met_on_a_redis_only() {
 }
 
 /// A value other than the default for each variable that is not a secret.
-const OTHERS: [(&str, &str); 52] = [
+const OTHERS: [(&str, &str); 54] = [
     ("NODE_ENV", "production"),
     ("HOST", "::1"),
     ("PORT", "0"),
@@ -121,6 +123,8 @@ const OTHERS: [(&str, &str); 52] = [
     ("EMIT_AUTH", "open"),
     ("IDEMPOTENCY_TTL", "10m"),
     ("IDEMPOTENCY_MAX_IDS", "1000"),
+    ("REPLAY_STREAM_EVENTS", "5000"),
+    ("REPLAY_STREAM_BYTES", "1048576"),
     ("EMIT_WITHOUT_REDIS", "accept-local"),
     ("NODE_NAME", "ws.1"),
     ("PING_INTERVAL", "300ms"),

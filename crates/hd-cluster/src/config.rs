@@ -30,8 +30,9 @@ pub struct ClusterConfig {
     pub id_ttl: Duration,
     /// How long a command may take, with all that is tried again. 2 s.
     pub command_timeout: Duration,
-    /// How long a read waits for records. 1 s: a connection that died without a
-    /// word is noticed after this and the command's time.
+    /// How long a read waits for records. 500 ms: a client that may have proof of a
+    /// loss waits for two seconds, and it takes two reads to know. A connection that
+    /// died silently is noticed after this and the command's time.
     pub read_wait: Duration,
     /// Most records of one read. 512.
     pub read_records: usize,
@@ -71,7 +72,7 @@ impl ClusterConfig {
             rooms_of: no_rooms,
             id_ttl: Duration::from_secs(24 * 60 * 60),
             command_timeout: Duration::from_secs(2),
-            read_wait: Duration::from_secs(1),
+            read_wait: Duration::from_millis(500),
             read_records: 512,
             read_bytes: 256 * 1024,
             clock_interval: Duration::from_secs(10),

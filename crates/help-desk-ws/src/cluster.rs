@@ -5,7 +5,7 @@ mod change;
 mod record;
 
 pub(crate) use change::{Change, ChangeKind};
-pub(crate) use record::UnreadableRecord;
+pub(crate) use record::{UnreadableRecord, rooms_of};
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -293,10 +293,12 @@ impl Cluster {
         }
     }
 
-    /// Brings to this process' clients what is appended, for ever.
+    /// Delivers to this instance's clients what is appended, and keeps the log
+    /// within its bounds, for ever.
     pub(crate) async fn follow(self: Arc<Self>, from: Place) {
         let log = self.log.clone();
-        log.follow(from, |followed| self.take(followed)).await;
+        let following = log.follow(from, |followed| self.take(followed));
+        tokio::join!(Box::pin(log.keep_trimmed()), following);
     }
 
     async fn take(&self, followed: Followed) {

@@ -202,6 +202,64 @@ async fn a_group_that_arrives_late_as_well_is_appended_once() {
     assert_eq!(redis.log().open().await.unwrap().records.len(), 12);
 }
 
+/// Appends one record and, while that is under way, nine more, all with ids.
+fn append_ten(log: &SharedLog) -> Vec<tokio::task::JoinHandle<Result<Appended, AppendError>>> {
+    let ids = (0..10).map(|number| format!("id {number}"));
+    let appends = ids.map(|id| {
+        let log = log.clone();
+        tokio::spawn(async move { log.append(Some(&id), id.as_bytes()).await })
+    });
+    appends.collect()
+}
+
+#[tokio::test]
+async fn a_group_whose_answer_is_lost_is_retried_and_appended_once() {
+    let redis = RedisServer::start();
+    let relay = Relay::to(redis.address()).await;
+    let url = format!("redis://{}", relay.address());
+    let log = SharedLog::new(ClusterConfig {
+        command_timeout: Duration::from_secs(4),
+        ..ClusterConfig::new(url.parse().unwrap())
+    });
+    log.append(None, b"first").await.unwrap();
+    relay.mute();
+    let mut offsets = Vec::new();
+    for append in append_ten(&log) {
+        // To its caller a retry is the append.
+        match append.await.unwrap().unwrap() {
+            Appended::New(offset) => offsets.push(offset),
+            Appended::Repeated(offset) => panic!("{offset} is repeated"),
+        }
+    }
+    let records = redis.log().open().await.unwrap().records;
+    let there: Vec<Offset> = records.iter().skip(1).map(|record| record.offset).collect();
+    offsets.sort_unstable();
+    assert_eq!(offsets, there);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_instance_appended_before_it_died_is_repeated_by_another() {
+    let redis = RedisServer::start();
+    let relay = Relay::to(redis.address()).await;
+    let url = format!("redis://{}", relay.address());
+    let dying = SharedLog::new(ClusterConfig::new(url.parse().unwrap()));
+    dying.append(None, b"first").await.unwrap();
+    relay.mute();
+    let appends = append_ten(&dying);
+    wait_until("the first is there", || {
+        redis.command(&["XLEN", "{help-desk-ws}:log"]) == "3\n"
+    });
+    tokio::task::yield_now().await;
+    for append in appends {
+        append.abort();
+    }
+    let other = redis.log();
+    for append in append_ten(&other) {
+        append.await.unwrap().unwrap();
+    }
+    assert_eq!(other.open().await.unwrap().records.len(), 11);
+}
+
 /// What an instance of an older version does to the same keys.
 fn append_as_an_older_version(redis: &RedisServer, record: &str, id: &str) {
     let last = redis.command(&["XREVRANGE", "{help-desk-ws}:log", "+", "-", "COUNT", "1"]);

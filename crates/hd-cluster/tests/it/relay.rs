@@ -1,4 +1,4 @@
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -20,6 +20,7 @@ enum Fate {
     Dead,
     Held,
     Delivered,
+    Muted,
 }
 
 impl Relay {
@@ -64,6 +65,12 @@ impl Relay {
         self.fates.send_replace(Fate::Held);
     }
 
+    /// What the clients send is delivered, and not answered any more, on the
+    /// connections that there are.
+    pub(crate) fn mute(&self) {
+        self.fates.send_replace(Fate::Muted);
+    }
+
     /// Delivers what was held. Returns when the server has answered it.
     pub(crate) async fn deliver(&mut self) {
         self.fates.send_replace(Fate::Delivered);
@@ -83,6 +90,11 @@ async fn relay(
     }
     if *fate.borrow() == Fate::Dead {
         std::future::pending::<()>().await;
+    }
+    if *fate.borrow() == Fate::Muted {
+        // It is over when the client gives the connection up.
+        let _ended = copy(&mut client, &mut server).await;
+        return;
     }
     let mut held = Vec::new();
     let reading = client.read_to_end(&mut held);

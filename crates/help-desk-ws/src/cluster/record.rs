@@ -233,6 +233,20 @@ impl Change<'_> {
     }
 }
 
+/// For which rooms a record of the log is kept; the empty name is everyone.
+pub(crate) fn rooms_of(record: &[u8]) -> Vec<String> {
+    match LogRecord::parse(record) {
+        Ok(LogRecord::Change(_)) => Vec::new(),
+        Ok(LogRecord::Event(event)) if event.is_volatile => Vec::new(),
+        Ok(LogRecord::Event(event)) if !event.audience.to_rooms().is_empty() => {
+            let rooms = event.audience.to_rooms().iter();
+            rooms.map(ToString::to_string).collect()
+        }
+        // What is not understood may be for anybody.
+        Ok(LogRecord::Event(_)) | Err(_) => vec![String::new()],
+    }
+}
+
 fn names(rooms: &[RoomName]) -> Vec<Cow<'static, str>> {
     rooms.iter().map(|room| room.to_string().into()).collect()
 }

@@ -472,6 +472,12 @@ fn cluster(
 ) -> Option<ClusterConfig> {
     let url = reader.secret(&var::REDIS_URL);
     let prefix = reader.value(&var::REDIS_PREFIX, values::name);
+    let max_records = reader.value(&var::REPLAY_STREAM_EVENTS, |text| {
+        values::number(text, LEAST_STREAM_EVENTS..=MOST_STREAM_EVENTS)
+    });
+    let max_bytes = reader.value(&var::REPLAY_STREAM_BYTES, |text| {
+        values::number(text, LEAST_STREAM_BYTES..=MOST_STREAM_BYTES)
+    });
     let url = url?;
     if replay.is_none() {
         reader.problem(
@@ -501,6 +507,10 @@ fn cluster(
     Some(ClusterConfig {
         prefix,
         id_ttl,
+        max_records,
+        max_bytes,
+        max_age: replay.map_or(MOST_KEPT, |replay| replay.ttl),
+        rooms_of: crate::cluster::rooms_of,
         ..ClusterConfig::new(url)
     })
 }
@@ -629,6 +639,12 @@ const LEAST_SEND_QUEUE_BYTES: usize = hd_events::DEFAULT_MAX_PAYLOAD_BYTES + 4 *
 const MOST_BYTES: usize = 100_000_000;
 /// A replay is looked for in the whole log of a room, while others wait.
 const MOST_REPLAY_EVENTS: usize = 10_000;
+/// What a reader may lag behind.
+const LEAST_STREAM_EVENTS: u64 = 1000;
+const MOST_STREAM_EVENTS: u64 = 100_000_000;
+/// A record of the largest payload.
+const LEAST_STREAM_BYTES: u64 = 1 << 20;
+const MOST_STREAM_BYTES: u64 = 64 << 30;
 /// A few events.
 const LEAST_REPLAY_BYTES: usize = 4 * 1024;
 /// 64 GiB, the most memory but one size that Fargate has.

@@ -246,6 +246,9 @@ impl World {
         knowing.retain(|node| self.nodes[*node].knows_of_more_than(log, end));
         self.lost_logs.insert(log);
         if knowing.is_empty() || (!self.is_loss_unnoticed() && self.random.has_chance(30)) {
+            if self.stream.begins_within(lost) {
+                return;
+            }
             self.note(|_| format!("{knowing:?} know what is lost, and die"));
             for node in knowing {
                 self.kill(node);

@@ -150,6 +150,12 @@ impl Stream {
         Some(self.entries.get(left)?.offset)
     }
 
+    /// Whether a log begins in the latest entries. Redis would have lost with it that it did.
+    pub(crate) fn begins_within(&self, lost: usize) -> bool {
+        let mut lost = self.entries.iter().rev().take(lost);
+        lost.any(|entry| entry.link.is_beginning)
+    }
+
     /// A replica takes over that had not got the latest entries. Their ids it
     /// has: what is sent again would come twice, and that is not promised.
     pub(crate) fn lose_end(&mut self, lost: usize) {

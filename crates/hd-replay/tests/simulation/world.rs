@@ -348,7 +348,12 @@ impl World {
                 let is_first_log = place.log == LogId(1);
                 is_first_log && self.plan.remembers_all_rooms() && place.offset != Offset::default()
             }
-            _ => false,
+            ResumeRefusal::Gap(Gap::AfterLog)
+            | ResumeRefusal::Pid(_)
+            | ResumeRefusal::OtherIdentity
+            | ResumeRefusal::OtherLog
+            | ResumeRefusal::RoomsChanged
+            | ResumeRefusal::Offset => false,
         };
         let is_missed = |entry: &Rc<Entry>| {
             let event = entry.event.as_ref();

@@ -34,15 +34,25 @@ pub struct Broker<E, K> {
     pub(crate) log_id: LogId,
     pub(crate) is_shared: bool,
     ids: Seen<()>,
-    /// Sockets whose clients have received events that this instance has not read yet, and up to
-    /// which offset.
-    ahead: Vec<(K, Offset)>,
+    /// Sockets whose clients have received events that this instance has not read yet.
+    ahead: Vec<Ahead<K>>,
     /// Counts the clients that have presented an offset.
     arrivals: u64,
     /// Where the shared log was last found to end, and which clients had presented their offset
     /// before it was asked.
     known_end: Option<(Place, Arrival)>,
     pub(crate) rules: Rules,
+}
+
+/// A socket whose client has received events that this instance has not read yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ahead<K> {
+    /// The socket.
+    pub socket: K,
+    /// Up to which offset its client has received everything.
+    pub offset: Offset,
+    /// When its client presented that.
+    arrival: Arrival,
 }
 
 /// A point in the order in which clients present their offsets and the end of a shared log is
@@ -69,8 +79,8 @@ pub enum PublishOutcome {
 pub enum FollowOutcome<'a, K> {
     /// It has to be sent to its audience, except to these sockets, whose clients have received it.
     Accepted {
-        /// The sockets, and up to which offset their clients have received events.
-        except: &'a [(K, Offset)],
+        /// The sockets.
+        except: &'a [Ahead<K>],
     },
     /// It is not after the last event. Nothing has to be sent.
     OutOfOrder,
@@ -147,23 +157,32 @@ impl<E, K> Broker<E, K> {
         // Its life began when it was published, which may be long ago.
         log.append(offset, entry(), offset.millis());
         self.ahead
-            .retain(|(socket, had)| offset <= *had && !has_left(socket));
+            .retain(|ahead| offset <= ahead.offset && !has_left(&ahead.socket));
         FollowOutcome::Accepted {
             except: &self.ahead,
         }
     }
 
-    /// A socket enters whose client stands so to the log, as [`Resumed`](crate::Resumed) says. It has to
-    /// enter its rooms in the same step.
-    pub fn enter(&mut self, socket: K, standing: Standing, has_left: impl Fn(&K) -> bool) {
+    /// A socket enters whose client stands so to the log, as [`Resumed`](crate::Resumed) says, and
+    /// presented its offset then. It has to enter its rooms in the same step.
+    pub fn enter(
+        &mut self,
+        socket: K,
+        (standing, arrival): (Standing, Arrival),
+        has_left: impl Fn(&K) -> bool,
+    ) {
         let Standing::Ahead(offset) = standing else {
             return;
         };
         // Now and then, so that those that have left do not accumulate.
         if self.ahead.len().is_power_of_two() {
-            self.ahead.retain(|(socket, _)| !has_left(socket));
+            self.ahead.retain(|ahead| !has_left(&ahead.socket));
         }
-        self.ahead.push((socket, offset));
+        self.ahead.push(Ahead {
+            socket,
+            offset,
+            arrival,
+        });
     }
 
     /// Starts an empty log at a place: the shared log begins there, or some of it could not be read.
@@ -207,8 +226,17 @@ impl<E, K> Broker<E, K> {
 
     /// The shared log ends there, and this instance has read all of it. The end was asked for after
     /// `asked`, that is [`arrivals`](Self::arrivals) before the question.
-    pub fn handle_end(&mut self, end: Place, asked: Arrival) {
+    ///
+    /// Returns the sockets whose clients have received more than the log has: it has lost its end, and
+    /// their transports have to be closed, so that they are notified when they reconnect.
+    #[must_use]
+    pub fn handle_end(&mut self, end: Place, asked: Arrival) -> Vec<K> {
         self.known_end = Some((end, asked));
+        let is_proof = |ahead: &mut Ahead<K>| {
+            end.log == self.log_id && asked >= ahead.arrival && ahead.offset > end.offset
+        };
+        let proofs = self.ahead.extract_if(.., is_proof);
+        proofs.map(|ahead| ahead.socket).collect()
     }
 
     /// Whether a client that presented this offset proves that the log has lost its end: the offset

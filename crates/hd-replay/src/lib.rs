@@ -54,7 +54,7 @@ mod rules;
 mod seen;
 mod trimmed;
 
-pub use broker::{Arrival, Broker, BrokerConfig, FollowOutcome, PublishOutcome};
+pub use broker::{Ahead, Arrival, Broker, BrokerConfig, FollowOutcome, PublishOutcome};
 pub use chain::{Acknowledged, Chain, ChainStep, Link, Place};
 pub use config::LogConfig;
 pub use cursor::{Cursor, CursorError, LogId, MAC_BYTES};

@@ -106,6 +106,10 @@ impl World {
         if self.is_loss_unnoticed() {
             return;
         }
+        self.kill(node);
+    }
+
+    fn kill(&mut self, node: usize) {
         self.nodes[node].life = Life::Dead;
         for id in self.connections_of(node) {
             self.cut(id);
@@ -227,27 +231,36 @@ impl World {
 
     /// A replica takes Redis' place that had not got everything yet. Some node
     /// knows of what is lost, and lives until that is noticed, and meanwhile the
-    /// stream is not trimmed up to there: what nobody knows any more, nobody can
-    /// tell.
+    /// stream is not trimmed up to there. Or all that know die: then only a page
+    /// that has received it can tell.
     fn lose_end(&mut self) {
         if self.plan.stream_max < usize::MAX {
             return;
         }
         let lost = 1 + self.random.below(5);
-        let alive = self.nodes_that(|life| life != Life::Dead);
-        let is_known = |end| {
-            let mut alive = alive.iter();
-            let log = self.stream.log();
-            alive.any(|node| self.nodes[*node].knows_of_more_than(log, end))
-        };
-        if !self.stream.end_without(lost).is_some_and(is_known) {
+        let Some(end) = self.stream.end_without(lost) else {
             return;
+        };
+        let log = self.stream.log();
+        let mut knowing = self.nodes_that(|life| life != Life::Dead);
+        knowing.retain(|node| self.nodes[*node].knows_of_more_than(log, end));
+        self.lost_logs.insert(log);
+        if knowing.is_empty() || (!self.is_loss_unnoticed() && self.random.has_chance(30)) {
+            if self.stream.begins_within(lost) {
+                return;
+            }
+            self.note(|_| format!("{knowing:?} know what is lost, and die"));
+            for node in knowing {
+                self.kill(node);
+            }
+            self.stream.lose_end_unknown(lost);
+            return self.break_links();
         }
         if self.random.has_chance(50) {
             self.stream_skew = self.any_skew(30_000);
         }
         self.stream.lose_end(lost);
-        self.unnoticed = Some((self.stream.log(), self.now + NOTICED_WITHIN));
+        self.unnoticed = Some((log, self.now + NOTICED_WITHIN));
         self.break_links();
     }
 

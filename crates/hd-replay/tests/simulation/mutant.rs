@@ -56,6 +56,10 @@ pub(crate) enum Mutant {
     GoesByItsOwnClock,
     /// Nobody remembers what the stream no longer has.
     ForgetsWhatWasTrimmed,
+    /// Nobody remembers for whom that was.
+    ForgetsWhoseWasTrimmed,
+    /// The end of the stream counts that was asked for before the client came.
+    BelievesAnEarlierEnd,
 }
 
 impl Mutant {
@@ -73,6 +77,8 @@ impl Mutant {
             Self::SendsPublishedToThoseBehind => Some(Rule::BehindGetsPortionsOnly),
             Self::GoesByItsOwnClock
             | Self::ForgetsWhatWasTrimmed
+            | Self::ForgetsWhoseWasTrimmed
+            | Self::BelievesAnEarlierEnd
             | Self::TakesIdsTwice
             | Self::EntersBeforeReading
             | Self::EntersAfterReading

@@ -49,4 +49,6 @@ mutants! {
     a_client_that_is_behind_gets_portions_only: SendsPublishedToThoseBehind,
     the_stream_s_clock_counts: GoesByItsOwnClock,
     what_was_trimmed_is_remembered: ForgetsWhatWasTrimmed,
+    what_was_trimmed_is_remembered_for_each_room: ForgetsWhoseWasTrimmed,
+    an_earlier_end_of_the_stream_proves_nothing: BelievesAnEarlierEnd,
 }

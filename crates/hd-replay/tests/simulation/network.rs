@@ -124,7 +124,7 @@ impl World {
         }
         let rooms = Rc::clone(&auth.rooms);
         if self.mutant == Some(Mutant::EntersBeforeReading) {
-            self.nodes[node].enter(id, rooms, Standing::Current);
+            self.nodes[node].enter(id, rooms, (Standing::Current, Arrival::default()));
             return self.after(1, 200, Step::Finish(id, Half::Read(auth.clone())));
         }
         let Resumed {
@@ -164,7 +164,7 @@ impl World {
         if self.mutant == Some(Mutant::EntersAfterReading) {
             return self.after(1, 200, Step::Finish(id, Half::Enter(rooms)));
         }
-        self.nodes[node].enter(id, rooms, standing);
+        self.nodes[node].enter(id, rooms, (standing, arrival));
     }
 
     fn resume(&mut self, id: ConnectionId, auth: &Auth, arrival: Arrival) -> Resumed {
@@ -202,7 +202,9 @@ impl World {
                 self.send(id, Frame::Connect { pid, place, rooms });
                 self.send_all(id, missed);
             }
-            Half::Enter(rooms) => self.nodes[node].enter(id, rooms, Standing::Current),
+            Half::Enter(rooms) => {
+                self.nodes[node].enter(id, rooms, (Standing::Current, Arrival::default()))
+            }
             Half::Send(frames) => self.send_all(id, frames),
         }
     }

@@ -226,11 +226,17 @@ impl Node {
 
     /// Takes notice of the next entry of the stream.
     pub(crate) fn handle_entry(&mut self, entry: &Entry, trimmed: &Trimmed) -> Followed {
+        let read = self.chain.as_ref().map(Chain::place);
         match self.follow(entry, trimmed) {
             ChainStep::Next => Followed::Next,
             ChainStep::Passed | ChainStep::Lost => Followed::Passed,
             ChainStep::Began(place) => {
-                self.begin_log_at(place, trimmed);
+                let is_known = |read| entry.link.follows_what_was_trimmed(read);
+                if read.is_none_or(is_known) {
+                    self.begin_log_at(place, trimmed);
+                } else {
+                    self.begin_log_at(place, &Trimmed::all_up_to(place.offset));
+                }
                 Followed::Gap
             }
         }
@@ -239,11 +245,10 @@ impl Node {
     fn begin_log_at(&mut self, began: Place, trimmed: &Trimmed) {
         let (config, mutant) = (self.config, self.mutant);
         let broker = self.broker.get_or_insert_with(|| broker(config, mutant));
-        let is_forgotten = mutant == Some(Mutant::ForgetsWhatWasTrimmed);
-        let trimmed = if is_forgotten {
-            Trimmed::nothing()
-        } else {
-            trimmed.clone()
+        let trimmed = match mutant {
+            Some(Mutant::ForgetsWhatWasTrimmed) => Trimmed::nothing(),
+            Some(Mutant::ForgetsWhoseWasTrimmed) => Trimmed::all_up_to(began.offset),
+            _ => trimmed.clone(),
         };
         broker.begin_log_at(began, trimmed);
     }
@@ -261,10 +266,11 @@ impl Node {
     }
 
     /// It has read the stream to its end.
-    pub(crate) fn handle_end(&mut self, end: Place, asked: Arrival) {
-        if let Some(broker) = &mut self.broker {
-            broker.handle_end(end, asked);
-        }
+    pub(crate) fn handle_end(&mut self, end: Place, asked: Arrival) -> Vec<ConnectionId> {
+        let broker = self.broker.as_mut();
+        broker
+            .map(|broker| broker.handle_end(end, asked))
+            .unwrap_or_default()
     }
 
     pub(crate) fn understands(&self, entry: &Entry) -> bool {
@@ -320,7 +326,7 @@ impl Node {
             ..NewEntry::to(&event.audience.rooms, event.bytes, Rc::clone(entry))
         };
         let except: Vec<ConnectionId> = match broker.publish_at(entry.offset, has_left, new) {
-            FollowOutcome::Accepted { except } => except.iter().map(|(id, _)| *id).collect(),
+            FollowOutcome::Accepted { except } => except.iter().map(|ahead| ahead.socket).collect(),
             FollowOutcome::OutOfOrder => return Sends::default(),
         };
         self.send(event, Rc::clone(entry), except, is_for_many)
@@ -415,7 +421,12 @@ impl Node {
             .collect()
     }
 
-    pub(crate) fn enter(&mut self, id: ConnectionId, rooms: Rc<[RoomName]>, standing: Standing) {
+    pub(crate) fn enter(
+        &mut self,
+        id: ConnectionId,
+        rooms: Rc<[RoomName]>,
+        (standing, arrival): (Standing, Arrival),
+    ) {
         let socket = Socket {
             rooms,
             entered_after: self.queue.enter(standing),
@@ -425,7 +436,7 @@ impl Node {
         self.rooms_version += 1;
         let sockets = &self.sockets;
         if let Some(broker) = &mut self.broker {
-            broker.enter(id, standing, |id| !sockets.contains_key(id));
+            broker.enter(id, (standing, arrival), |id| !sockets.contains_key(id));
         }
     }
 

@@ -31,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) max_trimmed_rooms: usize,
     /// Whether nodes that start later write what the first ones do not understand.
     pub(crate) has_two_versions: bool,
+    /// Whether most users are sent nothing.
+    pub(crate) is_quiet: bool,
     /// Whether all users are in the same rooms.
     pub(crate) shares_rooms: bool,
 }
@@ -58,7 +60,8 @@ impl Plan {
             stream_max,
             read_most: 1 + random.below(20),
             log,
-            max_trimmed_rooms: if random.has_chance(20) { 2 } else { 100 },
+            max_trimmed_rooms: if random.has_chance(20) { 2 } else { MANY_ROOMS },
+            is_quiet: random.has_chance(30),
             shares_rooms: random.has_chance(10),
             has_two_versions: weather == Weather::Rough && random.has_chance(20),
         }
@@ -94,6 +97,14 @@ fn short_log(random: &mut Random) -> LogConfig {
     log
 }
 
+impl Plan {
+    /// Whether what was trimmed is remembered for every room there is.
+    pub(crate) fn remembers_all_rooms(&self) -> bool {
+        let rooms = self.max_trimmed_rooms.min(self.log.max_trimmed_rooms);
+        rooms >= MANY_ROOMS && !self.has_two_versions
+    }
+}
+
 fn short_stream(random: &mut Random) -> usize {
     if random.has_chance(40) {
         3 + random.below(40)
@@ -101,3 +112,6 @@ fn short_stream(random: &mut Random) -> usize {
         usize::MAX
     }
 }
+
+/// More than there are.
+const MANY_ROOMS: usize = 100;

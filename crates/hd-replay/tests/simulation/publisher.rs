@@ -54,12 +54,18 @@ impl World {
     }
 
     fn audience(&mut self) -> Audience {
-        let user = self.random.below(self.plan.users);
+        let is_quiet = self.plan.is_quiet && !self.is_calm && self.random.has_chance(98);
+        let user = if is_quiet {
+            0
+        } else {
+            self.random.below(self.plan.users)
+        };
         let [own, role] = &*self.rooms[user] else {
             unreachable!("a user has two rooms");
         };
         let to = |rooms: &[&RoomName]| rooms.iter().copied().cloned().collect::<Vec<_>>();
         let (rooms, except) = match self.random.below(10) {
+            _ if is_quiet => (to(&[own]), to(&[])),
             0 | 1 => (to(&[]), to(&[])),
             2 => (to(&[]), to(&[own])),
             3 | 4 => (to(&[role]), to(&[])),

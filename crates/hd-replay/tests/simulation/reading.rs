@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use hd_replay::Arrival;
 
+use super::mutant::Mutant;
 use super::node::{ConnectionId, Followed, Life, Reader, Sends, StreamLink};
 use super::plan::Weather;
 use super::stream::{Batch, Entry};
@@ -54,7 +55,18 @@ impl World {
         let after = reader.place().map(|(_, last)| last).unwrap_or_default();
         let batch = stream.read(after, self.plan.read_most);
         let asked = reader.arrivals();
-        self.after(0, 20, Step::Take { node, batch, asked });
+        let latency = self.answer_latency();
+        self.after(0, latency, Step::Take { node, batch, asked });
+    }
+
+    /// How long the stream's answer may take.
+    fn answer_latency(&mut self) -> u64 {
+        let is_slow = !self.is_calm && self.random.has_chance(10);
+        match (is_slow, self.plan.weather) {
+            (false, _) => 20,
+            (true, Weather::Gentle) => 500,
+            (true, Weather::Rough) => 5_000,
+        }
     }
 
     pub(crate) fn take_batch(&mut self, index: usize, batch: Batch, asked: Arrival) {
@@ -69,7 +81,11 @@ impl World {
             node.life = Life::Serving;
         }
         if is_at_end {
-            node.handle_end(batch.end, asked);
+            let is_earlier = self.mutant == Some(Mutant::BelievesAnEarlierEnd);
+            let asked = if is_earlier { node.arrivals() } else { asked };
+            for id in node.handle_end(batch.end, asked) {
+                self.close_transport(id);
+            }
         }
         for entry in batch.entries {
             match self.nodes[index].handle_entry(&entry, &batch.trimmed) {

@@ -26,6 +26,8 @@ pub(crate) struct Entry {
     /// Whether the stream has lost it, or it came after such a loss and before
     /// that was noticed: who does not get it is to be told.
     pub(crate) is_in_doubt: Cell<bool>,
+    /// Whether the stream has lost it, and nobody knew: what nobody knows, nobody can tell.
+    pub(crate) is_forgiven: Cell<bool>,
 }
 
 #[derive(Clone, Debug)]
@@ -54,6 +56,7 @@ pub(crate) struct Stream {
     /// What was trimmed, of each room.
     trimmed: Trimmed,
     max_trimmed_rooms: usize,
+    lost_up_to: Offset,
     /// The log that lost its end.
     has_lost: Option<LogId>,
     seen: Seen<()>,
@@ -83,6 +86,7 @@ impl Stream {
             last: Offset::default(),
             trimmed: Trimmed::nothing(),
             max_trimmed_rooms,
+            lost_up_to: Offset::default(),
             has_lost: None,
             seen: Seen::new(SeenConfig::default()),
             max_entries,
@@ -107,6 +111,7 @@ impl Stream {
             link,
             event,
             is_in_doubt: Cell::new(self.has_lost == Some(link.log)),
+            is_forgiven: Cell::new(false),
         });
         self.last = offset;
         self.entries.push_back(Rc::clone(&entry));
@@ -145,6 +150,12 @@ impl Stream {
         Some(self.entries.get(left)?.offset)
     }
 
+    /// Whether a log begins in the latest entries. Redis would have lost with it that it did.
+    pub(crate) fn begins_within(&self, lost: usize) -> bool {
+        let mut lost = self.entries.iter().rev().take(lost);
+        lost.any(|entry| entry.link.is_beginning)
+    }
+
     /// A replica takes over that had not got the latest entries. Their ids it
     /// has: what is sent again would come twice, and that is not promised.
     pub(crate) fn lose_end(&mut self, lost: usize) {
@@ -153,6 +164,16 @@ impl Stream {
         }
         self.last = self.entries.back().expect("one is left").offset;
         self.has_lost = Some(self.log);
+    }
+
+    /// The same, when no node knows. The clock is past what is lost, so that what comes later has later
+    /// offsets.
+    pub(crate) fn lose_end_unknown(&mut self, lost: usize) {
+        self.lost_up_to = self.last;
+        for entry in self.entries.split_off(self.entries.len() - lost) {
+            entry.is_forgiven.set(true);
+        }
+        self.last = self.entries.back().expect("one is left").offset;
     }
 
     /// Begins another log, where something of this one is lost. Returns the one
@@ -168,8 +189,9 @@ impl Stream {
     /// While the clock is behind, offsets leap: what is lost meanwhile, and what
     /// comes after it, have others.
     fn next(&self, now: u64, leap: u64) -> Offset {
-        let next = self.last.next(now);
-        if now < self.last.millis() {
+        let last = self.last.max(self.lost_up_to);
+        let next = last.next(now);
+        if now < last.millis() {
             Offset::new(next.millis(), next.count() + leap)
         } else {
             next

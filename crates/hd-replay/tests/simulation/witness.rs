@@ -201,7 +201,8 @@ impl Witness {
                 .ttl
                 .map(|ttl| entry.offset.millis().saturating_add(ttl));
             let is_fresh = stale_at.is_none_or(|stale_at| stale_at > self.clock);
-            is_fresh && self.rooms.iter().all(|rooms| event.audience.has(rooms))
+            let is_owed = is_fresh && !entry.is_forgiven.get();
+            is_owed && self.rooms.iter().all(|rooms| event.audience.has(rooms))
         })
     }
 }

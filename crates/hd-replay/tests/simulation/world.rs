@@ -1,10 +1,10 @@
 //! The world under its clock: what happens, one thing after another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
 
-use hd_replay::{Arrival, Gap, LogId, Place, ResumeOutcome, ResumeRefusal};
+use hd_replay::{Arrival, Gap, LogId, Offset, Place, ResumeOutcome, ResumeRefusal};
 use hd_rooms::RoomName;
 
 use super::device::{Device, Heard, Phase};
@@ -86,6 +86,8 @@ pub(crate) struct Counts {
     pub(crate) told: u64,
     /// The same, since their rooms had changed.
     pub(crate) rooms_changed: u64,
+    /// The same, since what they had received was found to be lost.
+    pub(crate) lost_ends: u64,
     /// Portions of replays, after the first ones.
     pub(crate) portions: u64,
     /// CONNECTs that waited for the reader of their node.
@@ -104,6 +106,7 @@ impl Counts {
         self.recovered += other.recovered;
         self.told += other.told;
         self.rooms_changed += other.rooms_changed;
+        self.lost_ends += other.lost_ends;
         self.portions += other.portions;
         self.waited += other.waited;
         self.lost_places += other.lost_places;
@@ -114,7 +117,7 @@ impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} virtual hours, {} faults, {} published, {} delivered, {} connects, {} recovered, {} told, {} more for their rooms, {} portions, {} waited, {} places lost",
+            "{} virtual hours, {} faults, {} published, {} delivered, {} connects, {} recovered, {} told, {} more for their rooms, {} for what was lost, {} portions, {} waited, {} places lost",
             self.millis / (60 * 60 * 1000),
             self.faults,
             self.published,
@@ -123,6 +126,7 @@ impl fmt::Display for Counts {
             self.recovered,
             self.told,
             self.rooms_changed,
+            self.lost_ends,
             self.portions,
             self.waited,
             self.lost_places
@@ -144,6 +148,8 @@ pub(crate) struct World {
     pub(crate) stream_skew: i64,
     pub(crate) stream_paused_until: u64,
     pub(crate) is_calm: bool,
+    /// Logs that have lost their end.
+    pub(crate) lost_logs: BTreeSet<LogId>,
     /// Whether a client was notified for nothing.
     pub(crate) needless: bool,
     /// The latest time that the stream's clock has shown.
@@ -179,6 +185,7 @@ impl World {
             stream_skew: 0,
             stream_paused_until: 0,
             is_calm: false,
+            lost_logs: BTreeSet::new(),
             needless: false,
             latest: 0,
             nodes: Vec::new(),
@@ -324,21 +331,37 @@ impl World {
         self.clock(self.stream_skew) - error
     }
 
-    /// Whether a client that was notified since a bound had removed something of its rooms may have
-    /// missed anything.
+    /// Whether a client that was notified may have missed anything.
     pub(crate) fn has_reason(&self, outcome: ResumeOutcome, auth: &Auth) -> bool {
-        let ResumeOutcome::Refused(ResumeRefusal::Gap(Gap::TooOld | Gap::Dropped)) = outcome else {
+        let ResumeOutcome::Refused(refusal) = outcome else {
             return true;
         };
         let Some(place) = auth.place() else {
-            return false;
+            return true;
         };
-        self.all.iter().any(|entry| {
+        let is_to_be_checked = match refusal {
+            ResumeRefusal::LostEnd => return self.lost_logs.contains(&place.log),
+            ResumeRefusal::Gap(Gap::TooOld | Gap::Dropped) => true,
+            // Of as many rooms as there are.
+            ResumeRefusal::Gap(Gap::BeforeLog) => {
+                // In another log than it had read, a node may know nothing.
+                let is_first_log = place.log == LogId(1);
+                is_first_log && self.plan.remembers_all_rooms() && place.offset != Offset::default()
+            }
+            ResumeRefusal::Gap(Gap::AfterLog)
+            | ResumeRefusal::Pid(_)
+            | ResumeRefusal::OtherIdentity
+            | ResumeRefusal::OtherLog
+            | ResumeRefusal::RoomsChanged
+            | ResumeRefusal::Offset => false,
+        };
+        let is_missed = |entry: &Rc<Entry>| {
             let event = entry.event.as_ref();
             entry.link.log == place.log
                 && entry.offset > place.offset
                 && event.is_some_and(|event| event.audience.names(&auth.rooms))
-        })
+        };
+        !is_to_be_checked || self.all.iter().any(is_missed)
     }
 
     /// By how much an offset leaps ahead.
@@ -387,6 +410,7 @@ impl World {
             ResumeOutcome::First => {}
             ResumeOutcome::Recovered => self.counts.recovered += 1,
             ResumeOutcome::Refused(ResumeRefusal::RoomsChanged) => self.counts.rooms_changed += 1,
+            ResumeOutcome::Refused(ResumeRefusal::LostEnd) => self.counts.lost_ends += 1,
             ResumeOutcome::Refused(_) => self.counts.told += 1,
         }
     }

@@ -350,6 +350,10 @@ fn admit(
         // Its client keeps neither a `pid` nor an offset.
         let identity = identity.filter(|_| dialect == Dialect::SocketIo);
         let mut broker = namespace.order().lock();
+        let arrival = presented
+            .as_ref()
+            .map(|presented| presented.arrival)
+            .unwrap_or_default();
         let resumed = namespace
             .order()
             .resume(&mut broker, identity, &rooms, presented);
@@ -372,7 +376,7 @@ fn admit(
         let standing = resumed.standing;
         let is_in = enter(&mut client, &socket, (&rooms, standing), &packets);
         if is_in {
-            broker.enter(socket.clone(), standing, Socket::has_left);
+            broker.enter(socket.clone(), (standing, arrival), Socket::has_left);
         }
         if is_in && socket.is_behind() {
             connection.tell_when_drained();

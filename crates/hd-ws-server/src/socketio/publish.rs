@@ -129,7 +129,7 @@ impl Namespace {
                 let all = publication.audience.clone();
                 let audience = except
                     .iter()
-                    .fold(all, |audience, (socket, _)| socket.except_self(audience));
+                    .fold(all, |audience, ahead| ahead.socket.except_self(audience));
                 self.send(&audience, &emission)
             }
             FollowOutcome::OutOfOrder => {
@@ -151,7 +151,8 @@ impl Namespace {
     }
 
     /// As [`begin_log_at`](Self::begin_log_at), where it is known what the log does not have: only who
-    /// has missed any of that is notified. It has to be read after the log, or in one step with it.
+    /// has missed any of that is notified. It has to be read after the log, or in one step with it, and
+    /// to be all that is missing: see [`hd_replay::Link::follows_what_was_trimmed`].
     pub fn begin_log_knowing(&self, id: LogId, began: Offset, trimmed: Trimmed) {
         let began = Place {
             log: id,
@@ -180,10 +181,15 @@ impl Namespace {
 
     /// The shared log ends there, and all of it has been published here. That was asked for after
     /// [`arrivals`](Self::arrivals) had returned `asked`: a client that had presented a later offset by
-    /// then proves that the log has lost its end, and is notified.
-    pub fn handle_log_end(&self, end: Place, asked: Arrival) {
-        self.order().lock().handle_end(end, asked);
+    /// then proves that the log has lost its end. Its transport is closed if it has been let in, and it
+    /// is notified. Returns how many were closed.
+    pub fn handle_log_end(&self, end: Place, asked: Arrival) -> usize {
+        let proofs = self.order().lock().handle_end(end, asked);
         self.order().tell_advanced();
+        for socket in &proofs {
+            socket.close_transport();
+        }
+        proofs.len()
     }
 
     /// Sends the next portion of what its client has missed to a socket that is behind.

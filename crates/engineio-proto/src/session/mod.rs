@@ -518,6 +518,11 @@ fn pong_by(at: Instant, now: Instant, ping_timeout: Duration) -> Instant {
 /// Twice as late as a timer may be whose tick is a sixteenth of `ping_timeout`.
 const PUNCTUAL_PART: u32 = 8;
 
+/// Whether the frame is Engine.IO's close packet.
+fn is_close_packet(frame: &Frame) -> bool {
+    frame.is_text() && frame.payload() == b"1"
+}
+
 /// Whether the frame is what the session is for, and not its own housekeeping.
 fn is_message(frame: &Frame) -> bool {
     // `b` is a binary one for a client that cannot take it as such.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{CloseReason, Get, Post, Probe, ProtocolViolation, Session, State};
+use super::{CloseReason, Get, Post, Probe, ProtocolViolation, Session, State, is_close_packet};
 use crate::{Frame, Outbound, Revision, Transport, payload};
 
 impl Session {
@@ -64,6 +64,10 @@ impl Session {
     /// The body for the poll that waits, once there is one: at most
     /// [`Config::max_packets_per_poll`](crate::Config::max_packets_per_poll)
     /// packets. The poll waits no more then.
+    ///
+    /// A close packet is never in one body with what is before it, but in the
+    /// next: engine.io-client closes as soon as it reads the packet, and a
+    /// message that it read just before finds the socket closed.
     #[must_use]
     pub fn poll_response(&mut self) -> Option<Bytes> {
         if self.requests.get == Get::Idle {
@@ -166,6 +170,12 @@ impl Session {
         } else {
             self.config.max_packets_per_poll.max(1)
         };
+        // What is before the close packet, or the close packet.
+        let until_close = self.outbound.frames().take(count);
+        let count = until_close
+            .take_while(|frame| !is_close_packet(frame))
+            .count()
+            .max(1);
         let taken = self.outbound.take(count);
         if self.revision == Revision::V3 {
             return self.finish_v3(payload::v3::encode(taken.frames()));

@@ -6,11 +6,14 @@ pub use outcome::{
 };
 
 mod polling;
+mod recent_polls;
 mod upgrade;
 mod websocket;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use recent_polls::RecentPolls;
 
 use crate::packet::PONG;
 use crate::payload::v3::JsonpIndex;
@@ -97,6 +100,7 @@ enum Probe {
 #[derive(Debug)]
 struct Requests {
     get: Get,
+    recent_polls: RecentPolls,
     post: Post,
 }
 
@@ -155,6 +159,7 @@ impl Session {
             },
             requests: Requests {
                 get: Get::Idle,
+                recent_polls: RecentPolls::None,
                 post: Post::Idle,
             },
             heartbeat: Heartbeat::new(revision, &config, now),

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use engineio_proto::{
-    CloseReason, DecodeError, Message, Packet, ProtocolViolation, RequestError, Revision, Session,
-    Transport, payload,
+    CacheBuster, CloseReason, DecodeError, Message, Packet, ProtocolViolation, RequestError,
+    Revision, Session, Transport, payload,
 };
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
@@ -26,9 +26,10 @@ use crate::body::read_held_body;
 /// Starts a GET, which is answered once there is something to answer.
 pub(super) fn start_poll<A: Application>(
     connection: Arc<Connection<A>>,
+    cache_buster: Option<CacheBuster>,
 ) -> Result<WaitingPoll<A>, ProtocolViolation> {
     let now = Instant::now();
-    connection.with_session(MISMATCH, |session| session.handle_poll(now))?;
+    connection.with_session(MISMATCH, |session| session.handle_poll(cache_buster, now))?;
     Ok(WaitingPoll {
         connection,
         is_done: false,

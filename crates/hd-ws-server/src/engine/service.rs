@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use engineio_proto::{
-    Method, OriginVerdict, ProtocolViolation, Query, RequestError, RequestFacts, Session,
-    Transport, UpgradeHeader, UpgradeId, Verified,
+    CacheBuster, Method, OriginVerdict, ProtocolViolation, Query, RequestError, RequestFacts,
+    Session, Transport, UpgradeHeader, UpgradeId, Verified,
 };
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, UPGRADE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
@@ -280,7 +280,7 @@ fn serve_engine<A: Application, H>(
             };
             let connection = engine.open(place, transport, session, handshake);
             match switch {
-                None => return poll(connection, cors, state),
+                None => return poll(connection, query.cache_buster(), cors, state),
                 Some(switch) => {
                     put(upgrade, Upgrade::Direct(connection));
                     switch.response()
@@ -293,7 +293,7 @@ fn serve_engine<A: Application, H>(
         }) => match facts.method {
             Method::Get => {
                 drop(request);
-                return poll(session, cors, state);
+                return poll(session, query.cache_buster(), cors, state);
             }
             Method::Post => {
                 return Box::pin(async move {
@@ -341,10 +341,11 @@ fn serve_engine<A: Application, H>(
 
 fn poll<A: Application>(
     connection: Arc<Connection<A>>,
+    cache_buster: Option<CacheBuster>,
     cors: HeaderMap,
     state: &HttpState,
 ) -> ResponseFuture {
-    match polling::start_poll(connection) {
+    match polling::start_poll(connection, cache_buster) {
         Ok(poll) => {
             state.set_polling();
             Box::pin(async move { Ok(with_headers(poll.await, cors)) })

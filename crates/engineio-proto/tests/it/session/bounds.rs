@@ -158,7 +158,7 @@ fn what_the_last_poll_of_a_closed_session_cannot_hold_is_dropped() {
     pair.session.abort(CloseReason::TransportError);
     assert_eq!(pair.response().unwrap(), "4one\x1e4two");
     pair.assert_closed(Event::Closed(CloseReason::TransportError));
-    assert!(pair.session.handle_poll(pair.now).is_err());
+    assert!(pair.session.handle_poll(None, pair.now).is_err());
 }
 
 #[test]

@@ -130,9 +130,9 @@ fn overlapping_requests_end_a_closing_session() {
 
     let mut pair = Pair::polling();
     pair.session.close(FORCED, pair.now);
-    pair.session.handle_poll(pair.now).unwrap();
+    pair.session.handle_poll(None, pair.now).unwrap();
     assert_eq!(
-        pair.session.handle_poll(pair.now),
+        pair.session.handle_poll(None, pair.now),
         Err(ProtocolViolation::OverlappingPoll)
     );
     pair.assert_closed(Event::Closed(CloseReason::TransportError));
@@ -142,7 +142,7 @@ fn overlapping_requests_end_a_closing_session() {
 fn a_poll_given_up_ends_a_closing_session() {
     let mut pair = Pair::polling();
     pair.session.close(FORCED, pair.now);
-    pair.session.handle_poll(pair.now).unwrap();
+    pair.session.handle_poll(None, pair.now).unwrap();
     pair.session.handle_poll_aborted();
     pair.assert_closed(Event::Closed(CloseReason::TransportError));
 }
@@ -354,7 +354,7 @@ fn what_was_carried_out_is_not_lost() {
 
     // A poll that waits is about to get it.
     let mut waiting = Pair::polling();
-    waiting.session.handle_poll(waiting.now).unwrap();
+    waiting.session.handle_poll(None, waiting.now).unwrap();
     waiting.send("last");
     waiting.session.abort(FORCED);
     assert!(!waiting.session.has_lost_messages());

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, ChildStdout};
+use std::process::{Child, ChildStdout, Command};
 use std::time::Duration;
 
 use crate::program::{GOOD_SECRET, GOOD_TOKEN, Program};
@@ -295,4 +295,39 @@ fn wrong_tokens_without_end_do_not_keep_out_the_right_one() {
     assert!(limited > 0);
     let answer = server.emit(GOOD_TOKEN);
     assert!(answer.contains(" 201 "), "{answer}");
+}
+
+/// Ten in a row are told what is wrong with their token, and logged, and one a second.
+#[test]
+fn refused_tokens_of_a_neighbour_keep_nobody_out() {
+    let mut server = Server::start(&[
+        ("MAX_AUTH_FAILURES_PER_ADDRESS", "1"),
+        ("LOG_LINES_PER_SECOND", "1000"),
+        ("SHUTDOWN_TIMEOUT", "1s"),
+    ]);
+    let mut answered: u32 = 0;
+    for _ in 0..60 {
+        let mut client = Client::open(&server, "/socket.io/?EIO=4&transport=websocket");
+        assert!(client.text().starts_with("0{"));
+        client.send(r#"40/notifications,{"token":"a.bad.token"}"#);
+        answered += u32::from(client.next().0 == 0x81);
+    }
+    assert!((10..60).contains(&answered), "{answered} were answered");
+    let token = token_for("7");
+    let _colleague = Client::join(&server, &token);
+    let _plain = Client::open(&server, &format!("/notifications?token={token}"));
+    let answer = server.request("GET", "/metrics", GOOD_TOKEN, "");
+    let rejected = r#"helpdesk_ws_requests_rejected_total{reason="auth_failures_per_address"} "#;
+    let count = format!("{rejected}{}\n", 60 - answered);
+    assert!(answer.contains(&count), "no {count:?} in {answer}");
+    // All are counted, and those that got an answer are logged.
+    let failures = r#"helpdesk_ws_authentication_failures_total{reason="token_malformed"}"#;
+    assert_eq!(server.metric(failures), "60");
+    let pid = server.process.id().to_string();
+    let stopped = Command::new("kill").arg(pid).status();
+    assert!(stopped.unwrap().success());
+    let mut log = String::new();
+    server.lines.read_to_string(&mut log).unwrap();
+    let logged = log.matches("Authentication failed").count();
+    assert!(logged >= 10 && logged <= answered as usize, "{log}");
 }

@@ -135,6 +135,8 @@ pub struct Engine<A: Application> {
     lifecycle: Mutex<Lifecycle<Sid>>,
     /// Told when it was told to drain or to stop.
     lifecycle_changed: Notify,
+    /// Told when a drain, or a stop, has closed clients.
+    clients_sent_away: Notify,
     /// The tasks of all WebSockets.
     pub(crate) pumps: TaskTracker,
     /// Sessions whose end the application has not been told of.
@@ -170,6 +172,7 @@ impl<A: Application> Engine<A> {
             runtime: Handle::current(),
             lifecycle: Mutex::new(lifecycle),
             lifecycle_changed: Notify::new(),
+            clients_sent_away: Notify::new(),
             pumps: TaskTracker::new(),
             untold_ends: AtomicUsize::new(0),
             connection_ended: Notify::new(),

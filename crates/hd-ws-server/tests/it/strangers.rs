@@ -221,6 +221,19 @@ fn who_uses_up_the_handshakes_of_an_address_does_not_keep_its_colleagues_out() {
     drop(held);
 }
 
+/// What stands before the entry that the proxy adds is the client's own.
+#[test]
+fn a_forged_entry_of_x_forwarded_for_is_no_other_address() {
+    let server = start(behind_a_proxy(ServerConfig {
+        max_handshakes_per_address: NonZeroU32::new(1),
+        ..ServerConfig::default()
+    }));
+    let from = |n: u32| poll_from(&server, &format!("198.51.100.{n}, 192.0.2.1"));
+    let refused = (0..40).filter(|n| from(*n).is_err()).count();
+    assert!(refused >= 20, "{refused} refused");
+    poll_from(&server, "198.51.100.1").expect("it has asked nothing itself");
+}
+
 #[test]
 fn of_one_address_so_many_may_have_joined_nothing() {
     let server = start(behind_a_proxy(ServerConfig {

@@ -47,6 +47,16 @@ impl Server {
         }
     }
 
+    /// Stops it, and reads what it has still to say.
+    fn log_to_its_end(&mut self) -> String {
+        let pid = self.process.id().to_string();
+        let stopped = Command::new("kill").arg(pid).status();
+        assert!(stopped.unwrap().success());
+        let mut log = String::new();
+        self.lines.read_to_string(&mut log).unwrap();
+        log
+    }
+
     fn request(&self, method: &str, target: &str, token: &str, body: &str) -> String {
         let mut stream = connect(&self.address);
         write!(
@@ -323,11 +333,39 @@ fn refused_tokens_of_a_neighbour_keep_nobody_out() {
     // All are counted, and those that got an answer are logged.
     let failures = r#"helpdesk_ws_authentication_failures_total{reason="token_malformed"}"#;
     assert_eq!(server.metric(failures), "60");
-    let pid = server.process.id().to_string();
-    let stopped = Command::new("kill").arg(pid).status();
-    assert!(stopped.unwrap().success());
-    let mut log = String::new();
-    server.lines.read_to_string(&mut log).unwrap();
+    let log = server.log_to_its_end();
     let logged = log.matches("Authentication failed").count();
     assert!(logged >= 10 && logged <= answered as usize, "{log}");
+}
+
+/// Not even where everything is logged.
+#[test]
+fn no_log_line_has_a_token_in_it() {
+    let settings = [("LOG_LEVEL", "trace"), ("SHUTDOWN_TIMEOUT", "1s")];
+    let mut server = Server::start(&settings);
+    let good = token_for("7");
+    let bad = format!("{good}.bad");
+    drop(Client::open(
+        &server,
+        &format!("/notifications?token={good}"),
+    ));
+    let mut client = Client::join(&server, &good);
+    client.send(&format!(r#"42/notifications,1["auth:refresh","{bad}"]"#));
+    assert!(client.text().contains(r#""ok":false"#));
+    let mut refused = Client::open(
+        &server,
+        &format!("/socket.io/?EIO=4&transport=websocket&token={bad}"),
+    );
+    assert!(refused.text().starts_with("0{"));
+    refused.send("40/notifications,");
+    assert!(refused.text().starts_with("44/notifications,"));
+    let answer = server.request("GET", &format!("/socket.io/?EIO=9&token={bad}"), &bad, "");
+    assert!(answer.contains(" 400 "), "{answer}");
+    server.emit(&bad);
+    let log = server.log_to_its_end();
+    assert!(log.contains("Authentication failed"), "{log}");
+    let signature = good.rsplit('.').next().unwrap();
+    for secret in [signature, GOOD_TOKEN, GOOD_SECRET] {
+        assert!(!log.contains(secret), "{secret} in {log}");
+    }
 }

@@ -159,14 +159,15 @@ fn a_post_over_the_rate_is_answered_later_and_one_far_over_it_is_refused() {
     server.serves_on();
 }
 
-/// Five minutes that it would have to wait, which is longer than the test has patience.
+/// Four hours that it would have to wait, which is longer than the test has patience.
 fn is_answered_before_its_time(send_away: impl FnOnce(&EchoServer)) {
     let mut config = config(1, 0);
-    config.throttle_timeout = Duration::from_secs(600);
+    config.throttle_timeout = Duration::from_secs(24 * 60 * 60);
     let server = EchoServer::start(config);
     let query = format!("&sid={}", server.open_polling());
-    let noops = vec!["6"; 305].join("\x1e");
+    let noops = vec!["6"; 15_000].join("\x1e");
     let mut waiting = server.send("POST", &query, &noops);
+    waiting.set_read_timeout(Some(PATIENCE)).unwrap();
     let patience = Instant::now() + PATIENCE;
     while server.engine.counts().throttled_total() == 0 {
         assert!(Instant::now() < patience, "it does not wait");

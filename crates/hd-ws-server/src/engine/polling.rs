@@ -89,7 +89,11 @@ pub(super) async fn serve_post<A: Application>(
     if handled.is_ok() && !intake.wait.is_zero() {
         // A client sends its next POST when this one is answered.
         connection.engine.counts.throttled();
-        tokio::time::sleep(intake.wait).await;
+        tokio::select! {
+            () = tokio::time::sleep(intake.wait) => {}
+            // It is to look for another server, and not to hold this one up.
+            () = connection.engine.sends_away(connection) => {}
+        }
     }
     reading.finish();
     match handled {
@@ -315,6 +319,14 @@ impl<A: Application> Connection<A> {
         };
         self.settle(state);
         result
+    }
+
+    /// Whether it is neither closing nor closed.
+    pub(super) fn is_open(&self) -> bool {
+        match &self.lock().wire {
+            Wire::EngineIo(session) => session.is_open(),
+            Wire::Plain(session) => !session.is_closed(),
+        }
     }
 
     /// Ends the session from where the application holds no lock.

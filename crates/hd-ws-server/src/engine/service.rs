@@ -85,13 +85,7 @@ impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpServi
                     return Ok(come_back_later());
                 }
                 // Before the handler, which may look at a token.
-                let now = Instant::now();
-                let may_authenticate = counted.and_then(|()| {
-                    let may = engine.may_authenticate(remote_address, now);
-                    may.then_some(()).ok_or(Rejection::AuthFailuresPerAddress)
-                });
-                let taken = may_authenticate.and_then(|()| engine.take_place(remote_address));
-                place = match taken {
+                place = match counted.and_then(|()| engine.take_place(remote_address)) {
                     Ok(place) => Some(place),
                     Err(reason) => {
                         reject(reason);
@@ -103,10 +97,15 @@ impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpServi
             Ok(
                 match (handler.handle(request, remote_address).await, switch, place) {
                     (HttpReply::Response(response), _, place) => {
-                        if place.is_some() && response.status() == StatusCode::UNAUTHORIZED {
-                            engine.auth_failed(remote_address, Instant::now());
+                        let is_kept_out =
+                            place.is_some() && response.status() == StatusCode::UNAUTHORIZED;
+                        if is_kept_out && !engine.auth_failed(remote_address, Instant::now()) {
+                            let reason = Rejection::AuthFailuresPerAddress;
+                            engine.tell_rejected(reason, remote_address, None);
+                            too_many(reason)
+                        } else {
+                            response
                         }
-                        response
                     }
                     (HttpReply::UpgradePlain(handshake, opened), Ok(switch), Some(place)) => {
                         let connection = engine.open_plain(place, handshake);

@@ -1,8 +1,12 @@
 //! Replay of events that a client missed while it was away.
 //!
+//! - [`Broker`] makes every decision about the events of a namespace: offsets,
+//!   duplicates, who is due an event, and where a client resumes. [`FanoutQueue`]
+//!   and [`FanoutPass`] keep the order of events for many sockets.
 //! - [`Log`] keeps the latest events of each room, bounded in count, bytes and
 //!   age, under [`Offset`]s of one order: what a client of several rooms missed
 //!   comes back in the order in which it was sent.
+//! - [`Trimmed`] remembers of each room what the log no longer has.
 //! - [`Cursor`] is where a client stands: whose it is, in which log, and from
 //!   where on. It travels sealed, as the `pid` of Socket.IO's connection state
 //!   recovery, so that nothing is kept for a client that is away.
@@ -36,18 +40,31 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod broker;
 mod chain;
 mod config;
 mod cursor;
+mod fanout;
 mod log;
 mod offset;
 mod order;
+mod resume;
 mod room_log;
+mod rules;
 mod seen;
+mod trimmed;
 
+pub use broker::{Ahead, Arrival, Broker, BrokerConfig, FollowOutcome, PublishOutcome};
 pub use chain::{Acknowledged, Chain, ChainStep, Link, Place};
 pub use config::LogConfig;
 pub use cursor::{Cursor, CursorError, LogId, MAC_BYTES};
-pub use log::{Gap, Log, NewEntry};
+pub use fanout::{DUE_NONE, Due, FanoutPass, FanoutQueue, Later, Queued, Start};
+pub use log::{Gap, Log, NewEntry, Portion};
 pub use offset::{InvalidOffset, Offset};
+pub use resume::{
+    Events, Reconnect, ResumeOutcome, ResumeRefusal, ResumeRequest, Resumed, Standing,
+};
+#[doc(hidden)]
+pub use rules::Rule;
 pub use seen::{Seen, SeenConfig};
+pub use trimmed::{EVERYONE_KEY, Trimmed, room_key, room_set_key};

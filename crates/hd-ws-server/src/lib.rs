@@ -84,10 +84,10 @@ pub use remote_address::{Network, NetworkError, RemoteAddress, TrustedProxies};
 
 mod socketio;
 pub use socketio::{
-    AckError, Admission, Answers, ConnectRequest, CursorMac, DisconnectReason, Emitted, Moved,
-    Namespace, NamespaceConfig, NamespaceHandler, PendingAck, Publication, Published,
+    AckError, Admission, Answers, Clock, ConnectRequest, CursorMac, DisconnectReason, Emitted,
+    Moved, Namespace, NamespaceConfig, NamespaceHandler, PendingAck, Publication, Published,
     RecoveryConfig, RecoveryOutcome, RecoveryRefusal, Refusal, ReplayCounts, RoomChange,
-    RoomChanges, Socket, SocketIo, SocketIoClient,
+    RoomChanges, Socket, SocketIo, SocketIoClient, system_clock,
 };
 
 mod token_bucket;

@@ -10,7 +10,7 @@ use hd_auth::{Algorithm, JwtPayload, Mac, Signer, UserId, Verifier};
 use hd_cluster::{PresenceConfig, SharedLog};
 use hd_ws_server::{
     AllowedOrigins, CursorMac, Engine, HttpCloseHook, Namespace, NamespaceConfig, OriginPolicy,
-    RecoveryConfig, RejectionHook, Server, ServerConfig, SocketIo,
+    RecoveryConfig, RejectionHook, Server, ServerConfig, SocketIo, system_clock,
 };
 use http::header::AUTHORIZATION;
 use socketio_proto::{ClientConfig, Limits};
@@ -83,6 +83,7 @@ async fn serve(
             log,
             is_shared: settings.cluster.is_some(),
             macs: pid_macs(&settings),
+            clock: system_clock(),
         }),
         seen: settings.idempotency,
         // Node's servers send to a socket so.

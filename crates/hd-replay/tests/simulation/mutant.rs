@@ -1,3 +1,9 @@
+//! Rules that are broken on purpose, to see that the simulation would notice. Those of the broker and
+//! the queue are broken in the code of production; those of the caller and of Redis, in the model of
+//! these.
+
+use hd_replay::Rule;
+
 /// A rule that is broken on purpose, to see that the simulation would notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mutant {
@@ -40,4 +46,51 @@ pub(crate) enum Mutant {
     SendsQueuedToNewcomers,
     /// An event is sent at once though earlier ones are queued.
     OvertakesTheQueue,
+    /// A `pid` is good for other rooms.
+    TakesPidsOfOtherRooms,
+    /// What a node does not understand is skipped.
+    SkipsTheUnreadable,
+    /// A client that is behind is sent what is published.
+    SendsPublishedToThoseBehind,
+    /// Nodes go by their own clocks.
+    GoesByItsOwnClock,
+    /// Nobody remembers what the stream no longer has.
+    ForgetsWhatWasTrimmed,
+    /// Nobody remembers for whom that was.
+    ForgetsWhoseWasTrimmed,
+    /// The end of the stream counts that was asked for before the client came.
+    BelievesAnEarlierEnd,
+}
+
+impl Mutant {
+    /// The rule of the broker or the queue that is broken, if it is one of these.
+    pub(crate) const fn rule(self) -> Option<Rule> {
+        match self {
+            Self::TakesAnybodysPid => Some(Rule::CursorIsPersonal),
+            Self::LetsInAheadOfItsReader => Some(Rule::AheadIsSkipped),
+            Self::TakesStaleOffsets => Some(Rule::StaleOffsetIsIgnored),
+            Self::TakesOffsetsOfOtherLogs => Some(Rule::ForeignOffsetIsIgnored),
+            Self::SendsQueuedToNewcomers => Some(Rule::NewcomerSkipsQueue),
+            Self::OvertakesTheQueue => Some(Rule::QueueIsInOrder),
+            Self::TakesPidsOfOtherRooms => Some(Rule::CursorIsOfItsRooms),
+            Self::SkipsTheUnreadable => Some(Rule::UnreadableIsAGap),
+            Self::SendsPublishedToThoseBehind => Some(Rule::BehindGetsPortionsOnly),
+            Self::GoesByItsOwnClock
+            | Self::ForgetsWhatWasTrimmed
+            | Self::ForgetsWhoseWasTrimmed
+            | Self::BelievesAnEarlierEnd
+            | Self::TakesIdsTwice
+            | Self::EntersBeforeReading
+            | Self::EntersAfterReading
+            | Self::SendsMissedLater
+            | Self::SendsMissedBeforeReply
+            | Self::DisconnectsOnDrain
+            | Self::TrimsInSilence
+            | Self::FollowsTheClockBack
+            | Self::GoesOnWhenStreamIsLost
+            | Self::GoesOnWhenEndIsLost
+            | Self::TrustsTheEnd
+            | Self::ForgetsWhatWasAcknowledged => None,
+        }
+    }
 }

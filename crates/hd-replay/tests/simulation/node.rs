@@ -1,17 +1,20 @@
-//! A node: a copy of the stream in memory, and the sockets that it serves. What
-//! is done here in one call is done there under one lock.
+//! A node: a copy of the stream in memory, and the sockets that it serves. The
+//! decisions are those of production: `Broker`, `FanoutQueue`, `FanoutPass` and `Chain`. What is done
+//! here in one call is done there under one lock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use hd_replay::{
-    Acknowledged, Chain, ChainStep, Cursor, Gap, Log, LogConfig, LogId, MAC_BYTES, NewEntry,
-    Offset, Place,
+    Acknowledged, Arrival, Broker, BrokerConfig, Chain, ChainStep, Cursor, DUE_NONE, Due,
+    FanoutPass, FanoutQueue, FollowOutcome, Gap, LogConfig, LogId, MAC_BYTES, NewEntry, Offset,
+    Place, Reconnect, ResumeOutcome, ResumeRequest, SeenConfig, Standing, Start, Trimmed,
 };
 use hd_rooms::RoomName;
 
 use super::mutant::Mutant;
-use super::stream::{Batch, Entry, Event};
+use super::stream::{Audience, Entry, Event};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ConnectionId(pub(crate) usize);
@@ -19,16 +22,24 @@ pub(crate) struct ConnectionId(pub(crate) usize);
 /// What a node sends.
 #[derive(Clone, Debug)]
 pub(crate) enum Frame {
-    Connect { pid: String, place: (LogId, Offset) },
-    Event { publication: usize, offset: Offset },
+    Connect {
+        pid: String,
+        place: (LogId, Offset),
+        rooms: Rc<[RoomName]>,
+    },
+    Event {
+        publication: usize,
+        offset: Offset,
+    },
     Disconnect,
     Close,
 }
 
-/// What a client says of itself in CONNECT. Its user is in its token.
+/// What a client says of itself in CONNECT. Its user and its rooms are in its token.
 #[derive(Clone, Debug)]
 pub(crate) struct Auth {
     pub(crate) user: usize,
+    pub(crate) rooms: Rc<[RoomName]>,
     pub(crate) pid: Option<String>,
     pub(crate) offset: Option<String>,
 }
@@ -64,22 +75,35 @@ pub(crate) enum StreamLink {
     Broken,
 }
 
+/// Of the software.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    First,
+    /// It may write what the first one does not understand.
+    Second,
+}
+
 pub(crate) struct Node {
+    pub(crate) version: Version,
     pub(crate) life: Life,
     pub(crate) reader: Reader,
     pub(crate) sockets: BTreeMap<ConnectionId, Socket>,
     /// CONNECTs that wait for the reader.
-    pub(crate) waiting: Vec<(ConnectionId, Auth)>,
+    pub(crate) waiting: Vec<(ConnectionId, Auth, Arrival)>,
     /// How far its clock is ahead, in milliseconds.
     pub(crate) skew: i64,
-    pub(crate) queue: VecDeque<(u64, Rc<Entry>)>,
-    queued: u64,
+    queue: FanoutQueue<Job>,
+    /// What is being sent to the sockets of one audience.
+    pass: Option<Pass>,
+    /// Counts the changes of the rooms.
+    rooms_version: u64,
     /// How far it has read, once it has begun.
     chain: Option<Chain>,
     /// What it was told to be in the stream.
     pub(crate) acknowledged: Acknowledged,
     pub(crate) link: StreamLink,
-    log: Log<usize>,
+    /// Once it has begun to read.
+    broker: Option<Broker<Rc<Entry>, ConnectionId>>,
     config: LogConfig,
     mutant: Option<Mutant>,
 }
@@ -88,8 +112,30 @@ pub(crate) struct Socket {
     rooms: Rc<[RoomName]>,
     /// How many events were queued before it entered.
     entered_after: u64,
-    /// Up to where its client has had what is not here yet.
-    ahead: Option<Offset>,
+    standing: Standing,
+}
+
+/// An event that waits, and whose clients have received it elsewhere.
+struct Job {
+    entry: Rc<Entry>,
+    except: Vec<ConnectionId>,
+}
+
+struct Pass {
+    audience: Rc<Audience>,
+    except: Vec<ConnectionId>,
+    version: u64,
+    pass: FanoutPass<ConnectionId, Job>,
+    /// What is under way, in order.
+    entries: Vec<Rc<Entry>>,
+}
+
+/// What is to be sent, and to which sockets.
+#[derive(Default)]
+pub(crate) struct Sends {
+    pub(crate) frames: Vec<(ConnectionId, Rc<Entry>)>,
+    /// Whether a task has to send what is queued.
+    pub(crate) starts_task: bool,
 }
 
 /// A client's place in the log.
@@ -98,40 +144,41 @@ pub(crate) struct Resumed {
     /// Where it is, if it begins anew.
     pub(crate) place: (LogId, Offset),
     pub(crate) missed: Vec<Frame>,
-    /// Up to where the client has had what is not here yet.
-    pub(crate) ahead: Option<Offset>,
+    pub(crate) standing: Standing,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    First,
-    Recovered,
-    Refused,
-}
-
-/// What became of a batch.
-pub(crate) enum Taken {
-    /// These were appended, and are to be delivered.
-    Appended(Vec<Rc<Entry>>),
-    /// The stream does not go on where the copy ends: the copy began anew, and
-    /// whoever is here has to come back to be told.
-    LostItsPlace,
+/// What an entry of the stream is to a node.
+pub(crate) enum Followed {
+    /// It is the next one.
+    Next,
+    /// Nothing.
+    Passed,
+    /// The stream does not go on where the copy ends: the copy begins anew, and
+    /// whoever is here has to reconnect to be notified. The entry is to be taken too.
+    Gap,
 }
 
 impl Node {
-    pub(crate) fn new(config: LogConfig, skew: i64, mutant: Option<Mutant>) -> Self {
+    pub(crate) fn new(
+        version: Version,
+        config: LogConfig,
+        skew: i64,
+        mutant: Option<Mutant>,
+    ) -> Self {
         Self {
+            version,
             life: Life::Filling,
             reader: Reader::Idle,
             sockets: BTreeMap::new(),
             waiting: Vec::new(),
             skew,
-            queue: VecDeque::new(),
-            queued: 0,
+            queue: fanout_queue(mutant),
+            pass: None,
+            rooms_version: 0,
             chain: None,
             acknowledged: Acknowledged::default(),
             link: StreamLink::Broken,
-            log: Log::starting_at(config, Offset::default()),
+            broker: None,
             config,
             mutant,
         }
@@ -145,8 +192,8 @@ impl Node {
 
     /// Where its own log ends.
     fn log_place(&self) -> Option<(LogId, Offset)> {
-        let (log, _) = self.place()?;
-        Some((log, self.log.last_offset()))
+        let Place { log, offset } = self.broker.as_ref()?.end()?;
+        Some((log, offset))
     }
 
     /// The log that it knows to have lost something.
@@ -177,47 +224,74 @@ impl Node {
         }
     }
 
-    pub(crate) fn take(&mut self, batch: Batch) -> Taken {
-        let mut has_lost_its_place = false;
-        let mut appended = Vec::new();
-        for entry in batch {
-            let step = self.follow(&entry);
-            match step {
-                ChainStep::Next => {}
-                ChainStep::Passed | ChainStep::Lost => continue,
-                ChainStep::Began(place) => {
-                    has_lost_its_place = true;
-                    self.begin_log_at(place.offset);
-                    appended.clear();
+    /// Takes notice of the next entry of the stream.
+    pub(crate) fn handle_entry(&mut self, entry: &Entry, trimmed: &Trimmed) -> Followed {
+        let read = self.chain.as_ref().map(Chain::place);
+        match self.follow(entry, trimmed) {
+            ChainStep::Next => Followed::Next,
+            ChainStep::Passed | ChainStep::Lost => Followed::Passed,
+            ChainStep::Began(place) => {
+                let is_known = |read| entry.link.follows_what_was_trimmed(read);
+                if read.is_none_or(is_known) {
+                    self.begin_log_at(place, trimmed);
+                } else {
+                    self.begin_log_at(place, &Trimmed::all_up_to(place.offset));
                 }
+                Followed::Gap
             }
-            if let Some(event) = &entry.event
-                && self.append(&entry, event)
-            {
-                appended.push(entry);
-            }
-        }
-        if has_lost_its_place {
-            Taken::LostItsPlace
-        } else {
-            Taken::Appended(appended)
         }
     }
 
-    fn begin_log_at(&mut self, began: Offset) {
-        self.log = Log::starting_at(self.config, began);
-        self.queue.clear();
+    fn begin_log_at(&mut self, began: Place, trimmed: &Trimmed) {
+        let (config, mutant) = (self.config, self.mutant);
+        let broker = self.broker.get_or_insert_with(|| broker(config, mutant));
+        let trimmed = match mutant {
+            Some(Mutant::ForgetsWhatWasTrimmed) => Trimmed::nothing(),
+            Some(Mutant::ForgetsWhoseWasTrimmed) => Trimmed::all_up_to(began.offset),
+            _ => trimmed.clone(),
+        };
+        broker.begin_log_at(began, trimmed);
     }
 
-    fn follow(&mut self, entry: &Entry) -> ChainStep {
+    /// Where it is in the order of those who present an offset.
+    pub(crate) fn arrive(&mut self) -> Arrival {
+        self.broker.as_mut().map(Broker::arrive).unwrap_or_default()
+    }
+
+    pub(crate) fn arrivals(&self) -> Arrival {
+        self.broker
+            .as_ref()
+            .map(Broker::arrivals)
+            .unwrap_or_default()
+    }
+
+    /// It has read the stream to its end.
+    pub(crate) fn handle_end(&mut self, end: Place, asked: Arrival) -> Vec<ConnectionId> {
+        let broker = self.broker.as_mut();
+        broker
+            .map(|broker| broker.handle_end(end, asked))
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn understands(&self, entry: &Entry) -> bool {
+        let is_new = entry.event.as_ref().is_some_and(|event| event.is_new);
+        !is_new || self.version == Version::Second
+    }
+
+    pub(crate) fn handle_unreadable(&mut self, entry: &Entry) -> bool {
+        let broker = self.broker.as_mut();
+        broker.is_some_and(|broker| broker.handle_unreadable(entry.offset))
+    }
+
+    fn follow(&mut self, entry: &Entry, trimmed: &Trimmed) -> ChainStep {
         let Some(chain) = &mut self.chain else {
             let mut began = entry.link.begins_after(entry.offset);
             self.chain = Some(Chain::at(began));
             if self.mutant == Some(Mutant::TrimsInSilence) {
                 began.offset = Offset::default();
             }
-            self.begin_log_at(began.offset);
-            return self.follow(entry);
+            self.begin_log_at(began, trimmed);
+            return self.follow(entry, trimmed);
         };
         let before = chain.place();
         if self.mutant == Some(Mutant::ForgetsWhatWasAcknowledged) {
@@ -239,66 +313,181 @@ impl Node {
         }
     }
 
-    fn append(&mut self, entry: &Entry, event: &Event) -> bool {
-        if entry.offset <= self.log.last_offset() {
-            return false; // only where offsets are not in order
-        }
-        let new = NewEntry {
-            except: &event.audience.except,
-            ..NewEntry::to(&event.audience.rooms, EVENT_BYTES, event.publication)
+    /// Publishes an event of the stream, as `publish_at` of hd-ws-server does.
+    pub(crate) fn publish(&mut self, entry: &Rc<Entry>, is_for_many: bool) -> Sends {
+        let Some((event, broker)) = entry.event.as_ref().zip(self.broker.as_mut()) else {
+            return Sends::default();
         };
-        self.log.append(entry.offset, new, entry.offset.millis());
-        true
+        let sockets = &self.sockets;
+        let has_left = |id: &ConnectionId| !sockets.contains_key(id);
+        let new = || NewEntry {
+            except: &event.audience.except,
+            ttl: event.ttl.map(Duration::from_millis),
+            ..NewEntry::to(&event.audience.rooms, event.bytes, Rc::clone(entry))
+        };
+        let except: Vec<ConnectionId> = match broker.publish_at(entry.offset, has_left, new) {
+            FollowOutcome::Accepted { except } => except.iter().map(|ahead| ahead.socket).collect(),
+            FollowOutcome::OutOfOrder => return Sends::default(),
+        };
+        self.send(event, Rc::clone(entry), except, is_for_many)
     }
 
-    /// Who is to be sent an event now. Where others wait, it waits as well.
-    pub(crate) fn deliver(&mut self, entry: &Rc<Entry>, is_for_many: bool) -> Vec<ConnectionId> {
-        let has_to_wait = !self.queue.is_empty() && self.mutant != Some(Mutant::OvertakesTheQueue);
-        if has_to_wait || is_for_many {
-            self.queued += 1;
-            self.queue.push_back((self.queued, Rc::clone(entry)));
-            return Vec::new();
+    /// Sends an event now, or queues it, as `Namespace::send` does.
+    fn send(
+        &mut self,
+        event: &Event,
+        entry: Rc<Entry>,
+        except: Vec<ConnectionId>,
+        is_for_many: bool,
+    ) -> Sends {
+        let recipients = if is_for_many { MAX_DIRECT + 1 } else { 1 };
+        if self.queue.is_direct(recipients) {
+            let sockets = self.resolve(&event.audience, &except).into_iter();
+            let is_due = |id: &ConnectionId| self.sockets[id].entered_after != DUE_NONE;
+            let sockets = sockets.filter(is_due);
+            return Sends {
+                frames: sockets.map(|id| (id, Rc::clone(&entry))).collect(),
+                starts_task: false,
+            };
         }
-        self.audience(entry, u64::MAX)
+        let start = self.queue.push(Job { entry, except });
+        Sends {
+            frames: Vec::new(),
+            starts_task: start == Start::Task,
+        }
     }
 
-    /// The event that has waited longest, and who is to be sent it.
-    pub(crate) fn next_queued(&mut self) -> Option<(Rc<Entry>, Vec<ConnectionId>)> {
-        let (number, entry) = self.queue.pop_front()?;
-        let audience = self.audience(&entry, number);
-        Some((entry, audience))
+    /// One turn of the task that sends what is queued, as `socketio/fanout.rs` has it; `None` when
+    /// it ends.
+    pub(crate) fn fan_out(&mut self, max: usize) -> Option<Vec<(ConnectionId, Rc<Entry>)>> {
+        let mut pass = match self.pass.take() {
+            Some(pass) => pass,
+            None => {
+                let first = self.queue.take()?;
+                let audience = Rc::clone(first.job().audience());
+                let except = first.job().except.clone();
+                let entries = vec![Rc::clone(&first.job().entry)];
+                Pass {
+                    pass: FanoutPass::new(self.resolve(&audience, &except), first),
+                    audience,
+                    except,
+                    version: self.rooms_version,
+                    entries,
+                }
+            }
+        };
+        while let Some(joining) = self.queue.take_if(|job| {
+            let is_same =
+                Rc::ptr_eq(job.audience(), &pass.audience) || **job.audience() == *pass.audience;
+            is_same && job.except == pass.except && pass.version == self.rooms_version
+        }) {
+            pass.entries.push(Rc::clone(&joining.job().entry));
+            pass.pass.begin(joining);
+        }
+        let mut frames = Vec::new();
+        let sockets = &self.sockets;
+        let entered_after = |id: &ConnectionId| sockets.get(id).map_or(0, |it| it.entered_after);
+        let entries = &pass.entries;
+        pass.pass.advance(max, entered_after, |id, due| {
+            let is_in = sockets.contains_key(id);
+            if is_in {
+                match due {
+                    Due::All => {
+                        frames.extend(entries.iter().map(|entry| (*id, Rc::clone(entry))));
+                    }
+                    Due::Later(jobs) => {
+                        frames.extend(jobs.map(|job| (*id, Rc::clone(&job.entry))));
+                    }
+                }
+            }
+            is_in
+        });
+        let ended = pass.pass.end().count();
+        pass.entries.drain(..ended);
+        if !pass.pass.is_empty() {
+            self.pass = Some(pass);
+        }
+        Some(frames)
     }
 
-    fn audience(&self, entry: &Entry, number: u64) -> Vec<ConnectionId> {
-        let takes_any = self.mutant == Some(Mutant::SendsQueuedToNewcomers);
+    fn resolve(&self, audience: &Audience, except: &[ConnectionId]) -> Vec<ConnectionId> {
+        let is_due = |(id, socket): &(&ConnectionId, &Socket)| {
+            audience.has(&socket.rooms) && !except.contains(id)
+        };
         self.sockets
             .iter()
-            .filter(|(_, socket)| {
-                let event = entry.event.as_ref();
-                event.is_some_and(|event| event.audience.has(&socket.rooms))
-            })
-            .filter(|(_, socket)| number > socket.entered_after || takes_any)
-            .filter(|(_, socket)| socket.ahead.is_none_or(|ahead| entry.offset > ahead))
+            .filter(is_due)
             .map(|(id, _)| *id)
             .collect()
     }
 
-    pub(crate) fn enter(&mut self, id: ConnectionId, rooms: Rc<[RoomName]>, ahead: Option<Offset>) {
-        let entered_after = self.queued;
+    pub(crate) fn enter(
+        &mut self,
+        id: ConnectionId,
+        rooms: Rc<[RoomName]>,
+        (standing, arrival): (Standing, Arrival),
+    ) {
         let socket = Socket {
             rooms,
-            entered_after,
-            ahead,
+            entered_after: self.queue.enter(standing),
+            standing,
         };
         self.sockets.insert(id, socket);
+        self.rooms_version += 1;
+        let sockets = &self.sockets;
+        if let Some(broker) = &mut self.broker {
+            broker.enter(id, (standing, arrival), |id| !sockets.contains_key(id));
+        }
+    }
+
+    pub(crate) fn change_rooms(&mut self, id: ConnectionId, rooms: Rc<[RoomName]>) {
+        if let Some(socket) = self.sockets.get_mut(&id) {
+            socket.rooms = rooms;
+            self.rooms_version += 1;
+        }
+    }
+
+    /// The next portion for a client, if it is behind.
+    pub(crate) fn next_portion(
+        &mut self,
+        id: ConnectionId,
+        now: u64,
+    ) -> Option<Result<Vec<Rc<Entry>>, Gap>> {
+        let socket = self.sockets.get_mut(&id)?;
+        let Standing::Behind(position) = socket.standing else {
+            return None;
+        };
+        let broker = self.broker.as_mut()?;
+        Some(match broker.next_portion(position, &socket.rooms, now) {
+            Ok((events, standing)) => {
+                socket.standing = standing;
+                socket.entered_after = self.queue.enter(standing);
+                Ok(events
+                    .into_iter()
+                    .map(|(_, entry)| Rc::clone(entry))
+                    .collect())
+            }
+            Err(gap) => Err(gap),
+        })
+    }
+
+    pub(crate) fn leave(&mut self, id: ConnectionId) {
+        self.sockets.remove(&id);
+        self.rooms_version += 1;
+    }
+
+    /// Every socket leaves.
+    pub(crate) fn leave_all(&mut self) {
+        self.sockets.clear();
+        self.rooms_version += 1;
     }
 
     /// Whether a client is ahead of this node's reader.
-    pub(crate) fn is_behind(&self, auth: &Auth) -> bool {
-        let (Some(cursor), Some(place)) = (auth.cursor(), self.log_place()) else {
-            return false;
-        };
-        (cursor.log, cursor.after(auth.shown())) > place
+    pub(crate) fn is_behind(&self, auth: &Auth, arrival: Arrival) -> bool {
+        let broker = self.broker.as_ref();
+        let may_resume =
+            |(place, broker): (Place, &Broker<_, _>)| broker.may_resume(place, arrival);
+        !auth.place().zip(broker).is_none_or(may_resume)
     }
 
     /// What `socketio/recovery.rs` of hd-ws-server does.
@@ -306,99 +495,94 @@ impl Node {
         &mut self,
         id: ConnectionId,
         auth: &Auth,
-        rooms: &[RoomName],
+        arrival: Arrival,
         now: u64,
-    ) -> (Resumed, Outcome) {
-        self.log.expire(now);
-        match self.missed(auth, rooms, now) {
-            None => (self.begin_anew(id, auth), Outcome::First),
-            Some(Ok(resumed)) => (resumed, Outcome::Recovered),
-            Some(Err(_)) => (self.begin_anew(id, auth), Outcome::Refused),
-        }
-    }
-
-    fn begin_anew(&self, id: ConnectionId, auth: &Auth) -> Resumed {
+    ) -> (Resumed, ResumeOutcome) {
         let place = self.log_place().expect("a node that serves has begun");
+        let reconnect = auth.reconnect();
+        let request = ResumeRequest {
+            identity: auth.identity(),
+            rooms: &auth.rooms,
+            own_room: None,
+            reconnect: reconnect.as_ref(),
+            arrival,
+        };
         // It makes the `pid` another one than the client has.
-        let sid = id.0.to_string();
-        let before = auth.cursor();
-        let cursor = Cursor::anew(auth.identity(), place, sid, before.as_ref(), auth.shown());
-        Resumed {
-            pid: cursor.seal(mac),
+        let new_sid = || id.0.to_string();
+        let broker = self.broker.as_mut().expect("a node that serves has begun");
+        let resumed = broker
+            .resume(&request, new_sid, now)
+            .expect("there is a log");
+        let kept = || auth.pid.clone().expect("it has recovered");
+        let missed = resumed.missed.iter();
+        let answer = Resumed {
+            pid: resumed.cursor.map_or_else(kept, |cursor| cursor.seal(mac)),
             place,
-            missed: Vec::new(),
-            ahead: None,
+            missed: missed.filter_map(|(_, entry)| entry.to_frame()).collect(),
+            standing: resumed.standing,
+        };
+        let (outcome, lost) = (resumed.outcome, resumed.lost);
+        if let Some((lost, chain)) = lost.zip(self.chain.as_mut()) {
+            // Whoever keeps the stream is told: another log begins.
+            chain.handle_end(chain.place().offset, Some(lost.offset));
         }
-    }
-
-    fn missed(
-        &self,
-        auth: &Auth,
-        rooms: &[RoomName],
-        now: u64,
-    ) -> Option<Result<Resumed, Refused>> {
-        let pid = auth.pid.as_ref()?;
-        let found = self.position(auth, pid).and_then(|after| {
-            match self.log.missed(rooms, after, now) {
-                Ok(missed) => Ok((missed, None)),
-                Err(Gap::AfterLog) if self.mutant == Some(Mutant::LetsInAheadOfItsReader) => {
-                    Ok((Vec::new(), None))
-                }
-                // A log that loses any of that is another one.
-                Err(Gap::AfterLog) => Ok((Vec::new(), Some(after))),
-                Err(_) => Err(Refused),
-            }
-        });
-        Some(found.map(|(missed, ahead)| {
-            let missed = missed.into_iter();
-            Resumed {
-                pid: pid.clone(),
-                place: self.log_place().expect("a node that serves has begun"),
-                missed: missed
-                    .map(|(offset, &publication)| Frame::Event {
-                        publication,
-                        offset,
-                    })
-                    .collect(),
-                ahead,
-            }
-        }))
-    }
-
-    fn position(&self, auth: &Auth, pid: &str) -> Result<Offset, Refused> {
-        let cursor = Cursor::open(pid, mac).map_err(|_| Refused)?;
-        let is_own = cursor.identity == auth.identity();
-        if !is_own && self.mutant != Some(Mutant::TakesAnybodysPid) {
-            return Err(Refused);
-        }
-        if Some(cursor.log) != self.place().map(|(log, _)| log) {
-            return Err(Refused);
-        }
-        match auth.shown() {
-            Some(shown) if self.mutant == Some(Mutant::TakesStaleOffsets) => Ok(shown),
-            Some(shown) if self.mutant == Some(Mutant::TakesOffsetsOfOtherLogs) => {
-                Ok(shown.max(cursor.start))
-            }
-            shown => Ok(cursor.after(shown)),
-        }
+        (answer, outcome)
     }
 }
 
-/// What it missed cannot be told.
-struct Refused;
+fn broker(config: LogConfig, mutant: Option<Mutant>) -> Broker<Rc<Entry>, ConnectionId> {
+    let config = BrokerConfig {
+        log: Some(config),
+        is_shared: true,
+        ids: SeenConfig::default(),
+    };
+    let broker = Broker::new(config, LogId(0), 0);
+    match mutant.and_then(Mutant::rule) {
+        Some(rule) => broker.without(rule),
+        None => broker,
+    }
+}
+
+fn fanout_queue(mutant: Option<Mutant>) -> FanoutQueue<Job> {
+    let queue = FanoutQueue::new(MAX_DIRECT);
+    match mutant.and_then(Mutant::rule) {
+        Some(rule) => queue.without(rule),
+        None => queue,
+    }
+}
+
+impl Job {
+    fn audience(&self) -> &Rc<Audience> {
+        let event = self.entry.event.as_ref();
+        &event.expect("only events are queued").audience
+    }
+}
+
+impl Entry {
+    pub(crate) fn to_frame(&self) -> Option<Frame> {
+        let publication = self.event.as_ref()?.publication;
+        Some(Frame::Event {
+            publication,
+            offset: self.offset,
+        })
+    }
+}
 
 impl Auth {
     fn identity(&self) -> u64 {
         u64::try_from(self.user).expect("a few users")
     }
 
-    fn cursor(&self) -> Option<Cursor> {
-        Cursor::open(self.pid.as_ref()?, mac).ok()
+    /// Up to where it has received everything.
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.reconnect()?.place()
     }
 
-    fn shown(&self) -> Option<Offset> {
-        let shown = self.offset.as_ref()?;
-        Some(shown.parse().expect("an offset of this server"))
+    fn reconnect(&self) -> Option<Reconnect> {
+        Some(Reconnect {
+            cursor: Cursor::open(self.pid.as_ref()?, mac),
+            shown: self.offset.as_deref().map(str::parse).transpose(),
+        })
     }
 }
 
@@ -412,5 +596,5 @@ pub(crate) fn mac(bytes: &[u8]) -> [u8; MAC_BYTES] {
     code
 }
 
-/// What an event counts for.
-const EVENT_BYTES: usize = 10;
+/// An event for more sockets is queued.
+const MAX_DIRECT: usize = 64;

@@ -40,13 +40,14 @@ impl<'a> Emission<'a> {
         }
     }
 
-    /// The same event, at its place in the log: clients get that as its last
-    /// argument, and come back with it.
-    pub(super) fn at(self, offset: Offset) -> Self {
-        Self {
-            offset: Some(offset),
-            ..self
-        }
+    /// The event has this offset in the log. Clients get it as the last argument, and present it when
+    /// they reconnect.
+    pub(super) const fn set_offset(&mut self, offset: Offset) {
+        self.offset = Some(offset);
+    }
+
+    pub(super) const fn is_in_log(&self) -> bool {
+        self.offset.is_some()
     }
 
     /// The event for clients of Socket.IO, all of which have the same parser.

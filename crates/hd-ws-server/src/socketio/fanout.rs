@@ -1,18 +1,18 @@
 //! Events for many sockets at once.
 //!
-//! Writing to ten thousand sockets takes tens of milliseconds. What is emitted
-//! meanwhile for the same audience joins in, and from then on each socket is
-//! written to once for all events that are under way. What is emitted for
-//! others waits, and everything that comes later waits behind it, so that
-//! events keep the order in which they were emitted.
+//! Writing to ten thousand sockets takes tens of milliseconds. What is emitted meanwhile for the same
+//! audience joins in, and from then on each socket is written to once for all events that are under way.
+//! What is emitted for others waits, and everything that comes later waits behind it, so that events
+//! keep the order in which they were emitted. That order is decided in [`hd_replay::FanoutQueue`]; here
+//! are its lock, its task and the packets.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use engineio_proto::EncodedPacket;
+use hd_replay::{Due, FanoutPass, FanoutQueue, Queued, Standing, Start};
 use hd_rooms::Audience;
 use socketio_proto::Encoded;
 use tokio::runtime::Handle;
@@ -34,34 +34,17 @@ enum State {
     Queued(oneshot::Receiver<usize>),
 }
 
-/// The events of a namespace that wait for their turn.
-#[derive(Debug, Default)]
+/// The events of a namespace that wait to be sent.
+#[derive(Debug)]
 pub(super) struct Fanout {
-    queue: Mutex<Queue>,
+    queue: Mutex<FanoutQueue<Job>>,
     /// Known once a socket has entered.
     runtime: OnceLock<Handle>,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    waiting: VecDeque<Job>,
-    turn: Turn,
-    /// Events that were queued so far.
-    count: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Turn {
-    #[default]
-    Idle,
-    /// A task carries out what was queued, and will look again.
-    Running,
 }
 
 /// An event that waits.
 #[derive(Debug)]
 struct Job {
-    number: u64,
     audience: Audience,
     event: Event,
     taken: oneshot::Sender<usize>,
@@ -95,21 +78,33 @@ impl Future for Emitted {
     }
 }
 
+impl Default for Fanout {
+    fn default() -> Self {
+        Self {
+            queue: Mutex::new(FanoutQueue::new(MAX_DIRECT)),
+            runtime: OnceLock::new(),
+        }
+    }
+}
+
 impl Fanout {
-    /// Whether nothing waits, so that an event may be sent at once.
-    pub(super) fn is_idle(&self) -> bool {
-        self.lock().turn == Turn::Idle
+    /// Whether an event for so many sockets may be sent at once.
+    pub(super) fn is_direct(&self, sockets: usize) -> bool {
+        self.lock().is_direct(sockets)
     }
 
-    /// A socket enters that is served on this runtime. Returns how many events
-    /// were queued so far: it is meant by none of them.
-    pub(super) fn enter(&self, runtime: &Handle) -> u64 {
+    /// A socket enters that is served on this runtime.
+    pub(super) fn set_runtime(&self, runtime: &Handle) {
         self.runtime.get_or_init(|| runtime.clone());
-        self.lock().count
     }
 
-    /// Queues an event, and starts the task that carries it out, `run`, where
-    /// none runs.
+    /// After which event of the queue a socket is due the events, when its client stands so to the
+    /// log now.
+    pub(super) fn after(&self, standing: Standing) -> u64 {
+        self.lock().enter(standing)
+    }
+
+    /// Queues an event, and starts the task that sends what is queued, `run`, where none runs.
     pub(super) fn queue<F>(
         &self,
         audience: Audience,
@@ -120,94 +115,65 @@ impl Fanout {
         F: Future<Output = ()> + Send + 'static,
     {
         let Some(runtime) = self.runtime.get() else {
-            return Emitted::sent(0); // Nobody has ever been here.
+            return Emitted::sent(0); // No socket has ever entered.
         };
         let (taken, emitted) = oneshot::channel();
-        let mut queue = self.lock();
-        queue.count += 1;
         let job = Job {
-            number: queue.count,
             audience,
             event,
             taken,
         };
-        queue.waiting.push_back(job);
-        if queue.turn == Turn::Idle {
-            queue.turn = Turn::Running;
+        let mut queue = self.lock();
+        if queue.push(job) == Start::Task {
             runtime.spawn(run());
         }
         Emitted(State::Queued(emitted))
     }
 
-    /// The event that has waited longest. When none waits, the turn is over.
-    fn take(&self) -> Option<Job> {
-        let mut queue = self.lock();
-        let first = queue.waiting.pop_front();
-        if first.is_none() {
-            queue.turn = Turn::Idle;
-        }
-        first
-    }
-
-    /// The same, if it is one that may join in; the turn goes on.
-    fn take_if(&self, may_join: impl FnOnce(&Job) -> bool) -> Option<Job> {
-        let mut queue = self.lock();
-        queue.waiting.pop_front_if(|job| may_join(job))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, FanoutQueue<Job>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Carries out what waits in a namespace, until nothing does.
+/// Sends what waits in a namespace, until nothing does.
 pub(super) async fn run(namespace: Namespace) {
-    while let Some(first) = namespace.fanout().take() {
-        Round::new(&namespace, first).run(&namespace).await;
+    loop {
+        let first = namespace.fanout().lock().take();
+        match first {
+            Some(first) => Pass::new(&namespace, first).run(&namespace).await,
+            None => return,
+        }
     }
 }
 
-/// Events that go round the sockets of one audience.
-///
-/// An event begins where the round is when it comes, and ends when it is there
-/// again; each socket is written to once for all events that are under way. As
-/// events begin in the order in which they were queued, no socket gets one
-/// before an earlier one.
-struct Round {
+/// A pass, and the packets of its events one after the other, so that each socket is written to
+/// once.
+struct Pass {
     audience: Audience,
-    sockets: Vec<Socket>,
     /// The registry's, when the sockets were looked up.
     version: u64,
-    position: usize,
-    under_way: Vec<UnderWay>,
+    pass: FanoutPass<Socket, Job>,
+    packets: Packets,
+}
+
+#[derive(Default)]
+struct Packets {
     socket_io: Vec<EncodedPacket>,
     socket_io_2: Vec<EncodedPacket>,
     plain: Vec<EncodedPacket>,
 }
 
-/// An event that goes round.
-struct UnderWay {
-    job: Job,
-    /// Sockets that are still to be written to.
-    left: usize,
-    took: usize,
-}
-
-impl Round {
-    fn new(namespace: &Namespace, first: Job) -> Self {
-        let (sockets, version) = namespace.resolve_at_version(&first.audience);
-        let mut round = Self {
-            audience: first.audience.clone(),
-            sockets,
+impl Pass {
+    fn new(namespace: &Namespace, first: Queued<Job>) -> Self {
+        let (sockets, version) = namespace.resolve_at_version(&first.job().audience);
+        let mut packets = Packets::default();
+        packets.push(&first.job().event);
+        Self {
+            audience: first.job().audience.clone(),
             version,
-            position: 0,
-            under_way: Vec::new(),
-            socket_io: Vec::new(),
-            socket_io_2: Vec::new(),
-            plain: Vec::new(),
-        };
-        round.begin(first);
-        round
+            pass: FanoutPass::new(sockets, first),
+            packets,
+        }
     }
 
     async fn run(mut self, namespace: &Namespace) {
@@ -215,7 +181,7 @@ impl Round {
             self.accept(namespace);
             self.advance();
             self.end();
-            if self.under_way.is_empty() {
+            if self.pass.is_empty() {
                 return;
             }
             // Others may emit now, and what they emit joins in.
@@ -223,83 +189,62 @@ impl Round {
         }
     }
 
-    /// Lets events join in that wait for the same sockets.
+    /// Lets events join that wait for the same sockets.
     fn accept(&mut self, namespace: &Namespace) {
-        while self.under_way.len() < MAX_TOGETHER {
-            // The version is asked for once the event is seen: who entered
-            // before it was emitted must not be missing from these sockets.
-            let joining = namespace.fanout().take_if(|job| {
+        while self.pass.len() < MAX_TOGETHER {
+            // The version is asked for once the event is seen: a socket that entered before it was
+            // emitted must not be missing from these.
+            let joining = namespace.fanout().lock().take_if(|job| {
                 job.audience == self.audience && namespace.version() == self.version
             });
-            let Some(job) = joining else {
+            let Some(queued) = joining else {
                 return;
             };
-            self.begin(job);
+            self.packets.push(&queued.job().event);
+            self.pass.begin(queued);
         }
-    }
-
-    fn begin(&mut self, job: Job) {
-        self.socket_io
-            .extend_from_slice(job.event.socket_io.packets());
-        self.socket_io_2.extend_from_slice(job.event.socket_io_2());
-        self.plain.push(job.event.plain.clone());
-        self.under_way.push(UnderWay {
-            job,
-            left: self.sockets.len(),
-            took: 0,
-        });
     }
 
     /// Writes to the next few sockets.
     fn advance(&mut self) {
-        let Some(oldest) = self.under_way.first() else {
-            return;
-        };
-        let first = oldest.job.number;
-        let end = (self.position + CHUNK.min(oldest.left)).min(self.sockets.len());
-        let chunk = &self.sockets[self.position..end];
-        let mut took_all = 0;
-        for socket in chunk {
-            if socket.entered_after() >= first {
-                send_later_ones(socket, &mut self.under_way);
-                continue;
+        let packets = &self.packets;
+        let send = |socket: &Socket, due: Due<'_, Job>| match due {
+            Due::All => socket.send(packets.for_socket(socket)).is_some(),
+            Due::Later(mut jobs) => {
+                jobs.all(|job| socket.send(job.event.packets_for(socket)).is_some())
             }
-            let packets = match socket.dialect() {
-                Dialect::SocketIo => &self.socket_io,
-                Dialect::SocketIo2 => &self.socket_io_2,
-                Dialect::Plain => &self.plain,
-            };
-            took_all += usize::from(socket.send(packets).is_some());
-        }
-        for event in &mut self.under_way {
-            event.left -= chunk.len();
-            event.took += took_all;
-        }
-        self.position = if end == self.sockets.len() { 0 } else { end };
+        };
+        self.pass.advance(CHUNK, Socket::entered_after, send);
     }
 
-    /// Takes out the events that have been everywhere.
+    /// Removes the events that have been everywhere.
     fn end(&mut self) {
-        let ended = self.under_way.iter().take_while(|event| event.left == 0);
-        let ended = ended.count();
-        for event in self.under_way.drain(..ended) {
-            let packets = event.job.event.socket_io.packets().len();
-            self.socket_io.drain(..packets);
-            let packets = event.job.event.socket_io_2().len();
-            self.socket_io_2.drain(..packets);
-            self.plain.remove(0);
+        for (job, took) in self.pass.end() {
+            self.packets.drop_first(&job.event);
             // Nobody may want to know.
-            let _unasked = event.job.taken.send(event.took);
+            let _unasked = job.taken.send(took);
         }
     }
 }
 
-/// Sends a socket that entered meanwhile the events that were emitted after it
-/// had.
-fn send_later_ones(socket: &Socket, events: &mut [UnderWay]) {
-    for UnderWay { job, took, .. } in events {
-        if job.number > socket.entered_after() {
-            *took += usize::from(socket.send(job.event.packets_for(socket)).is_some());
+impl Packets {
+    fn push(&mut self, event: &Event) {
+        self.socket_io.extend_from_slice(event.socket_io.packets());
+        self.socket_io_2.extend_from_slice(event.socket_io_2());
+        self.plain.push(event.plain.clone());
+    }
+
+    fn drop_first(&mut self, event: &Event) {
+        self.socket_io.drain(..event.socket_io.packets().len());
+        self.socket_io_2.drain(..event.socket_io_2().len());
+        self.plain.remove(0);
+    }
+
+    fn for_socket(&self, socket: &Socket) -> &[EncodedPacket] {
+        match socket.dialect() {
+            Dialect::SocketIo => &self.socket_io,
+            Dialect::SocketIo2 => &self.socket_io_2,
+            Dialect::Plain => &self.plain,
         }
     }
 }
@@ -320,7 +265,7 @@ impl Event {
 }
 
 /// An event for at most so many sockets is sent where it is emitted.
-pub(super) const FEW: usize = 64;
+const MAX_DIRECT: usize = 64;
 /// Slices of one vectored write; see the pump.
 const MAX_TOGETHER: usize = 64;
 /// Sockets that are written to before other tasks get their turn: less than a

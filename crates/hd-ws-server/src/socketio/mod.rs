@@ -17,6 +17,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use engineio_proto::{CloseReason, EncodedPacket, Message};
+use hd_replay::Standing;
 use hd_rooms::RoomName;
 use serde_json::value::RawValue;
 use socketio_proto::{Client, ClientConfig, ClientError, ClientEvent, Revision, Timeout, encode};
@@ -28,11 +29,13 @@ pub use handler::{Admission, ConnectRequest, NamespaceHandler, Refusal};
 pub use membership::{Moved, RoomChange, RoomChanges};
 pub use namespace::Namespace;
 pub use publish::{NamespaceConfig, Publication, Published, ReplayCounts};
-pub use recovery::{CursorMac, RecoveryConfig, RecoveryOutcome, RecoveryRefusal};
+pub use recovery::{
+    Clock, CursorMac, RecoveryConfig, RecoveryOutcome, RecoveryRefusal, system_clock,
+};
 pub use socket::{DisconnectReason, Socket};
 
 use self::client::ClientState;
-use self::recovery::{CameBack, RecoveryOutcome as Outcome};
+use self::recovery::{PresentedPid, RecoveryOutcome as Outcome};
 use self::socket::Dialect;
 use crate::engine::new_sid;
 use crate::{Application, ClientHandshake, Connection};
@@ -211,6 +214,13 @@ impl Application for SocketIo {
         }
     }
 
+    fn drained(&self, connection: &Arc<Connection<Self>>) {
+        let sockets = connection.client().lock().sockets.clone();
+        for socket in sockets {
+            socket.namespace().send_portion(&socket);
+        }
+    }
+
     fn closed(&self, connection: &Arc<Connection<Self>>, reason: CloseReason) {
         let (sockets, askers) = connection.client().lock().take_all();
         drop(askers); // not under the lock
@@ -253,21 +263,21 @@ fn connect(
     auth: Option<Box<RawValue>>,
 ) {
     let handler = Arc::clone(namespace.handler());
-    let came_back = if connection.client().speaks_socket_io_2() {
+    let presented = if connection.client().speaks_socket_io_2() {
         None
     } else {
-        namespace.order().came_back(auth.as_deref())
+        namespace.order().presented(auth.as_deref())
     };
     let mut verdict = handler.connect_client(Arc::clone(connection), auth);
     // The task polls again, with a waker of its own.
     let mut cx = Context::from_waker(Waker::noop());
     match verdict.as_mut().poll(&mut cx) {
-        Poll::Ready(verdict) => answer_connect(connection, &namespace, verdict, came_back),
+        Poll::Ready(verdict) => answer_connect(connection, &namespace, verdict, presented),
         Poll::Pending => {
             let waiting = Arc::clone(connection);
             connection.spawn(async move {
                 let verdict = verdict.await;
-                answer_connect(&waiting, &namespace, verdict, came_back);
+                answer_connect(&waiting, &namespace, verdict, presented);
             });
         }
     }
@@ -277,20 +287,20 @@ fn answer_connect(
     connection: &Arc<Connection<SocketIo>>,
     namespace: &Namespace,
     verdict: Result<Admission, Refusal>,
-    came_back: Option<CameBack>,
+    presented: Option<PresentedPid>,
 ) {
     match verdict {
         // Before anything that costs more than the answer.
         Ok(admission) if !is_allowed(connection, &admission) => {}
-        Ok(admission) => match namespace.order().catch_up(came_back.as_ref()) {
-            None => admit(connection, namespace, admission, came_back),
+        Ok(admission) => match namespace.order().catch_up(presented.as_ref()) {
+            None => admit(connection, namespace, admission, presented),
             Some(_) => {
                 let (waiting, namespace) = (Arc::clone(connection), namespace.clone());
                 connection.spawn(async move {
-                    if let Some(caught_up) = namespace.order().catch_up(came_back.as_ref()) {
+                    if let Some(caught_up) = namespace.order().catch_up(presented.as_ref()) {
                         caught_up.await;
                     }
-                    admit(&waiting, &namespace, admission, came_back);
+                    admit(&waiting, &namespace, admission, presented);
                 });
             }
         },
@@ -312,7 +322,7 @@ fn admit(
     connection: &Arc<Connection<SocketIo>>,
     namespace: &Namespace,
     admission: Admission,
-    came_back: Option<CameBack>,
+    presented: Option<PresentedPid>,
 ) {
     let Admission {
         rooms,
@@ -333,10 +343,14 @@ fn admit(
         };
         // Its client keeps neither a `pid` nor an offset.
         let identity = identity.filter(|_| dialect == Dialect::SocketIo);
-        let mut order = namespace.order().lock();
+        let mut broker = namespace.order().lock();
+        let arrival = presented
+            .as_ref()
+            .map(|presented| presented.arrival)
+            .unwrap_or_default();
         let resumed = namespace
             .order()
-            .resume(&mut order, identity, &rooms, came_back);
+            .resume(&mut broker, identity, &rooms, presented);
         let predecessor = resumed.outcome.has_recovered().then(|| {
             let own = rooms.first().map(RoomName::as_str);
             namespace.find_in(own.unwrap_or_default(), &resumed.sid)
@@ -353,9 +367,13 @@ fn admit(
         };
         let mut packets = reply.packets().to_vec();
         packets.extend(resumed.missed);
-        let is_in = enter(&mut client, &socket, &rooms, &packets);
-        if let Some(offset) = resumed.ahead.filter(|_| is_in) {
-            order.is_ahead(socket.clone(), offset);
+        let standing = resumed.standing;
+        let is_in = enter(&mut client, &socket, (&rooms, standing), &packets);
+        if is_in {
+            broker.enter(socket.clone(), (standing, arrival), Socket::has_left);
+        }
+        if is_in && socket.is_behind() {
+            connection.tell_when_drained();
         }
         (socket, is_in, predecessor.flatten())
     };
@@ -380,7 +398,12 @@ fn admit_plain(
     let (data, rooms) = (admission.data, &admission.rooms);
     let identification = (new_sid(), Outcome::None);
     let socket = Socket::new(connection, namespace, Dialect::Plain, data, identification);
-    let is_in = enter(&mut connection.client().lock(), &socket, rooms, &[]);
+    let is_in = enter(
+        &mut connection.client().lock(),
+        &socket,
+        (rooms, Standing::Current),
+        &[],
+    );
     if is_in {
         socket.announce();
     }
@@ -392,12 +415,12 @@ fn admit_plain(
 fn enter(
     client: &mut ClientState,
     socket: &Socket,
-    rooms: &[RoomName],
+    (rooms, standing): (&[RoomName], Standing),
     reply: &[EncodedPacket],
 ) -> bool {
     let connection = &socket.0.connection;
     let mut joined = Ok(());
-    let sent = connection.send_then(reply, || joined = socket.enter_rooms(rooms));
+    let sent = connection.send_then(reply, || joined = socket.enter_rooms(rooms, standing));
     if sent.is_err() {
         return false;
     }

@@ -3,9 +3,13 @@
 
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use hd_replay::{Log, LogId, NewEntry, Offset, Seen, SeenConfig};
+use engineio_proto::EncodedPacket;
+use hd_replay::{
+    Arrival, Broker, BrokerConfig, FollowOutcome, Log, LogId, NewEntry, Offset, Place,
+    PublishOutcome, SeenConfig, Trimmed,
+};
 use hd_rooms::{Audience, RoomName};
 use serde_json::value::RawValue;
 use socketio_proto::{Encoded, EventName, OutgoingArgs};
@@ -13,7 +17,7 @@ use tokio::sync::Notify;
 
 use super::emission::Emission;
 use super::fanout::Emitted;
-use super::recovery::{CameBack, Recovery, RecoveryConfig, Resumed};
+use super::recovery::{Clock, PresentedPid, Recovery, RecoveryConfig, Resumed, system_clock};
 use super::{Namespace, Socket};
 
 /// Settings of a namespace.
@@ -75,22 +79,17 @@ pub struct ReplayCounts {
 /// The order of a namespace's publications.
 pub(super) struct Order {
     recovery: Option<Recovery>,
-    ordered: Mutex<Ordered>,
+    broker: Mutex<Broker<Encoded, Socket>>,
+    clock: Clock,
+    /// What a client has proven the shared log to have lost, until the application asks.
+    lost: Mutex<Option<Place>>,
     /// Told of each event of a log that is shared; `None` for one that is not.
     advanced: Option<Notify>,
 }
 
-/// What is decided under one lock: a publication's place, who gets it now, and
-/// where a client comes in.
-pub(super) struct Ordered {
-    pub(super) log: Option<Log<Encoded>>,
-    /// Which log it is.
-    pub(super) log_id: LogId,
-    /// Sockets whose clients have had what is not here yet, from another
-    /// process, and up to where.
-    ahead: Vec<(Socket, Offset)>,
-    seen: Seen<()>,
-}
+/// What decides under one lock about a publication's offset, who gets it now, and where a client
+/// resumes.
+pub(super) type OrderGuard<'a> = MutexGuard<'a, Broker<Encoded, Socket>>;
 
 impl Namespace {
     /// Publishes an event. Each client of its audience gets it once and in the
@@ -99,21 +98,16 @@ impl Namespace {
     ///
     /// How it is sent now, see [`emit`](Self::emit).
     pub fn publish(&self, publication: &Publication<'_>) -> Published {
-        let now = unix_millis();
-        let mut ordered = self.order().lock();
-        let mut forgot_id = false;
-        if let Some(id) = publication.id {
-            if ordered.seen.find(id, now).is_some() {
-                return Published::Repeated;
-            }
-            forgot_id = ordered.seen.insert(id, (), now);
-        }
+        let now = self.order().now();
+        let mut broker = self.order().lock();
         let mut emission = Emission::new(self, publication.name, publication.args);
-        if let Some(log) = &mut ordered.log {
-            let offset = log.next_offset(now);
-            emission = emission.at(offset);
-            append(log, offset, publication, &emission, now);
-        }
+        let outcome = broker.publish(publication.id, now, |offset| {
+            emission.set_offset(offset);
+            to_entry(publication, &emission)
+        });
+        let PublishOutcome::Accepted { forgot_id, .. } = outcome else {
+            return Published::Repeated;
+        };
         // Still under the lock: what is published later is sent later.
         let emitted = self.send(publication.audience, &emission);
         Published::Sent { emitted, forgot_id }
@@ -123,22 +117,27 @@ impl Namespace {
     /// there. Of an event that came before, or that is not after the last one,
     /// nothing is sent.
     pub fn publish_at(&self, offset: Offset, publication: &Publication<'_>) -> Emitted {
-        let emission = Emission::new(self, publication.name, publication.args).at(offset);
-        let mut ordered = self.order().lock();
-        let Some(log) = &mut ordered.log else {
-            return self.send(publication.audience, &emission);
+        let mut emission = Emission::new(self, publication.name, publication.args);
+        emission.set_offset(offset);
+        let mut broker = self.order().lock();
+        let outcome = broker.publish_at(offset, Socket::has_left, || {
+            to_entry(publication, &emission)
+        });
+        let emitted = match outcome {
+            FollowOutcome::Accepted { except: [] } => self.send(publication.audience, &emission),
+            FollowOutcome::Accepted { except } => {
+                let all = publication.audience.clone();
+                let audience = except
+                    .iter()
+                    .fold(all, |audience, ahead| ahead.socket.except_self(audience));
+                self.send(&audience, &emission)
+            }
+            FollowOutcome::OutOfOrder => {
+                tracing::error!(%offset, "an event of the shared log is out of order");
+                return Emitted::sent(0);
+            }
         };
-        if offset <= log.last_offset() {
-            tracing::error!(%offset, "an event of the shared log is out of order");
-            return Emitted::sent(0);
-        }
-        // Its life began when it was published, which may be long ago.
-        append(log, offset, publication, &emission, offset.millis());
-        let emitted = match ordered.audience_at(offset, publication.audience) {
-            None => self.send(publication.audience, &emission),
-            Some(audience) => self.send(&audience, &emission),
-        };
-        drop(ordered);
+        drop(broker);
         self.order().tell_advanced();
         emitted
     }
@@ -148,25 +147,98 @@ impl Namespace {
     /// another log, is told that it may have missed something. A later log has
     /// a greater id.
     pub fn begin_log_at(&self, id: LogId, began: Offset) {
-        let mut ordered = self.order().lock();
-        ordered.log_id = id;
-        ordered.ahead.clear();
-        if let Some(log) = &mut ordered.log {
-            *log = Log::starting_at(*log.config(), began);
-        }
-        drop(ordered);
+        self.begin_log_knowing(id, began, Trimmed::all_up_to(began));
+    }
+
+    /// As [`begin_log_at`](Self::begin_log_at), where it is known what the log does not have: only who
+    /// has missed any of that is notified. It has to be read after the log, or in one step with it, and
+    /// to be all that is missing: see [`hd_replay::Link::follows_what_was_trimmed`].
+    pub fn begin_log_knowing(&self, id: LogId, began: Offset, trimmed: Trimmed) {
+        let began = Place {
+            log: id,
+            offset: began,
+        };
+        self.order().lock().begin_log_at(began, trimmed);
         self.order().tell_advanced();
+    }
+
+    /// A record of the shared log is not understood, since a later version has written it. It may be
+    /// for anybody here, so the log begins behind it and the transports of all sockets are closed: those
+    /// that have missed it are notified when they reconnect. Returns how many sockets there were.
+    pub fn handle_unreadable(&self, offset: Offset) -> usize {
+        if !self.order().lock().handle_unreadable(offset) {
+            return 0;
+        }
+        self.order().tell_advanced();
+        self.close_transports(&Audience::everyone())
+    }
+
+    /// Which clients have presented an offset by now, for [`handle_log_end`](Self::handle_log_end).
+    #[must_use]
+    pub fn arrivals(&self) -> Arrival {
+        self.order().lock().arrivals()
+    }
+
+    /// The shared log ends there, and all of it has been published here. That was asked for after
+    /// [`arrivals`](Self::arrivals) had returned `asked`: a client that had presented a later offset by
+    /// then proves that the log has lost its end. Its transport is closed if it has been let in, and it
+    /// is notified. Returns how many were closed.
+    pub fn handle_log_end(&self, end: Place, asked: Arrival) -> usize {
+        let proofs = self.order().lock().handle_end(end, asked);
+        self.order().tell_advanced();
+        for socket in &proofs {
+            socket.close_transport();
+        }
+        proofs.len()
+    }
+
+    /// Sends the next portion of what its client has missed to a socket that is behind.
+    pub(super) fn send_portion(&self, socket: &Socket) {
+        let now = self.order().now();
+        let mut broker = self.order().lock();
+        let Some(position) = socket.behind() else {
+            return;
+        };
+        // Its token may be a new one.
+        let rooms = socket.rooms();
+        match broker.next_portion(position, &rooms, now) {
+            Ok((events, standing)) => {
+                let events = events.iter();
+                let packets = events.flat_map(|(_, event)| event.packets()).cloned();
+                let packets: Vec<EncodedPacket> = packets.collect();
+                // Still under the lock: what is published later is sent later. A client that is gone
+                // needs nothing.
+                let _gone = socket.send(&packets);
+                socket.set_standing(standing);
+                drop(broker);
+                if socket.is_behind() && !socket.has_left() {
+                    socket.0.connection.tell_when_drained();
+                }
+            }
+            Err(gap) => {
+                drop(broker);
+                tracing::debug!(%gap, "the log no longer has what a client has yet to be sent");
+                socket.close_transport();
+            }
+        }
+    }
+
+    /// The place that a client has proven to be lost from the shared log since this was last asked.
+    /// Another log is to begin then, as after any other loss.
+    #[must_use]
+    pub fn take_lost(&self) -> Option<Place> {
+        self.order().lost().take()
     }
 
     /// How much is kept for clients that are away, and of publications.
     #[must_use]
     pub fn replay_counts(&self) -> ReplayCounts {
-        let ordered = self.order().lock();
-        let log = ordered.log.as_ref();
+        let broker = self.order().lock();
+        let log = broker.log();
         ReplayCounts {
             events: log.map_or(0, Log::len),
             bytes: log.map_or(0, Log::bytes),
-            ids: ordered.seen.len(),
+            ids: broker.id_count(),
         }
     }
 }
@@ -178,27 +250,39 @@ impl Order {
             seen,
             own_rooms,
         } = config;
-        let log = recovery.as_ref().map(|recovery| recovery.log);
-        let is_shared = recovery.as_ref().is_some_and(|recovery| recovery.is_shared);
+        let config = BrokerConfig {
+            log: recovery.as_ref().map(|recovery| recovery.log),
+            is_shared: recovery.as_ref().is_some_and(|recovery| recovery.is_shared),
+            ids: seen,
+        };
+        let (recovery, clock) = recovery
+            .map(|RecoveryConfig { macs, clock, .. }| (Recovery::new(macs, own_rooms), clock))
+            .unzip();
+        let clock = clock.unwrap_or_else(system_clock);
         Self {
-            advanced: is_shared.then(Notify::new),
-            recovery: recovery.map(|recovery| Recovery::new(recovery.macs, own_rooms)),
-            ordered: Mutex::new(Ordered {
-                log: log.map(|config| Log::new(config, unix_millis())),
-                log_id: random_log_id(),
-                ahead: Vec::new(),
-                seen: Seen::new(seen),
-            }),
+            advanced: config.is_shared.then(Notify::new),
+            recovery,
+            broker: Mutex::new(Broker::new(config, random_log_id(), clock())),
+            clock,
+            lost: Mutex::new(None),
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Ordered> {
-        self.ordered.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lock(&self) -> OrderGuard<'_> {
+        self.broker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether clients may come back.
     pub(super) fn can_recover(&self) -> bool {
         self.recovery.is_some()
+    }
+
+    fn lost(&self) -> MutexGuard<'_, Option<Place>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> u64 {
+        (self.clock)()
     }
 
     fn tell_advanced(&self) {
@@ -208,9 +292,11 @@ impl Order {
     }
 
     /// What a client says of itself, where something can be recovered.
-    pub(super) fn came_back(&self, auth: Option<&RawValue>) -> Option<CameBack> {
-        self.recovery.as_ref()?;
-        CameBack::parse(auth?)
+    pub(super) fn presented(&self, auth: Option<&RawValue>) -> Option<PresentedPid> {
+        let auth = auth?;
+        let recovery = self.recovery.as_ref()?;
+        let arrival = self.lock().arrive();
+        recovery.parse(auth, arrival)
     }
 
     /// Waits until a log that is shared has come to where a client is: what was
@@ -218,23 +304,19 @@ impl Order {
     /// there is nothing to wait for.
     pub(super) fn catch_up(
         &self,
-        came_back: Option<&CameBack>,
+        presented: Option<&PresentedPid>,
     ) -> Option<impl Future<Output = ()> + Send + use<'_>> {
         let advanced = self.advanced.as_ref()?;
-        let (log_id, offset) = self.recovery.as_ref()?.place(came_back?)?;
-        let has_come = move || {
-            let ordered = self.lock();
-            let log = ordered.log.as_ref();
-            log.is_none_or(|log| (ordered.log_id, log.last_offset()) >= (log_id, offset))
-        };
-        if has_come() {
+        let (place, arrival) = (presented?.place()?, presented?.arrival);
+        let may_resume = move || self.lock().may_resume(place, arrival);
+        if may_resume() {
             return None;
         }
         let waiting = async move {
             let mut told = pin!(advanced.notified());
             // Before it is looked again, so that nothing goes unnoticed.
             told.as_mut().enable();
-            while !has_come() {
+            while !may_resume() {
                 told.as_mut().await;
                 told.set(advanced.notified());
                 told.as_mut().enable();
@@ -246,53 +328,22 @@ impl Order {
         })
     }
 
-    /// Whether a client may be ahead of the log here.
-    pub(super) fn is_shared(&self) -> bool {
-        self.advanced.is_some()
-    }
-
-    /// Gives a client its place in the log. It has to enter its rooms before
-    /// the lock is given up.
+    /// Decides where a client resumes. It has to enter its rooms before the lock is released.
     pub(super) fn resume(
         &self,
-        ordered: &mut Ordered,
+        broker: &mut Broker<Encoded, Socket>,
         identity: Option<u64>,
         rooms: &[RoomName],
-        came_back: Option<CameBack>,
+        presented: Option<PresentedPid>,
     ) -> Resumed {
         let (Some(recovery), Some(identity)) = (&self.recovery, identity) else {
             return Resumed::without_recovery();
         };
-        let now = unix_millis();
-        if let Some(log) = &mut ordered.log {
-            log.expire(now);
+        let resumed = recovery.resume(broker, identity, rooms, presented, self.now());
+        if resumed.lost.is_some() {
+            *self.lost() = resumed.lost;
         }
-        recovery.resume(ordered, identity, rooms, came_back, self.is_shared(), now)
-    }
-}
-
-impl Ordered {
-    /// The client of a socket has had what comes up to an offset.
-    pub(super) fn is_ahead(&mut self, socket: Socket, offset: Offset) {
-        // Now and then, so that those that have left do not pile up.
-        if self.ahead.len().is_power_of_two() {
-            self.ahead.retain(|(socket, _)| !socket.has_left());
-        }
-        self.ahead.push((socket, offset));
-    }
-
-    /// Whom an event is for at this moment, when it is not for all of its
-    /// audience.
-    fn audience_at(&mut self, offset: Offset, audience: &Audience) -> Option<Audience> {
-        if self.ahead.is_empty() {
-            return None;
-        }
-        self.ahead
-            .retain(|(socket, had)| offset <= *had && !socket.has_left());
-        let ahead = self.ahead.iter();
-        Some(ahead.fold(audience.clone(), |audience, (socket, _)| {
-            socket.except_self(audience)
-        }))
+        resumed
     }
 }
 
@@ -303,29 +354,15 @@ fn random_log_id() -> LogId {
     LogId(u64::from_ne_bytes(id))
 }
 
-fn append(
-    log: &mut Log<Encoded>,
-    offset: Offset,
-    publication: &Publication<'_>,
-    emission: &Emission<'_>,
-    now_millis: u64,
-) {
+fn to_entry<'a>(publication: &Publication<'a>, emission: &Emission<'_>) -> NewEntry<'a, Encoded> {
     let event = emission.socket_io().clone();
-    let entry = NewEntry {
+    NewEntry {
         rooms: publication.audience.to_rooms(),
         except: publication.audience.except_rooms(),
         ttl: publication.ttl,
         bytes: event.len_bytes() + EVENT_COST,
         event,
-    };
-    log.append(offset, entry, now_millis);
-}
-
-/// By the system's clock: offsets outlive the process.
-fn unix_millis() -> u64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+    }
 }
 
 /// What it costs to keep an event in the log, besides its bytes: hd-replay's

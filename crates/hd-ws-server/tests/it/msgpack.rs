@@ -7,6 +7,7 @@ use hd_replay::{LogConfig, SeenConfig};
 use hd_rooms::Audience;
 use hd_ws_server::{
     NamespaceConfig, Publication, RecoveryConfig, RecoveryOutcome, ServerConfig, Socket,
+    system_clock,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -30,6 +31,7 @@ fn start() -> SocketServer {
             log: LogConfig::default(),
             is_shared: false,
             macs: vec![mac(1)],
+            clock: system_clock(),
         }),
         seen: SeenConfig::default(),
         own_rooms: false,

@@ -6,7 +6,7 @@ use hd_replay::{CursorError, Gap, LogConfig, MAC_BYTES, SeenConfig};
 use hd_rooms::{Audience, RoomName};
 use hd_ws_server::{
     CursorMac, NamespaceConfig, Publication, Published, RecoveryConfig, RecoveryOutcome,
-    RecoveryRefusal, ServerConfig, Socket,
+    RecoveryRefusal, ServerConfig, Socket, system_clock,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -40,6 +40,7 @@ pub(crate) fn start_as(log: LogConfig, macs: Vec<CursorMac>, is_shared: bool) ->
             log,
             is_shared,
             macs,
+            clock: system_clock(),
         }),
         seen: SeenConfig::default(),
         own_rooms: true,
@@ -56,7 +57,7 @@ pub(crate) fn to(room: &str) -> Audience {
 }
 
 /// Publishes an event with this number.
-fn publish(server: &SocketServer, audience: &Audience, number: u32) {
+pub(crate) fn publish(server: &SocketServer, audience: &Audience, number: u32) {
     publish_with_id(server, audience, number, None);
 }
 
@@ -157,6 +158,16 @@ impl Peer {
     /// Leaves without a word.
     pub(crate) fn drop_connection(&self, server: &SocketServer) {
         let _closed = self.websocket.0.shutdown(std::net::Shutdown::Both);
+        assert_eq!(server.next_end().socket, self.socket);
+    }
+
+    /// What it had missed, as far as it followed the reply.
+    pub(crate) fn replayed(&self) -> &[u32] {
+        &self.replayed
+    }
+
+    /// That the server has closed its transport.
+    pub(crate) fn assert_ended(&self, server: &SocketServer) {
         assert_eq!(server.next_end().socket, self.socket);
     }
 

@@ -9,6 +9,7 @@ use hd_replay::LogConfig;
 use hd_rooms::Audience;
 use hd_ws_server::{
     AllowedOrigins, NamespaceConfig, Publication, Published, RecoveryConfig, ServerConfig,
+    system_clock,
 };
 use serde_json::value::RawValue;
 use socketio_proto::{ClientConfig, EventName, OutgoingArgs, Parser};
@@ -294,6 +295,7 @@ fn events_for_clients_of_socket_io_2_are_as_they_were_emitted() {
             log: LogConfig::default(),
             is_shared: false,
             macs: vec![mac(1)],
+            clock: system_clock(),
         }),
         ..NamespaceConfig::default()
     };

@@ -52,8 +52,8 @@ struct Cli {
 enum Command {
     /// Run every test: `cargo test --workspace`, then the conformance suites.
     ///
-    /// Needs Node.js 20 with npm, Python 3.11 with venv, redis-server 7 and Chromium; without one of the last two
-    /// what needs it is left out. What the tests need of npm and PyPI is installed into the work tree on the first
+    /// Needs Node.js 20 with npm, Python 3.11 with venv, redis-server 7, nginx and Chromium; without one of the last
+    /// three what needs it is left out. What the tests need of npm and PyPI is installed into the work tree on the first
     /// run, and again when a lock file changes.
     Test,
     /// Run what continuous integration runs, stopping at the first failure.

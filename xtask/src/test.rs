@@ -45,5 +45,8 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
     {
         println!("\nNOT RUN, since there is no chromium in PATH: the tests of pages in a browser");
     }
+    if !succeeds(Command::new("nginx").arg("-v")) {
+        println!("\nNOT RUN, since there is no nginx in PATH: the test of pages behind nginx");
+    }
     Ok(())
 }

@@ -67,7 +67,7 @@ impl Poll {
     /// Makes a GET, unless the last one still waits, and prints what it gets.
     fn make(&mut self, session: &mut Session, out: &mut impl io::Write) -> io::Result<()> {
         if *self == Self::Idle {
-            if let Err(error) = session.handle_poll(clock()) {
+            if let Err(error) = session.handle_poll(None, clock()) {
                 return writeln!(out, "refused: {error}");
             }
             *self = Self::Waiting;

@@ -18,7 +18,7 @@
 //! use std::time::{Duration, Instant};
 //!
 //! use engineio_proto::{
-//!     Config, EncodedPacket, Message, Packet, Revision, Session, Sid, Transport,
+//!     CacheBuster, Config, EncodedPacket, Message, Packet, Query, Revision, Session, Sid, Transport,
 //! };
 //!
 //! let mut now = Instant::now(); // the only clock, and it is the caller's
@@ -27,7 +27,8 @@
 //! let mut session = Session::new(config, sid, Transport::Polling, Revision::V4, true, now);
 //!
 //! // The handshake request is a poll; its answer is the open packet.
-//! session.handle_poll(now)?;
+//! let query = Query::parse("EIO=4&transport=polling&t=PNqBx1");
+//! session.handle_poll(query.cache_buster(), now)?;
 //! assert!(session.poll_response().unwrap().starts_with(b"0{\"sid\":"));
 //!
 //! // A POST from the client, and what we answer.
@@ -36,13 +37,13 @@
 //! assert_eq!(message, Some(Message::Text("hi")));
 //! session.handle_post_end();
 //! session.send(EncodedPacket::message("hello"))?;
-//! session.handle_poll(now)?;
+//! session.handle_poll(CacheBuster::new("PNqBx2"), now)?;
 //! assert_eq!(session.poll_response().unwrap(), "4hello");
 //!
 //! // 25 s later a ping is due.
 //! now += Duration::from_secs(25);
 //! session.handle_timeout(now);
-//! session.handle_poll(now)?;
+//! session.handle_poll(CacheBuster::new("PNqBx3"), now)?;
 //! assert_eq!(session.poll_response().unwrap(), "2");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -69,7 +70,7 @@ pub mod payload;
 
 mod request;
 pub use request::{
-    Method, OriginVerdict, Query, RequestError, RequestFacts, UpgradeHeader, Verified,
+    CacheBuster, Method, OriginVerdict, Query, RequestError, RequestFacts, UpgradeHeader, Verified,
 };
 
 mod session;

@@ -3,6 +3,7 @@
 //! The order decides which of several faults a client is told; it is that of
 //! `verify` in engine.io's `server.ts`.
 
+use std::num::NonZeroU64;
 use std::str::FromStr as _;
 
 use crate::payload::v3::JsonpIndex;
@@ -18,6 +19,7 @@ pub struct Query {
     revision: Revision,
     supports_binary: bool,
     jsonp: JsonpParameter,
+    cache_buster: Option<CacheBuster>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +48,7 @@ impl Query {
             revision: Revision::V3,
             supports_binary: true,
             jsonp: JsonpParameter::Absent,
+            cache_buster: None,
         };
         for pair in query.split('&') {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -74,11 +77,18 @@ impl Query {
                     parsed.jsonp = JsonpIndex::parse(value)
                         .map_or(JsonpParameter::Invalid, JsonpParameter::Index);
                 }
+                "t" => parsed.cache_buster = CacheBuster::new(value),
                 "b64" => parsed.supports_binary = value.is_empty(),
                 _ => {}
             }
         }
         parsed
+    }
+
+    /// The request's cache buster; `None` when it has none.
+    #[must_use]
+    pub const fn cache_buster(&self) -> Option<CacheBuster> {
+        self.cache_buster
     }
 
     /// Verifies a request. `find` looks a session up by its id, and `session_of`
@@ -153,6 +163,37 @@ impl Query {
         })
     }
 }
+
+/// The query parameter `t`, by which a client keeps caches from answering its
+/// requests. Clients make another one for each request, so two requests with the
+/// same one are one request that something on the way has sent twice.
+///
+/// Only its hash is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CacheBuster(NonZeroU64);
+
+impl CacheBuster {
+    /// The cache buster with this value; `None` when it is empty, or a decimal
+    /// clock: socket.io-client-csharp sends Unix seconds, in which several polls
+    /// may fall. python-engineio's have a fraction, and those of
+    /// socket.io-client are shorter.
+    #[must_use]
+    pub fn new(value: &str) -> Option<Self> {
+        let is_clock =
+            value.len() >= UNIX_SECONDS_DIGITS && value.bytes().all(|byte| byte.is_ascii_digit());
+        if value.is_empty() || is_clock {
+            return None;
+        }
+        // FNV-1a. A client that looks for collisions ends its own sessions.
+        let hash = value.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        Some(Self(NonZeroU64::new(hash).unwrap_or(NonZeroU64::MIN)))
+    }
+}
+
+/// From 2001 to 2286.
+const UNIX_SECONDS_DIGITS: usize = 10;
 
 /// What [`Query::verify`] needs to know of a request beside its query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

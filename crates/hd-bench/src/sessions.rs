@@ -53,7 +53,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         );
         let (packet, now) = (packet(), Instant::now());
         Box::new(move || {
-            session.handle_poll(now).expect("one poll at a time");
+            session.handle_poll(None, now).expect("one poll at a time");
             session.send(black_box(&packet).clone()).expect("open");
             drop(black_box(session.poll_response()).expect("an answer"));
         })
@@ -81,7 +81,7 @@ fn open(config: &Arc<Config>, transport: Transport, now: Instant) -> Session {
     match transport {
         Transport::WebSocket => write_out(&mut session),
         Transport::Polling => {
-            session.handle_poll(now).expect("the first poll");
+            session.handle_poll(None, now).expect("the first poll");
             drop(black_box(session.poll_response()).expect("the open packet"));
         }
     }

@@ -75,13 +75,16 @@ pub struct ServerConfig {
     /// connection is closed. `None`, as with Node.
     pub max_handshakes_per_connection: Option<NonZeroU32>,
     /// Most handshakes of one address in a second; ten times as many in a row
-    /// after a while without. More are answered with 429. One whose client then
-    /// joins does not count. `None`, as with Node.
+    /// after a while without. One whose client then joins does not count. Beyond
+    /// it [`max_connections_per_address`](Self::max_connections_per_address) a
+    /// second are served as long as no session of the address that is younger
+    /// than a second has to go for it, and more are answered with 429. `None`, as
+    /// with Node.
     pub max_handshakes_per_address: Option<NonZeroU32>,
     /// Most clients of one address in a second that the application keeps out;
     /// ten times as many in a row after a while without. Beyond it a client that
-    /// asks to join is closed before the application sees it. `None`, as with
-    /// Node.
+    /// is kept out is closed without an answer; one that is let in is concerned
+    /// by nothing. `None`, as with Node.
     pub max_auth_failures_per_address: Option<NonZeroU32>,
     /// Largest message or polling body of a client that has joined nothing, in
     /// bytes. `None`, as with Node: [`max_message_bytes`](Self::max_message_bytes).

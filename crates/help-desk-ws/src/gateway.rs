@@ -212,12 +212,16 @@ impl NamespaceHandler for Gateway {
                 identity: Some(payload.usu_id.get()),
             }),
             Err(reason) => {
-                AuthenticationFailed {
+                let failed = AuthenticationFailed {
                     sid: None,
                     reason,
                     remote_address: request.handshake.remote_address(),
+                };
+                if request.has_exceeded_failures {
+                    failed.count(&self.counters);
+                } else {
+                    failed.emit(&self.counters);
                 }
-                .emit(&self.counters);
                 Err(match self.auth_failure {
                     AuthFailure::Legacy => Refusal::ConnectThenDisconnect,
                     AuthFailure::ConnectError => Refusal::ConnectError {

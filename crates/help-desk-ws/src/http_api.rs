@@ -12,8 +12,8 @@ use crate::telemetry::Counters;
 use crate::telemetry::metrics::{self, Gauges};
 use bytes::Bytes;
 use hd_ws_server::{
-    ClientHandshake, Engine, HttpClose, HttpHandler, HttpReply, Namespace, Refusal, Rejection,
-    RemoteAddress, SocketIo,
+    ClientHandshake, ConnectRequest, Engine, HttpClose, HttpHandler, HttpReply, Namespace, Refusal,
+    Rejection, RemoteAddress, SocketIo,
 };
 use http::header::{ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, UPGRADE};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
@@ -216,7 +216,12 @@ impl HttpApi {
             &[AUTHORIZATION],
             &KEPT_QUERY_PARAMETERS,
         );
-        match self.notifications.admit_plain(&handshake).await {
+        let asked = ConnectRequest {
+            handshake: &handshake,
+            auth: None,
+            has_exceeded_failures: self.engine.has_exceeded_failures(remote_address),
+        };
+        match self.notifications.admit_plain(asked).await {
             Ok(opened) => HttpReply::UpgradePlain(handshake, opened),
             Err(refusal) => HttpReply::Response(Refused::from(refusal).response()),
         }

@@ -236,6 +236,19 @@ impl Findings {
         });
     }
 
+    /// Demands a time, which a busy machine can miss.
+    pub(crate) fn within(&mut self, what: &str, time: Duration, most: Duration) {
+        self.goals.push(Goal {
+            text: format!(
+                "{what}: {} ms, at most {}",
+                time.as_millis(),
+                most.as_millis()
+            ),
+            is_met: time <= most,
+            is_timing: true,
+        });
+    }
+
     /// Demands that a figure is at most so much.
     pub(crate) fn at_most(&mut self, what: &str, value: u64, most: u64) {
         self.demand(value <= most, format!("{what}: {value}, at most {most}"));

@@ -1,24 +1,18 @@
 //! More packets and requests than anybody needs.
 
-use std::{
-    io,
-    time::{Duration, Instant},
-};
+use std::{io, time::Duration};
 
 use anyhow::Result;
 use tokio::{io::AsyncWriteExt as _, time::timeout};
 
 use super::{
     field::{Field, Findings},
-    service::OTHER_EMIT_TOKEN,
     swarm::{Count, swarm},
-    wire::{CLOSE, Connection, NAMESPACE, TEXT, frame_head, get, header, post},
+    wire::{CLOSE, Connection, NAMESPACE, TEXT, frame_head, get},
 };
 
 const AT_ONCE: usize = 50;
 const REOPEN_DELAY: Duration = Duration::from_millis(100);
-/// What a token bucket may hold at the beginning, in seconds of its rate.
-const BURST_SECONDS: u64 = 10;
 const USERS: usize = 4;
 const STRANGERS: usize = 64;
 
@@ -160,62 +154,5 @@ pub(crate) async fn requests(field: Field) -> Result<Findings> {
     let mut findings = count.findings();
     findings.note("answers, refused: connections closed");
     findings.at_most("answers on a connection", most, MAX_REQUESTS_PER_CONNECTION);
-    Ok(findings)
-}
-
-/// Row `emits`.
-pub(crate) async fn emits(field: Field) -> Result<Findings> {
-    const MAX_EMITS_PER_SECOND: u64 = 500;
-    let started = Instant::now();
-    let count = Count::default();
-    let pauses = Count::default();
-    let paused = pauses.clone();
-    swarm(&field, 8, &count, |field, number, count| {
-        let pauses = paused.clone();
-        async move {
-            let emit = post(
-                "/notifications/emit",
-                &format!("Authorization: Bearer {OTHER_EMIT_TOKEN}\r\n"),
-                &format!(
-                    r#"{{"userId":{number},"event":"ticket_updated","payload":{{"ticketId":1}}}}"#
-                ),
-            );
-            while !field.is_over() {
-                let flood = async {
-                    let mut connection = field.open(number).await?;
-                    let batch = emit.repeat(AT_ONCE);
-                    loop {
-                        connection.write(batch.as_bytes()).await?;
-                        for _ in 0..AT_ONCE {
-                            let response = connection.reader.response().await?;
-                            match response.status {
-                                201 => count.accept(),
-                                _ => count.refuse(),
-                            }
-                            if response.status == 429
-                                && header(&response.head, "retry-after").is_some()
-                            {
-                                pauses.accept();
-                            }
-                        }
-                    }
-                };
-                let _ended: Result<io::Result<()>, _> = timeout(field.left(), flood).await;
-                field.rest(REOPEN_DELAY).await;
-            }
-        }
-    })
-    .await;
-    let mut findings = count.findings();
-    findings.note(format!(
-        "emits; {} answers were 429 with Retry-After",
-        pauses.accepted()
-    ));
-    findings.demand(pauses.accepted() > 0, "there is a bound for a caller");
-    findings.at_most(
-        "emits",
-        findings.accepted,
-        MAX_EMITS_PER_SECOND * (started.elapsed().as_secs() + 1 + BURST_SECONDS),
-    );
     Ok(findings)
 }

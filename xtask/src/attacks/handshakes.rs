@@ -48,6 +48,8 @@ const PIPELINED: usize = 32;
 const REOPEN_DELAY: Duration = Duration::from_millis(50);
 /// `MAX_HANDSHAKES_PER_ADDRESS`, a second.
 const HANDSHAKES_PER_SECOND: u64 = 20;
+/// `MAX_CONNECTIONS_PER_ADDRESS`: so many a second in the places of the address's own strangers.
+const SPARE_HANDSHAKES_PER_SECOND: u64 = 200;
 /// What a token bucket may hold at the beginning, in seconds of its rate.
 const BURST_SECONDS: u64 = 10;
 const AUTH_FAILURES_PER_SECOND: u64 = 5;
@@ -81,7 +83,8 @@ pub(crate) async fn flood(field: Field, flood: Flood) -> Result<Findings> {
         findings.at_most(
             "sessions",
             findings.accepted,
-            HANDSHAKES_PER_SECOND * (seconds + BURST_SECONDS),
+            HANDSHAKES_PER_SECOND * (seconds + BURST_SECONDS)
+                + SPARE_HANDSHAKES_PER_SECOND * (seconds + 1),
         );
     }
     Ok(findings)
@@ -220,6 +223,79 @@ pub(crate) async fn auth_failures(field: Field) -> Result<Findings> {
         AUTH_FAILURES_PER_SECOND * (started.elapsed().as_secs() + 1 + BURST_SECONDS),
     );
     Ok(findings)
+}
+
+/// Row `neighbour`.
+pub(crate) async fn neighbour(field: Field) -> Result<Findings> {
+    /// 100 bad tokens a second, 20 times what gets an answer.
+    const ATTACKERS: usize = 10;
+    const PAUSE: Duration = Duration::from_millis(100);
+    const COLLEAGUES: usize = 5;
+    const FIRST_USER: u64 = 3_000_000;
+    const MAX_CONNECT: Duration = Duration::from_secs(1);
+    let (count, bad) = (Count::default(), Count::default());
+    let longest = Arc::new(AtomicU64::new(0));
+    let (slowest, answered) = (longest.clone(), bad.clone());
+    let connect = format!(r#"40{NAMESPACE},{{"token":"a.bad.token"}}"#);
+    swarm(
+        &field,
+        ATTACKERS + COLLEAGUES,
+        &count,
+        move |field, number, count| {
+            let (connect, bad, slowest) = (connect.clone(), answered.clone(), slowest.clone());
+            async move {
+                while !field.is_over() {
+                    if number < ATTACKERS {
+                        if number % 2 == 0 {
+                            let tries = bad_connects(&field, &connect, &bad);
+                            timeout(field.left(), tries).await.ok();
+                        } else if plain(&field).await == Some(401) {
+                            bad.accept();
+                        }
+                        field.rest(PAUSE).await;
+                        continue;
+                    }
+                    // The attack comes first.
+                    field.rest(PAUSE * 2).await;
+                    let began = Instant::now();
+                    let user = FIRST_USER + number as u64;
+                    match timeout(field.left(), colleague(&field, user)).await {
+                        Ok(Ok(_leaves)) => count.accept(),
+                        Ok(Err(_)) => count.refuse(),
+                        Err(_) => return,
+                    }
+                    slowest.fetch_max(began.elapsed().as_millis() as u64, Relaxed);
+                }
+            }
+        },
+    )
+    .await;
+    let limited = field
+        .metric("requests_rejected_total{reason=\"auth_failures_per_address\"}")
+        .await?;
+    let mut findings = count.findings();
+    findings.note(format!(
+        "colleagues let in at the first try; of bad tokens {} got an answer and {limited} did not",
+        bad.accepted()
+    ));
+    findings.demand(limited > 0.0, "bad tokens are limited");
+    findings.demand(findings.accepted > 0, "colleagues come");
+    findings.at_most("colleagues that were refused", findings.refused, 0);
+    findings.within(
+        "the slowest colleague connects in",
+        Duration::from_millis(longest.load(Relaxed)),
+        MAX_CONNECT,
+    );
+    Ok(findings)
+}
+
+/// Connects with a good token, at the address of the attackers.
+async fn colleague(field: &Field, user: u64) -> Result<Connection> {
+    let token = field.tokens.of(user)?;
+    let mut connection = field.open(0).await?;
+    connection.open_session(&field.forwarded(0)).await?;
+    connection.join(&token).await?;
+    Ok(connection)
 }
 
 async fn bad_connects(field: &Field, connect: &str, count: &Count) {

@@ -21,11 +21,13 @@ mod wire;
 mod bodies;
 mod crowd;
 mod doors;
+mod emits;
 mod floods;
 mod half_received;
 mod handshakes;
 mod logs;
 mod office;
+mod slow_heads;
 mod unread;
 
 use std::{

@@ -5,13 +5,13 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{
-    bodies, crowd, doors,
+    bodies, crowd, doors, emits,
     field::{Environment, Field, Findings},
     floods, half_received, handshakes, logs,
     measure::MIB,
     office,
     service::OTHER_EMIT_TOKEN,
-    unread,
+    slow_heads, unread,
 };
 
 /// One attack, what it runs beside, and what must hold.
@@ -46,6 +46,8 @@ pub(crate) enum Attack {
     Handshakes(handshakes::Flood),
     Silent(handshakes::Silence),
     AuthFailures,
+    Neighbour,
+    SlowHeads,
     CrossSite,
     HalfReceived(half_received::Hoard),
     RefusedRequests,
@@ -56,7 +58,7 @@ pub(crate) enum Attack {
     RefreshFlood,
     EventFlood,
     RequestFlood,
-    EmitFlood,
+    EmitFlood(emits::Excess),
     MessageBytes,
     ManySockets,
     Legacy,
@@ -71,6 +73,8 @@ impl Attack {
             Self::Handshakes(flood) => handshakes::flood(field, flood).await,
             Self::Silent(silence) => handshakes::silent(field, silence).await,
             Self::AuthFailures => handshakes::auth_failures(field).await,
+            Self::Neighbour => handshakes::neighbour(field).await,
+            Self::SlowHeads => slow_heads::trickle(field).await,
             Self::CrossSite => doors::cross_site(field).await,
             Self::HalfReceived(hoard) => half_received::hoard(field, hoard).await,
             Self::RefusedRequests => logs::refused_requests(field).await,
@@ -81,7 +85,7 @@ impl Attack {
             Self::RefreshFlood => floods::refreshes(field).await,
             Self::EventFlood => floods::events(field).await,
             Self::RequestFlood => floods::requests(field).await,
-            Self::EmitFlood => floods::emits(field).await,
+            Self::EmitFlood(excess) => emits::flood(field, excess).await,
             Self::MessageBytes => bodies::message_bytes(field).await,
             Self::ManySockets => crowd::many_sockets(field).await,
             Self::Legacy => crowd::legacy(field).await,
@@ -136,7 +140,7 @@ pub(crate) static ALL: &[&Row] = &[
                 is_limited: true,
             }),
             "polling handshakes without a token, pipelined on one connection",
-            "20 a connection and 20 a second get a session",
+            "20 a connection and 220 a second get a session",
         )
     },
     &Row {
@@ -150,7 +154,7 @@ pub(crate) static ALL: &[&Row] = &[
                 is_limited: true,
             }),
             "the same on 1,000 connections from one address",
-            "20 a second get a session",
+            "220 a second get a session",
         )
     },
     &Row {
@@ -178,7 +182,7 @@ pub(crate) static ALL: &[&Row] = &[
                 is_limited: true,
             }),
             "the same on 100 connections, with good clients' addresses in `X-Forwarded-For` and no proxy",
-            "20 a second get a session, whatever they say",
+            "220 a second get a session, whatever they say",
         )
     },
     &Row::new(
@@ -204,7 +208,7 @@ pub(crate) static ALL: &[&Row] = &[
                 is_limited: true,
             }),
             "the same on 100 connections through a trusted proxy, with forged entries in `X-Forwarded-For`",
-            "20 a second get a session, whatever the entries before the proxy's say",
+            "220 a second get a session, whatever the entries before the proxy's say",
         )
     },
     &Row {
@@ -254,6 +258,24 @@ pub(crate) static ALL: &[&Row] = &[
             Attack::AuthFailures,
             "bad tokens on 20 WebSockets of one address, again and again",
             "`MAX_AUTH_FAILURES_PER_ADDRESS` (5) a second get a verdict",
+        )
+    },
+    &Row {
+        settings: LIMIT_PRIVATE_ADDRESSES,
+        ..Row::new(
+            "neighbour",
+            Attack::Neighbour,
+            "100 bad tokens a second from an office, whose people connect with good ones",
+            "these are let in at the first try, within 1 s",
+        )
+    },
+    &Row {
+        length: Some(Duration::from_secs(25)),
+        ..Row::new(
+            "slow-heads",
+            Attack::SlowHeads,
+            "3,000 connections from 30 addresses, each with a byte of a request's head a second",
+            "none is open for longer than `HEADER_TIMEOUT` (10 s)",
         )
     },
     &Row {
@@ -427,8 +449,44 @@ pub(crate) static ALL: &[&Row] = &[
         ],
         ..Row::new(
             "emits",
-            Attack::EmitFlood,
+            Attack::EmitFlood(emits::Excess::Requests),
             "a caller with a token of its own emits without pause; `MAX_EMITS_PER_SECOND` is 500",
+            "429 with `Retry-After` for this caller, and none for the other",
+        )
+    },
+    &Row {
+        settings: &[
+            ("EMIT_TOKEN_PREVIOUS", OTHER_EMIT_TOKEN),
+            ("MAX_EMIT_BYTES_PER_SECOND", "1048576"),
+        ],
+        ..Row::new(
+            "emits-bytes",
+            Attack::EmitFlood(emits::Excess::Bytes),
+            "the same with emits of 64 kB each; `MAX_EMIT_BYTES_PER_SECOND` is 1 MiB",
+            "429 with `Retry-After` for this caller, and none for the other",
+        )
+    },
+    &Row {
+        settings: &[
+            ("EMIT_TOKEN_PREVIOUS", OTHER_EMIT_TOKEN),
+            ("MAX_RECIPIENTS_PER_SECOND", "1000"),
+        ],
+        ..Row::new(
+            "emits-recipients",
+            Attack::EmitFlood(emits::Excess::Recipients),
+            "the same with broadcasts, each to 200 clients and more; `MAX_RECIPIENTS_PER_SECOND` is 1,000",
+            "429 with `Retry-After` for this caller, and none for the other",
+        )
+    },
+    &Row {
+        settings: &[
+            ("EMIT_TOKEN_PREVIOUS", OTHER_EMIT_TOKEN),
+            ("MAX_CONCURRENT_EMITS", "16"),
+        ],
+        ..Row::new(
+            "emits-concurrent",
+            Attack::EmitFlood(emits::Excess::Concurrent),
+            "the same beside 32 requests of the caller that do not end; `MAX_CONCURRENT_EMITS` is 16",
             "429 with `Retry-After` for this caller, and none for the other",
         )
     },

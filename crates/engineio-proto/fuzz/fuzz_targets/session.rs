@@ -1,6 +1,7 @@
 //! The session machine under any sequence of inputs and times: it never panics,
 //! its queue stays within its bound, a closed session stays closed, and its end
-//! is reported once.
+//! is reported once. A poll that is repeated is never answered with messages,
+//! and a close packet is alone in its answer.
 
 #![no_main]
 
@@ -9,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engineio_proto::{
-    CloseReason, Config, DecodeError, EncodedPacket, Event, Packet, Revision, Session, Sid,
-    Transport, UpgradeId, payload,
+    CacheBuster, CloseReason, Config, DecodeError, EncodedPacket, Event, Packet, Revision, Session,
+    Sid, Transport, UpgradeId, payload,
 };
 use libfuzzer_sys::{arbitrary, fuzz_target};
 
@@ -36,6 +37,7 @@ enum Input<'a> {
     SendBinary { data: &'a [u8] },
     Close,
     Abort,
+    RepeatPoll { age: u8 },
 }
 
 #[derive(arbitrary::Arbitrary, Debug)]
@@ -85,6 +87,7 @@ fuzz_target!(|script: Script<'_>| {
     }
     let mut upgrade: Option<UpgradeId> = None;
     let mut ends = 0;
+    let mut polls = 0_u32;
     for input in script.inputs {
         let was_closed = session.transport().is_none();
         match input {
@@ -92,9 +95,21 @@ fuzz_target!(|script: Script<'_>| {
                 now += Duration::from_millis(millis.into());
                 session.handle_timeout(now);
             }
-            Input::Poll => drop(session.handle_poll(now)),
+            Input::Poll => {
+                polls += 1;
+                drop(session.handle_poll(cache_buster(polls), now));
+            }
             Input::AbortPoll => session.handle_poll_aborted(),
-            Input::Answer => drop(session.poll_response()),
+            Input::Answer => {
+                if let Some(body) = session.poll_response()
+                    && revision == Revision::V4
+                {
+                    let closes = body
+                        .split(|byte| *byte == 0x1e)
+                        .any(|packet| packet == b"1");
+                    assert!(!closes || &body[..] == b"1", "a close packet is alone");
+                }
+            }
             Input::Post { body } => {
                 if session.handle_post(now).is_ok() {
                     post(&mut session, body, now);
@@ -138,10 +153,23 @@ fuzz_target!(|script: Script<'_>| {
                 }
             }
             Input::TransportClosed => session.handle_transport_closed(CloseReason::TransportClose),
-            Input::Send { text } => drop(session.send(EncodedPacket::message(text))),
+            Input::Send { text } => {
+                // Text that has the separator in it would look like a close packet.
+                let text = text.replace('\x1e', "");
+                drop(session.send(EncodedPacket::message(&text)));
+            }
             Input::SendBinary { data } => drop(session.send(EncodedPacket::binary_message(data))),
             Input::Close => session.close(CloseReason::ServerShuttingDown, now),
             Input::Abort => session.abort(CloseReason::ForcedClose),
+            // The handshake's, which is the first, cannot be.
+            Input::RepeatPoll { age } if u32::from(age % 16) + 1 < polls => {
+                let repeated = cache_buster(polls - u32::from(age % 16));
+                assert!(session.handle_poll(repeated, now).is_err());
+                if session.transport().is_some() {
+                    assert_eq!(session.transport(), Some(Transport::WebSocket));
+                }
+            }
+            Input::RepeatPoll { .. } => {}
         }
         while let Some(event) = session.poll_event() {
             match event {
@@ -159,6 +187,10 @@ fuzz_target!(|script: Script<'_>| {
         }
     }
 });
+
+fn cache_buster(poll: u32) -> Option<CacheBuster> {
+    CacheBuster::new(&poll.to_string())
+}
 
 fn post(session: &mut Session, body: &[u8], now: Instant) {
     let all: Result<Vec<Packet<'_>>, DecodeError> = match session.revision() {

@@ -6,11 +6,14 @@ pub use outcome::{
 };
 
 mod polling;
+mod recent_polls;
 mod upgrade;
 mod websocket;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use recent_polls::RecentPolls;
 
 use crate::packet::PONG;
 use crate::payload::v3::JsonpIndex;
@@ -97,6 +100,7 @@ enum Probe {
 #[derive(Debug)]
 struct Requests {
     get: Get,
+    recent_polls: RecentPolls,
     post: Post,
 }
 
@@ -155,6 +159,7 @@ impl Session {
             },
             requests: Requests {
                 get: Get::Idle,
+                recent_polls: RecentPolls::None,
                 post: Post::Idle,
             },
             heartbeat: Heartbeat::new(revision, &config, now),
@@ -517,6 +522,11 @@ fn pong_by(at: Instant, now: Instant, ping_timeout: Duration) -> Instant {
 
 /// Twice as late as a timer may be whose tick is a sixteenth of `ping_timeout`.
 const PUNCTUAL_PART: u32 = 8;
+
+/// Whether the frame is Engine.IO's close packet.
+fn is_close_packet(frame: &Frame) -> bool {
+    frame.is_text() && frame.payload() == b"1"
+}
 
 /// Whether the frame is what the session is for, and not its own housekeeping.
 fn is_message(frame: &Frame) -> bool {

@@ -113,6 +113,10 @@ pub enum ProtocolViolation {
     /// A second poll while one waits.
     #[error("overlapping polls")]
     OverlappingPoll,
+    /// A poll that was answered already: something on the way sends it again,
+    /// and what the first answer held may not have reached the client.
+    #[error("repeated poll")]
+    RepeatedPoll,
     /// A second POST while one is being read.
     #[error("overlapping posts")]
     OverlappingPost,

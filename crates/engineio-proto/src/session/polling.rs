@@ -4,19 +4,30 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{CloseReason, Get, Post, Probe, ProtocolViolation, Session, State};
-use crate::{Frame, Outbound, Revision, Transport, payload};
+use super::{CloseReason, Get, Post, Probe, ProtocolViolation, Session, State, is_close_packet};
+use crate::{CacheBuster, Frame, Outbound, Revision, Transport, payload};
 
 impl Session {
-    /// A poll (GET) has arrived.
+    /// A poll (GET) has arrived. The first one is the handshake.
+    ///
+    /// `cache_buster` is that of its query
+    /// ([`Query::cache_buster`](crate::Query::cache_buster)). A poll that has
+    /// the one of an earlier poll is that poll again, as a proxy or a browser
+    /// sends it when the connection broke before the answer. What the first
+    /// answer held may be lost, and may as well have arrived, so the session
+    /// ends: the client knows what it has, and says so when it reconnects.
     ///
     /// # Errors
     ///
-    /// [`ProtocolViolation::OverlappingPoll`] closes the session and is
-    /// answered with 400. [`ProtocolViolation::TransportMismatch`] leaves it as
-    /// it is. [`ProtocolViolation::SessionEnded`] is answered as an unknown
-    /// session is.
-    pub fn handle_poll(&mut self, now: Instant) -> Result<(), ProtocolViolation> {
+    /// [`ProtocolViolation::OverlappingPoll`] and
+    /// [`ProtocolViolation::RepeatedPoll`] close the session and are answered
+    /// with 400. [`ProtocolViolation::TransportMismatch`] leaves it as it is.
+    /// [`ProtocolViolation::SessionEnded`] is answered as an unknown session is.
+    pub fn handle_poll(
+        &mut self,
+        cache_buster: Option<CacheBuster>,
+        now: Instant,
+    ) -> Result<(), ProtocolViolation> {
         if self.is_overdue(now) {
             return Err(ProtocolViolation::SessionEnded);
         }
@@ -27,6 +38,10 @@ impl Session {
                 transport: Transport::Polling,
                 ..
             } => match self.requests.get {
+                Get::Idle if self.requests.recent_polls.is_repeated(cache_buster) => {
+                    self.end(CloseReason::TransportError);
+                    Err(ProtocolViolation::RepeatedPoll)
+                }
                 Get::Idle => {
                     self.requests.get = Get::Waiting;
                     Ok(())
@@ -64,6 +79,10 @@ impl Session {
     /// The body for the poll that waits, once there is one: at most
     /// [`Config::max_packets_per_poll`](crate::Config::max_packets_per_poll)
     /// packets. The poll waits no more then.
+    ///
+    /// A close packet is never in one body with what is before it, but in the
+    /// next: engine.io-client closes as soon as it reads the packet, and a
+    /// message that it read just before finds the socket closed.
     #[must_use]
     pub fn poll_response(&mut self) -> Option<Bytes> {
         if self.requests.get == Get::Idle {
@@ -166,6 +185,12 @@ impl Session {
         } else {
             self.config.max_packets_per_poll.max(1)
         };
+        // What is before the close packet, or the close packet.
+        let until_close = self.outbound.frames().take(count);
+        let count = until_close
+            .take_while(|frame| !is_close_packet(frame))
+            .count()
+            .max(1);
         let taken = self.outbound.take(count);
         if self.revision == Revision::V3 {
             return self.finish_v3(payload::v3::encode(taken.frames()));

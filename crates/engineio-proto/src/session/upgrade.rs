@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::recent_polls::RecentPolls;
 use super::{Event, Probe, ProtocolViolation, Session, State, UpgradeId, UpgradeStep};
 use crate::{EncodedPacket, Packet, PacketType};
 
@@ -63,6 +64,7 @@ impl Session {
             // engine.io takes it without a probe before it, too.
             Packet::Upgrade => {
                 self.state = State::WebSocket;
+                self.requests.recent_polls = RecentPolls::None;
                 self.event = Some(Event::Upgraded);
                 UpgradeStep::Complete
             }

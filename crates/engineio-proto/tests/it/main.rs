@@ -6,6 +6,7 @@
 mod client;
 mod frame;
 mod handshake;
+mod lossy_polling;
 mod outbound;
 mod packet;
 mod pair;

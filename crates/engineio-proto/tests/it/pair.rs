@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engineio_proto::{
-    Config, EncodedPacket, Event, Message, Packet, ProtocolViolation, Revision, Session, Sid,
-    TimerReason, Transport, UpgradeId, UpgradeStep, payload,
+    CacheBuster, Config, EncodedPacket, Event, Message, Packet, ProtocolViolation, Revision,
+    Session, Sid, TimerReason, Transport, UpgradeId, UpgradeStep, payload,
 };
 
 use crate::wire::{Received, take_frames};
@@ -17,6 +17,7 @@ pub(crate) struct Pair {
     pub(crate) now: Instant,
     max_packets: usize,
     stream: Vec<u8>,
+    polls: usize,
     /// The latest that was let in.
     pub(crate) upgrade: Option<UpgradeId>,
 }
@@ -58,6 +59,7 @@ impl Pair {
             now,
             max_packets,
             stream: Vec::new(),
+            polls: 0,
             upgrade: None,
         }
     }
@@ -79,8 +81,20 @@ impl Pair {
 
     /// GET. The body, unless the poll waits.
     pub(crate) fn get(&mut self) -> Option<String> {
-        self.session.handle_poll(self.now).unwrap();
+        self.poll().unwrap();
         self.response()
+    }
+
+    /// A GET arrives, which no other was like.
+    pub(crate) fn poll(&mut self) -> Result<(), ProtocolViolation> {
+        self.polls += 1;
+        self.repeat_poll(0)
+    }
+
+    /// The GET arrives again that is so many before the latest.
+    pub(crate) fn repeat_poll(&mut self, age: usize) -> Result<(), ProtocolViolation> {
+        let cache_buster = CacheBuster::new(&format!("t{}", self.polls - age));
+        self.session.handle_poll(cache_buster, self.now)
     }
 
     /// What the waiting GET is answered with, if anything.

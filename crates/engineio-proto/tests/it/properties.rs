@@ -132,7 +132,7 @@ impl Checked {
         let mut carries_out = false;
         match input {
             Input::Get => {
-                let result = pair.session.handle_poll(pair.now);
+                let result = pair.session.handle_poll(None, pair.now);
                 assert!(!was_closed || result.is_err());
                 self.poll_waits |= result.is_ok();
             }
@@ -144,7 +144,7 @@ impl Checked {
                 carries_out = true;
                 // A second poll would end the session.
                 if !self.poll_waits {
-                    self.poll_waits = pair.session.handle_poll(pair.now).is_ok();
+                    self.poll_waits = pair.session.handle_poll(None, pair.now).is_ok();
                 }
                 self.respond();
                 self.pair.write(usize::MAX);

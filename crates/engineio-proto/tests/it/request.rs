@@ -1,7 +1,7 @@
 use engineio_proto::payload::v3::JsonpIndex;
 use engineio_proto::{
-    Config, Method, OriginVerdict, Query, RequestError, RequestFacts, Revision, Sid, Transport,
-    Transports, UpgradeHeader, Verified,
+    CacheBuster, Config, Method, OriginVerdict, Query, RequestError, RequestFacts, Revision, Sid,
+    Transport, Transports, UpgradeHeader, Verified,
 };
 
 use crate::pair::{SID_TEXT, sid};
@@ -490,5 +490,33 @@ fn jsonp_is_for_polls_of_revision_3() {
     for j in ["j=", "j", "j=abc", "j=99999999999"] {
         let query = format!("EIO=3&transport=polling&{j}");
         assert_eq!(jsonp_of(&query, GET), Err(RequestError::BadRequest), "{j}");
+    }
+}
+
+#[test]
+fn a_cache_buster_is_the_value_of_t() {
+    let of = |query: &str| Query::parse(query).cache_buster();
+    assert_eq!(of("EIO=4&transport=polling&t=abc"), CacheBuster::new("abc"));
+    assert_eq!(
+        of("t=a&sid=x&t=abc"),
+        CacheBuster::new("abc"),
+        "the last one"
+    );
+    assert_ne!(of("t=abc"), of("t=abd"));
+    for without in ["", "EIO=4&transport=polling", "t", "t=", "T=abc", "tt=abc"] {
+        assert_eq!(of(without), None, "{without}");
+    }
+}
+
+/// As socket.io-client-csharp sends them. Two polls in one second are no
+/// repetition.
+#[test]
+fn a_clock_in_seconds_or_finer_digits_is_no_cache_buster() {
+    for clock in ["1764540000", "1764540000123"] {
+        assert_eq!(CacheBuster::new(clock), None, "{clock}");
+    }
+    // Of socket.io-client 4.8 and 4.7, and of python-engineio.
+    for unique in ["k3x91ab2", "04618223", "PNqBx1X", "1764540000.1234567"] {
+        assert!(CacheBuster::new(unique).is_some(), "{unique}");
     }
 }

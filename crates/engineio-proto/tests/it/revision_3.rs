@@ -190,7 +190,7 @@ fn messages_go_out_in_the_form_of_the_revision() {
     assert_eq!(pair.get().unwrap(), "6:4hello4:4é🙂");
     pair.session.send(EncodedPacket::message("hello")).unwrap();
     pair.session.send(binary.clone()).unwrap();
-    pair.session.handle_poll(pair.now).unwrap();
+    pair.session.handle_poll(None, pair.now).unwrap();
     let body = pair.session.poll_response().unwrap();
     let expected = [&[0, 6, 255][..], b"4hello", &[1, 5, 255, 4, 1, 2, 3, 4]].concat();
     assert_eq!(body, expected);
@@ -386,7 +386,7 @@ proptest! {
             };
             pair.session.send(packet).unwrap();
         }
-        pair.session.handle_poll(pair.now).unwrap();
+        pair.session.handle_poll(None, pair.now).unwrap();
         let body = pair.session.poll_response().unwrap();
         let is_binary = payload::content_type(&body) == "application/octet-stream";
         prop_assert!(supports_binary || !is_binary);

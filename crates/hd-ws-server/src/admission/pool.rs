@@ -94,6 +94,12 @@ impl<S> Pool<S> {
         self.remove(address, oldest)
     }
 
+    /// The oldest session of this address.
+    pub(crate) fn oldest_of(&self, address: IpAddr) -> Option<&S> {
+        let oldest = self.addresses.get(&address)?.oldest;
+        self.sessions.get(&(address, oldest))
+    }
+
     fn rank(&mut self, address: IpAddr, before: Option<Tally>, after: Option<Tally>) {
         if let Some(Tally { count, oldest }) = before {
             self.ranking.remove(&(count, Reverse(oldest), address));
@@ -161,9 +167,12 @@ mod tests {
         let first = pool.insert(address(1), "a");
         pool.insert(address(1), "b");
         pool.insert(address(2), "c");
+        assert_eq!(pool.oldest_of(address(1)), Some(&"a"));
         assert_eq!(pool.remove(address(1), first), Some("a"));
+        assert_eq!(pool.oldest_of(address(1)), Some(&"b"));
         assert_eq!(pool.evict_of(address(1)), Some("b"));
         assert_eq!(pool.evict_of(address(1)), None);
+        assert_eq!(pool.oldest_of(address(1)), None);
         assert_eq!(pool.len_of(address(2)), 1);
     }
 

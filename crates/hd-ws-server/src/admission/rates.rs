@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 /// How often something may happen: so often a second, and [`BURST_SECONDS`]
-/// times as often at once.
+/// times as often at once, unless it is [without a burst](Self::without_burst).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rate {
     /// The time in which one token grows back.
@@ -42,6 +42,14 @@ impl Rate {
         Self {
             each: Duration::from_secs(1) / count.get(),
             full: Duration::from_secs(BURST_SECONDS),
+        }
+    }
+
+    /// The same, of which no more than one second's may happen at once.
+    pub(crate) const fn without_burst(self) -> Self {
+        Self {
+            full: Duration::from_secs(1),
+            ..self
         }
     }
 }
@@ -166,6 +174,19 @@ mod tests {
         let later = start + Duration::from_secs(3600);
         let burst = (0..1000).filter(|_| rates.take(OFFICE, later)).count();
         assert_eq!(burst, 200);
+    }
+
+    #[test]
+    fn a_bucket_without_a_burst_holds_one_second() {
+        let start = Instant::now();
+        let rate = NonZeroU32::new(20).map(Rate::per_second);
+        let mut rates = Rates::new(rate.map(Rate::without_burst));
+        let burst = (0..1000).filter(|_| rates.take(OFFICE, start)).count();
+        assert_eq!(burst, 20);
+        let second = (1..=1000)
+            .filter(|ms| rates.take(OFFICE, start + Duration::from_millis(*ms)))
+            .count();
+        assert_eq!(second, 20);
     }
 
     #[test]

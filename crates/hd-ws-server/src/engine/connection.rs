@@ -151,22 +151,19 @@ impl<A: Application> Connection<A> {
         }
     }
 
-    /// Whether what the client says of itself is to be looked at: not when too
-    /// many of its address were [kept out](Self::kept_out). It is to be closed
-    /// then, by its transport.
-    pub(crate) fn may_authenticate(&self) -> bool {
-        let engine = &self.engine;
-        let may = engine.may_authenticate(self.remote_address, Instant::now());
-        if !may {
-            self.tell_rejected(Rejection::AuthFailuresPerAddress);
-        }
-        may
+    /// Whether too many of its address were [kept out](Self::kept_out).
+    pub(crate) fn has_exceeded_failures(&self) -> bool {
+        self.engine.has_exceeded_failures(self.remote_address)
     }
 
-    /// The application has kept the client out.
-    pub(crate) fn kept_out(&self) {
-        let now = Instant::now();
-        self.engine.auth_failed(self.remote_address, now);
+    /// The application has kept the client out. Returns false when that is so of
+    /// too many of its address: it is to be closed then, without an answer.
+    pub(crate) fn kept_out(&self) -> bool {
+        let is_answered = self.engine.auth_failed(self.remote_address, Instant::now());
+        if !is_answered {
+            self.tell_rejected(Rejection::AuthFailuresPerAddress);
+        }
+        is_answered
     }
 
     /// Whether it has joined something.

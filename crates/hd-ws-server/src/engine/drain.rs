@@ -84,7 +84,11 @@ impl<A: Application> Engine<A> {
             for turn in 1_usize.. {
                 let step = self.lifecycle().poll(Instant::now());
                 match step {
-                    None => break,
+                    None if turn == 1 => break,
+                    None => {
+                        self.clients_sent_away.notify_waiters();
+                        break;
+                    }
                     Some(Step::Close(sid)) => {
                         if let Some(connection) = self.find(&sid) {
                             self.counts.drained();
@@ -115,6 +119,19 @@ impl<A: Application> Engine<A> {
                     self.lifecycle().handle_emptied();
                 }
             }
+        }
+    }
+
+    /// Waits until a drain, or a stop, closes this client.
+    pub(super) async fn sends_away(&self, connection: &Connection<A>) {
+        loop {
+            let sent_away = self.clients_sent_away.notified();
+            tokio::pin!(sent_away);
+            sent_away.as_mut().enable();
+            if !connection.is_open() {
+                return;
+            }
+            sent_away.await;
         }
     }
 

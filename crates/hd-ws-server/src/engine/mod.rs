@@ -140,6 +140,8 @@ pub struct Engine<A: Application> {
     lifecycle: Mutex<Lifecycle<Sid>>,
     /// Told when it was told to drain or to stop.
     lifecycle_changed: Notify,
+    /// Told when a drain, or a stop, has closed clients.
+    clients_sent_away: Notify,
     /// The tasks of all WebSockets.
     pub(crate) pumps: TaskTracker,
     /// Sessions whose end the application has not been told of.
@@ -175,6 +177,7 @@ impl<A: Application> Engine<A> {
             runtime: Handle::current(),
             lifecycle: Mutex::new(lifecycle),
             lifecycle_changed: Notify::new(),
+            clients_sent_away: Notify::new(),
             pumps: TaskTracker::new(),
             untold_ends: AtomicUsize::new(0),
             connection_ended: Notify::new(),
@@ -299,17 +302,21 @@ impl<A: Application> Engine<A> {
         is_unnamed
     }
 
-    /// Whether a token of this address is to be looked at.
-    fn may_authenticate(&self, remote_address: RemoteAddress, now: Instant) -> bool {
-        !self.is_limited(remote_address)
-            || self.places.may_authenticate(remote_address.network(), now)
+    /// Whether the application has kept out more clients of this address than
+    /// [`ServerConfig::max_auth_failures_per_address`].
+    #[must_use]
+    pub fn has_exceeded_failures(&self, remote_address: RemoteAddress) -> bool {
+        let now = Instant::now();
+        self.is_limited(remote_address)
+            && self
+                .places
+                .has_exceeded_failures(remote_address.network(), now)
     }
 
-    /// A client of this address was kept out by the application.
-    fn auth_failed(&self, remote_address: RemoteAddress, now: Instant) {
-        if self.is_limited(remote_address) {
-            self.places.auth_failed(remote_address.network(), now);
-        }
+    /// A client of this address was kept out by the application. Returns whether
+    /// it is to get an answer.
+    fn auth_failed(&self, remote_address: RemoteAddress, now: Instant) -> bool {
+        !self.is_limited(remote_address) || self.places.auth_failed(remote_address.network(), now)
     }
 
     /// Closes sessions that have lost their places. Only where the application

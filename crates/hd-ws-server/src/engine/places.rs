@@ -1,9 +1,9 @@
 //! How many clients there may be, and how many of them may be strangers.
 
 use std::net::IpAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use engineio_proto::Sid;
 
@@ -35,11 +35,20 @@ pub(super) struct Places {
 struct State {
     /// Places that are taken, those of the pool among them.
     taken: usize,
-    unjoined: Pool<Sid>,
+    unjoined: Pool<Stranger>,
     handshakes: Rates,
+    /// Those beyond the rate of their address.
+    spare_handshakes: Rates,
     auth_failures: Rates,
     /// TCP connections that have asked nothing yet.
     silent: std::collections::HashMap<IpAddr, usize>,
+}
+
+/// A session that has joined nothing.
+#[derive(Clone, Copy, Debug)]
+struct Stranger {
+    sid: Sid,
+    since: Instant,
 }
 
 /// A session that has lost its place: it is to be closed.
@@ -70,14 +79,20 @@ pub(super) struct Place<'a> {
 impl Places {
     pub(super) fn new(config: &ServerConfig) -> Self {
         let most = config.max_connections;
+        let most_of_an_address = config.max_connections_per_address;
+        let spare = most_of_an_address.map(|most| {
+            let most = NonZeroU32::try_from(most).unwrap_or(NonZeroU32::MAX);
+            Rate::per_second(most).without_burst()
+        });
         Self {
             most: most.map_or(usize::MAX, NonZeroUsize::get),
             most_unjoined: config.max_unjoined_connections.map(NonZeroUsize::get),
-            most_of_an_address: config.max_connections_per_address.map(NonZeroUsize::get),
+            most_of_an_address: most_of_an_address.map(NonZeroUsize::get),
             state: Mutex::new(State {
                 taken: 0,
                 unjoined: Pool::new(),
                 handshakes: Rates::new(config.max_handshakes_per_address.map(Rate::per_second)),
+                spare_handshakes: Rates::new(spare),
                 auth_failures: Rates::new(
                     config.max_auth_failures_per_address.map(Rate::per_second),
                 ),
@@ -105,7 +120,8 @@ impl Places {
         if is_full && (self.most_unjoined.is_none() || state.unjoined.len() == 0) {
             return (Err(Rejection::MaxConnections), None);
         }
-        if is_limited && !state.handshakes.take(address, now) {
+        let owes_token = is_limited && state.handshakes.take(address, now);
+        if is_limited && !owes_token && !state.take_spare(address, self.most_of_an_address, now) {
             return (Err(Rejection::HandshakesPerAddress), None);
         }
         let evicted = if is_full { state.evict() } else { None };
@@ -113,7 +129,7 @@ impl Places {
         let place = Place {
             places: self,
             remote_address,
-            owes_token: is_limited,
+            owes_token,
         };
         (Ok(place), evicted)
     }
@@ -164,16 +180,14 @@ impl Places {
         state.taken -= usize::from(had_place);
     }
 
-    /// Whether a token of this address is to be looked at: not after too many
-    /// that were refused.
-    pub(super) fn may_authenticate(&self, address: IpAddr, now: Instant) -> bool {
-        self.lock().auth_failures.allows(address, now)
+    /// Whether too many clients of this address were kept out.
+    pub(super) fn has_exceeded_failures(&self, address: IpAddr, now: Instant) -> bool {
+        !self.lock().auth_failures.allows(address, now)
     }
 
-    /// A token of this address was refused.
-    pub(super) fn auth_failed(&self, address: IpAddr, now: Instant) {
-        // There was one, or others came at the same moment.
-        let _had_token = self.lock().auth_failures.take(address, now);
+    /// A client of this address was kept out; false when too many were.
+    pub(super) fn auth_failed(&self, address: IpAddr, now: Instant) -> bool {
+        self.lock().auth_failures.take(address, now)
     }
 
     /// A TCP connection that has asked nothing yet; false when its address has
@@ -212,7 +226,7 @@ impl Places {
             && let Some(oldest) = state.unjoined.evict_of(address)
         {
             state.taken -= 1;
-            evicted.push((oldest, Rejection::ConnectionsPerAddress));
+            evicted.push((oldest.sid, Rejection::ConnectionsPerAddress));
         }
         if self
             .most_unjoined
@@ -220,7 +234,8 @@ impl Places {
         {
             evicted.extend(state.evict());
         }
-        let ticket = state.unjoined.insert(address, sid);
+        let since = Instant::now();
+        let ticket = state.unjoined.insert(address, Stranger { sid, since });
         (ticket, evicted)
     }
 
@@ -233,7 +248,22 @@ impl State {
     fn evict(&mut self) -> Option<Eviction> {
         let oldest = self.unjoined.evict()?;
         self.taken -= 1;
-        Some((oldest, Rejection::UnjoinedEvicted))
+        Some((oldest.sid, Rejection::UnjoinedEvicted))
+    }
+
+    /// Whether a handshake beyond the rate of its address is served: somebody
+    /// else of that address may have used it up. Nobody has to go for it who may
+    /// be about to join.
+    fn take_spare(&mut self, address: IpAddr, most: Option<usize>, now: Instant) -> bool {
+        let Some(most) = most else {
+            return false;
+        };
+        let has_room = self.unjoined.len_of(address) < most
+            || self
+                .unjoined
+                .oldest_of(address)
+                .is_some_and(|oldest| now.saturating_duration_since(oldest.since) >= TIME_TO_JOIN);
+        has_room && self.spare_handshakes.take(address, now)
     }
 }
 
@@ -256,3 +286,8 @@ impl Drop for Place<'_> {
         self.places.lock().taken -= 1;
     }
 }
+
+/// For how long no client of its own address takes the place of a session
+/// beyond the rate. 1 s: a CONNECT comes one round trip after the handshake, by
+/// polling two.
+const TIME_TO_JOIN: Duration = Duration::from_secs(1);

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use engineio_proto::{
-    CloseReason, DecodeError, Message, Packet, ProtocolViolation, RequestError, Revision, Session,
-    Transport, payload,
+    CacheBuster, CloseReason, DecodeError, Message, Packet, ProtocolViolation, RequestError,
+    Revision, Session, Transport, payload,
 };
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
@@ -26,9 +26,10 @@ use crate::body::read_held_body;
 /// Starts a GET, which is answered once there is something to answer.
 pub(super) fn start_poll<A: Application>(
     connection: Arc<Connection<A>>,
+    cache_buster: Option<CacheBuster>,
 ) -> Result<WaitingPoll<A>, ProtocolViolation> {
     let now = Instant::now();
-    connection.with_session(MISMATCH, |session| session.handle_poll(now))?;
+    connection.with_session(MISMATCH, |session| session.handle_poll(cache_buster, now))?;
     Ok(WaitingPoll {
         connection,
         is_done: false,
@@ -88,7 +89,11 @@ pub(super) async fn serve_post<A: Application>(
     if handled.is_ok() && !intake.wait.is_zero() {
         // A client sends its next POST when this one is answered.
         connection.engine.counts.throttled();
-        tokio::time::sleep(intake.wait).await;
+        tokio::select! {
+            () = tokio::time::sleep(intake.wait) => {}
+            // It is to look for another server, and not to hold this one up.
+            () = connection.engine.sends_away(connection) => {}
+        }
     }
     reading.finish();
     match handled {
@@ -314,6 +319,14 @@ impl<A: Application> Connection<A> {
         };
         self.settle(state);
         result
+    }
+
+    /// Whether it is neither closing nor closed.
+    pub(super) fn is_open(&self) -> bool {
+        match &self.lock().wire {
+            Wire::EngineIo(session) => session.is_open(),
+            Wire::Plain(session) => !session.is_closed(),
+        }
     }
 
     /// Ends the session from where the application holds no lock.

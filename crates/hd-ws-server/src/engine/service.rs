@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use engineio_proto::{
-    Method, OriginVerdict, ProtocolViolation, Query, RequestError, RequestFacts, Session,
-    Transport, UpgradeHeader, UpgradeId, Verified,
+    CacheBuster, Method, OriginVerdict, ProtocolViolation, Query, RequestError, RequestFacts,
+    Session, Transport, UpgradeHeader, UpgradeId, Verified,
 };
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, UPGRADE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
@@ -85,13 +85,7 @@ impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpServi
                     return Ok(come_back_later());
                 }
                 // Before the handler, which may look at a token.
-                let now = Instant::now();
-                let may_authenticate = counted.and_then(|()| {
-                    let may = engine.may_authenticate(remote_address, now);
-                    may.then_some(()).ok_or(Rejection::AuthFailuresPerAddress)
-                });
-                let taken = may_authenticate.and_then(|()| engine.take_place(remote_address));
-                place = match taken {
+                place = match counted.and_then(|()| engine.take_place(remote_address)) {
                     Ok(place) => Some(place),
                     Err(reason) => {
                         reject(reason);
@@ -103,10 +97,15 @@ impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpServi
             Ok(
                 match (handler.handle(request, remote_address).await, switch, place) {
                     (HttpReply::Response(response), _, place) => {
-                        if place.is_some() && response.status() == StatusCode::UNAUTHORIZED {
-                            engine.auth_failed(remote_address, Instant::now());
+                        let is_kept_out =
+                            place.is_some() && response.status() == StatusCode::UNAUTHORIZED;
+                        if is_kept_out && !engine.auth_failed(remote_address, Instant::now()) {
+                            let reason = Rejection::AuthFailuresPerAddress;
+                            engine.tell_rejected(reason, remote_address, None);
+                            too_many(reason)
+                        } else {
+                            response
                         }
-                        response
                     }
                     (HttpReply::UpgradePlain(handshake, opened), Ok(switch), Some(place)) => {
                         let connection = engine.open_plain(place, handshake);
@@ -280,7 +279,7 @@ fn serve_engine<A: Application, H>(
             };
             let connection = engine.open(place, transport, session, handshake);
             match switch {
-                None => return poll(connection, cors, state),
+                None => return poll(connection, query.cache_buster(), cors, state),
                 Some(switch) => {
                     put(upgrade, Upgrade::Direct(connection));
                     switch.response()
@@ -293,7 +292,7 @@ fn serve_engine<A: Application, H>(
         }) => match facts.method {
             Method::Get => {
                 drop(request);
-                return poll(session, cors, state);
+                return poll(session, query.cache_buster(), cors, state);
             }
             Method::Post => {
                 return Box::pin(async move {
@@ -341,10 +340,11 @@ fn serve_engine<A: Application, H>(
 
 fn poll<A: Application>(
     connection: Arc<Connection<A>>,
+    cache_buster: Option<CacheBuster>,
     cors: HeaderMap,
     state: &HttpState,
 ) -> ResponseFuture {
-    match polling::start_poll(connection) {
+    match polling::start_poll(connection, cache_buster) {
         Ok(poll) => {
             state.set_polling();
             Box::pin(async move { Ok(with_headers(poll.await, cors)) })

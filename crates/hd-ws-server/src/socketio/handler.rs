@@ -61,6 +61,12 @@ pub struct ConnectRequest<'a> {
     pub handshake: &'a ClientHandshake,
     /// The `auth` object of its CONNECT packet.
     pub auth: Option<&'a RawValue>,
+    /// Whether more clients of its address were kept out than
+    /// [`max_auth_failures_per_address`](crate::ServerConfig::max_auth_failures_per_address).
+    /// It is let in as any other; if it is kept out it gets no answer, and is
+    /// counted as [`Rejection::AuthFailuresPerAddress`](crate::Rejection). That
+    /// may be very often, so that a log line for each is too much.
+    pub has_exceeded_failures: bool,
 }
 
 /// A client that is let in.
@@ -132,8 +138,12 @@ impl<H: NamespaceHandler> DynHandler for H {
             let Some(handshake) = connection.client().handshake() else {
                 unreachable!("invariant: only clients of Socket.IO send CONNECT");
             };
-            let auth = auth.as_deref();
-            NamespaceHandler::connect(&*self, ConnectRequest { handshake, auth }).await
+            let request = ConnectRequest {
+                handshake,
+                auth: auth.as_deref(),
+                has_exceeded_failures: connection.has_exceeded_failures(),
+            };
+            NamespaceHandler::connect(&*self, request).await
         })
     }
 

@@ -262,11 +262,6 @@ fn connect(
     namespace: Namespace,
     auth: Option<Box<RawValue>>,
 ) {
-    // Before anything that the client says of itself is looked at.
-    if !connection.may_authenticate() {
-        connection.close(CloseReason::ForcedClose);
-        return;
-    }
     let handler = Arc::clone(namespace.handler());
     let presented = if connection.client().speaks_socket_io_2() {
         None
@@ -309,10 +304,9 @@ fn answer_connect(
                 });
             }
         },
-        Err(refusal) => {
-            connection.kept_out();
-            refuse(connection, namespace.name(), refusal);
-        }
+        Err(refusal) if connection.kept_out() => refuse(connection, namespace.name(), refusal),
+        // Whatever else it has sent is not looked at.
+        Err(_) => connection.close(CloseReason::ForcedClose),
     }
 }
 

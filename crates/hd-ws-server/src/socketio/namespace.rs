@@ -18,7 +18,7 @@ use super::handler::{ConnectRequest, DynHandler, NamespaceHandler, Refusal};
 use super::publish::{NamespaceConfig, Order};
 use super::socket::Dialect;
 use super::{Socket, SocketIo};
-use crate::{ClientHandshake, PlainOpened};
+use crate::PlainOpened;
 
 /// A namespace. A clone is the same namespace.
 #[derive(Clone)]
@@ -243,10 +243,8 @@ impl Namespace {
     /// been called.
     pub async fn admit_plain(
         &self,
-        handshake: &ClientHandshake,
+        request: ConnectRequest<'_>,
     ) -> Result<PlainOpened<SocketIo>, Refusal> {
-        let auth = None;
-        let request = ConnectRequest { handshake, auth };
         let admission = self.handler().connect(request).await?;
         let namespace = self.clone();
         Ok(Box::new(move |connection| {

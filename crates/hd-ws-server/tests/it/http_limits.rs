@@ -62,6 +62,18 @@ fn a_head_over_the_limit_is_refused() {
     }
 }
 
+/// GHSA-pxg6-pf52-xh8x is about the name and the path of such a cookie.
+#[test]
+fn no_handshake_sets_a_cookie() {
+    let server = start();
+    let polling = "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nhost: x\r\n\
+                   cookie: io=a;b\r\n\r\n";
+    for head in [polling, &*websocket_head("", "cookie: io=a;b\r\n")] {
+        let (answer, _stream) = request(server.address, head);
+        assert!(!answer.contains("set-cookie"), "{answer}");
+    }
+}
+
 /// GHSA-5v72-xg48-5rpm, CVE-2021-32640
 #[test]
 fn odd_handshake_headers_do_no_harm() {

@@ -8,7 +8,7 @@ use engineio_proto::CloseReason;
 use hd_ws_server::{DisconnectReason, Rejection, ServerConfig};
 use socketio_proto::ClientConfig;
 
-use crate::client::{PATIENCE, WebSocket, frame};
+use crate::client::{PATIENCE, WebSocket, frame, rest};
 use crate::echo_server::EchoServer;
 use crate::socket_server::SocketServer;
 
@@ -157,6 +157,39 @@ fn a_post_over_the_rate_is_answered_later_and_one_far_over_it_is_refused() {
     let counts = server.engine.counts();
     assert_eq!(counts.rejected_total(Rejection::MaxMessagesPerSecond), 1);
     server.serves_on();
+}
+
+/// Four hours that it would have to wait, which is longer than the test has patience.
+fn is_answered_before_its_time(send_away: impl FnOnce(&EchoServer)) {
+    let mut config = config(1, 0);
+    config.throttle_timeout = Duration::from_secs(24 * 60 * 60);
+    let server = EchoServer::start(config);
+    let query = format!("&sid={}", server.open_polling());
+    let noops = vec!["6"; 15_000].join("\x1e");
+    let mut waiting = server.send("POST", &query, &noops);
+    waiting.set_read_timeout(Some(PATIENCE)).unwrap();
+    let patience = Instant::now() + PATIENCE;
+    while server.engine.counts().throttled_total() == 0 {
+        assert!(Instant::now() < patience, "it does not wait");
+        std::thread::yield_now();
+    }
+    send_away(&server);
+    let answer = rest(&mut waiting);
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[test]
+fn a_post_that_waits_is_answered_when_its_client_is_drained() {
+    is_answered_before_its_time(|server| {
+        server.engine.drain(Some(Duration::ZERO));
+    });
+}
+
+#[test]
+fn a_post_that_waits_is_answered_when_the_server_stops() {
+    is_answered_before_its_time(|server| {
+        server.engine.stop(Duration::from_secs(30));
+    });
 }
 
 #[test]

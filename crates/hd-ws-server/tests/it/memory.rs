@@ -204,8 +204,9 @@ fn poll(client: &mut TcpStream) {
     let sid = &answer[start..start + 20];
     // In one write, as clients do: hyper doubles its buffer for a head that
     // comes in pieces.
-    let request =
-        format!("GET /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nhost: x\r\n\r\n");
+    let request = format!(
+        "GET /socket.io/?EIO=4&transport=polling&t=poll&sid={sid} HTTP/1.1\r\nhost: x\r\n\r\n"
+    );
     client.write_all(request.as_bytes()).expect("a request");
 }
 
@@ -216,7 +217,8 @@ fn long_query() -> String {
     head.replacen("websocket ", &format!("websocket{query}"), 1)
 }
 
-const HANDSHAKE: &[u8] = b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nhost: x\r\n\r\n";
+const HANDSHAKE: &[u8] =
+    b"GET /socket.io/?EIO=4&transport=polling&t=open HTTP/1.1\r\nhost: x\r\n\r\n";
 const WEBSOCKET: &[u8] = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nhost: x\r\n\
     upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n\
     sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";

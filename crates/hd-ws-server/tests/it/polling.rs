@@ -1,10 +1,12 @@
 //! HTTP long-polling.
 
+use std::io::Read as _;
 use std::time::Instant;
 
+use engineio_proto::CloseReason;
 use hd_ws_server::ServerConfig;
 
-use crate::client::PATIENCE;
+use crate::client::{PATIENCE, reset};
 use crate::echo_server::EchoServer;
 
 /// hyper lets go of a request that it has read together with the end of the
@@ -78,4 +80,48 @@ fn answers_are_not_to_be_stored() {
             "{answer}"
         );
     }
+}
+
+/// Something on the way sends it again when the connection breaks before the
+/// answer, which may have been lost.
+#[test]
+fn a_poll_that_was_answered_already_is_rejected_and_ends_the_session() {
+    let server = EchoServer::start(ServerConfig::default());
+    let query = format!("&sid={}", open_polling(&server));
+    let message = format!("4{}", "x".repeat(1000));
+    assert!(server.request("POST", &query, &message).ends_with("ok"));
+    let poll = format!("{query}&t=first");
+    let mut lost = server.send("GET", &poll, "");
+    lost.read_exact(&mut [0; 20]).expect("the answer begins");
+    reset(lost);
+    assert!(server.request("POST", &query, "4later").ends_with("ok"));
+
+    let answer = server.request("GET", &poll, "");
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.ends_with("\r\n\r\n"), "{answer}");
+    assert_eq!(server.next_end(), CloseReason::TransportError);
+    assert!(server.engine.is_empty());
+    let answer = server.request("GET", &format!("{query}&t=second"), "");
+    assert!(answer.ends_with(r#"{"code":1,"message":"Session ID unknown"}"#));
+}
+
+#[test]
+fn polls_with_a_cache_buster_each_are_served() {
+    let server = EchoServer::start(ServerConfig::default());
+    let query = format!("&sid={}", open_polling(&server));
+    // Those of POSTs are of no account.
+    let post = format!("{query}&t=1");
+    for number in 0..40 {
+        let message = format!("4{number}");
+        assert!(server.request("POST", &post, &message).ends_with("ok"));
+        let answer = server.request("GET", &format!("{query}&t={number}"), "");
+        assert!(answer.ends_with(&message), "{answer}");
+    }
+}
+
+/// A session by polling of a client that sends cache busters.
+fn open_polling(server: &EchoServer) -> String {
+    let answer = server.request("GET", "&t=handshake", "");
+    let start = answer.find("\"sid\":\"").expect("an open packet") + 7;
+    answer[start..start + 20].to_owned()
 }

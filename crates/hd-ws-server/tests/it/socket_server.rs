@@ -11,7 +11,8 @@ use hd_ws_server::{
     Namespace, NamespaceConfig, NamespaceHandler, Refusal, RemoteAddress, Server, ServerConfig,
     Socket, SocketIo,
 };
-use http::Request;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use socketio_proto::{Args, ClientConfig, Event};
 use tokio::sync::Notify;
@@ -117,7 +118,7 @@ impl NamespaceHandler for Lobby {
     }
 }
 
-/// Plain WebSockets at every path.
+/// Plain WebSockets at every path. One that says `?refuse` is refused.
 struct Plain(Namespace);
 
 impl HttpHandler<SocketIo> for Plain {
@@ -127,11 +128,19 @@ impl HttpHandler<SocketIo> for Plain {
         remote_address: RemoteAddress,
     ) -> HttpReply<SocketIo> {
         let handshake = ClientHandshake::new(remote_address, None, request.headers(), &[], &[]);
-        let opened = self
-            .0
-            .admit_plain(&handshake)
-            .await
-            .expect("all are let in");
+        let query = request.uri().query().unwrap_or_default();
+        let is_refused = query.starts_with("refuse");
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::UNAUTHORIZED;
+        if is_refused {
+            return HttpReply::Response(response);
+        }
+        let asked = ConnectRequest {
+            handshake: &handshake,
+            auth: None,
+            has_exceeded_failures: false,
+        };
+        let opened = self.0.admit_plain(asked).await.expect("it is let in");
         HttpReply::UpgradePlain(handshake, opened)
     }
 }
@@ -228,6 +237,11 @@ impl SocketServer {
     /// The next end of a socket, when there has been one.
     pub(crate) fn next_end_now(&self) -> Option<End> {
         self.ended.try_recv().ok()
+    }
+
+    /// The next call of the handler, when there has been one.
+    pub(crate) fn next_event_now(&self) -> Option<Place> {
+        self.events.try_recv().ok()
     }
 
     /// Waits until no session is left.

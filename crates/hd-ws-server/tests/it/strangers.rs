@@ -189,6 +189,51 @@ fn one_address_asks_so_often_at_most_unless_it_joins() {
     assert!(refused.count() >= 20);
 }
 
+/// Somebody has used up what their address may ask for, and goes on: the places
+/// of strangers there are for those who come, once who has them had time to join.
+#[test]
+fn who_uses_up_the_handshakes_of_an_address_does_not_keep_its_colleagues_out() {
+    let server = start(behind_a_proxy(ServerConfig {
+        max_handshakes_per_address: NonZeroU32::new(1),
+        max_connections_per_address: NonZeroUsize::new(12),
+        ..ServerConfig::default()
+    }));
+    let neighbour = "192.0.2.1";
+    let held: Vec<_> = (0..12).map(|_| open_from(&server, neighbour)).collect();
+    // All places are taken by who may be about to join.
+    let refused = poll_from(&server, neighbour).expect_err("it has used up its rate");
+    assert_too_many(&refused);
+    // As clients do.
+    let patience = Instant::now() + PATIENCE;
+    let is_in = || poll_from(&server, neighbour).is_ok();
+    while !is_in() {
+        assert!(Instant::now() < patience, "nobody of the address comes in");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // More than the rate gives in that time.
+    for _ in 0..5 {
+        poll_from(&server, neighbour).expect("a session");
+    }
+    assert_eq!(rejected(&server, Rejection::ConnectionsPerAddress), 6);
+    assert_eq!(server.engine.unjoined(), 12);
+    let mut colleague = open_from(&server, neighbour);
+    server.rejoin(&mut colleague, "");
+    drop(held);
+}
+
+/// What stands before the entry that the proxy adds is the client's own.
+#[test]
+fn a_forged_entry_of_x_forwarded_for_is_no_other_address() {
+    let server = start(behind_a_proxy(ServerConfig {
+        max_handshakes_per_address: NonZeroU32::new(1),
+        ..ServerConfig::default()
+    }));
+    let from = |n: u32| poll_from(&server, &format!("198.51.100.{n}, 192.0.2.1"));
+    let refused = (0..40).filter(|n| from(*n).is_err()).count();
+    assert!(refused >= 20, "{refused} refused");
+    poll_from(&server, "198.51.100.1").expect("it has asked nothing itself");
+}
+
 #[test]
 fn of_one_address_so_many_may_have_joined_nothing() {
     let server = start(behind_a_proxy(ServerConfig {
@@ -229,27 +274,72 @@ fn of_one_address_so_many_connections_may_have_said_nothing() {
     assert!(asked.starts_with("HTTP/1.0 400 "), "{asked}");
 }
 
-#[test]
-fn after_too_many_refused_clients_none_of_the_address_is_looked_at() {
-    let server = start(behind_a_proxy(ServerConfig {
+/// Ten in a row get an answer, and one a second.
+fn refuses_few() -> SocketServer {
+    start(behind_a_proxy(ServerConfig {
         max_auth_failures_per_address: NonZeroU32::new(1),
+        max_unjoined_packets: NonZeroU32::new(20),
         ..ServerConfig::default()
-    }));
-    let mut looked_at = 0;
+    }))
+}
+
+/// Has clients of this address refused until one gets no answer.
+fn is_refused_until_nothing_is_answered(server: &SocketServer, address: &str) {
+    let mut answered = 0;
     let is_over = (0..40).any(|_| {
-        let mut client = open_from(&server, "192.0.2.1");
+        let mut client = open_from(server, address);
         client.send_text(r#"40/n,{"refuse":true}"#);
+        assert_eq!(server.next_event().what, "connect");
         let is_answered = client.next().is_some_and(|(first, _)| first == 0x81);
-        looked_at += u32::from(is_answered);
+        answered += u32::from(is_answered);
         !is_answered
     });
-    assert!(is_over && looked_at >= 10, "{looked_at} were looked at");
-    assert_eq!(rejected(&server, Rejection::AuthFailuresPerAddress), 1);
-    let mut plain = websocket_head("", "x-forwarded-for: 192.0.2.1\r\n");
-    plain = plain.replacen("/socket.io/", "/plain", 1);
-    assert_too_many(&exchange(server.address, plain));
+    assert!(is_over && answered >= 10, "{answered} were answered");
+    assert_eq!(rejected(server, Rejection::AuthFailuresPerAddress), 1);
+}
+
+#[test]
+fn after_too_many_refused_clients_a_good_one_of_the_address_is_let_in() {
+    let server = refuses_few();
+    is_refused_until_nothing_is_answered(&server, "192.0.2.1");
+    let plain = |path| {
+        let head = websocket_head("", "x-forwarded-for: 192.0.2.1\r\n");
+        head.replacen("/socket.io/", path, 1)
+    };
+    assert_too_many(&exchange(server.address, plain("/plain?refuse")));
+    assert_eq!(rejected(&server, Rejection::AuthFailuresPerAddress), 2);
+    let mut colleague = open_from(&server, "192.0.2.1");
+    server.rejoin(&mut colleague, "");
+    let (head, _stream) = request(server.address, &plain("/plain"));
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     let mut other = open_from(&server, "192.0.2.2");
     server.rejoin(&mut other, "");
+}
+
+/// Each costs a verdict, which is worth as much as a handshake.
+#[test]
+fn after_too_many_refused_clients_a_connection_gets_one_verdict() {
+    let server = refuses_few();
+    is_refused_until_nothing_is_answered(&server, "192.0.2.1");
+    let connect = r#"40/n,{"refuse":true}"#;
+    let frame = crate::client::frame(0x81, connect.as_bytes());
+    let mut client = open_from(&server, "192.0.2.1");
+    client.send(&frame.repeat(15));
+    client.closed();
+    let sid = poll_from(&server, "192.0.2.1").expect("a session");
+    let body = [connect; 15].join("\u{1e}");
+    exchange(
+        server.address,
+        format!(
+            "POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nhost: x\r\n\
+             connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        ),
+    );
+    let mut colleague = open_from(&server, "192.0.2.1");
+    server.rejoin(&mut colleague, "");
+    let verdicts: Vec<_> = std::iter::from_fn(|| server.next_event_now()).collect();
+    assert_eq!(verdicts.len(), 3, "{verdicts:?}");
 }
 
 /// No proxy is trusted: an address of a private network may be one that nobody
@@ -284,7 +374,10 @@ fn a_flood_of_handshakes_does_not_keep_a_good_client_out() {
                 let mut stream = connect(server.address);
                 let mut buffer = vec![0; 64 * 1024];
                 while !ends.load(Ordering::Relaxed) {
-                    stream.write_all(ask.as_bytes()).unwrap();
+                    if stream.write_all(ask.as_bytes()).is_err() {
+                        // It has asked as often as one connection may.
+                        stream = connect(server.address);
+                    }
                     stream
                         .set_read_timeout(Some(Duration::from_millis(10)))
                         .unwrap();

@@ -482,8 +482,10 @@ variables! {
         value_name: "N",
         default: Some("20"),
         heading: LIMITS,
-        help: "Most handshakes of one remote address a second, ten times as many in a row; more \
-               are answered with 429. Those of clients that join do not count",
+        help: "Most handshakes of one remote address a second, ten times as many in a row. Those of \
+               clients that join do not count. Beyond it MAX_CONNECTIONS_PER_ADDRESS a second are \
+               served while no client younger than a second has to go for it, and more are \
+               answered with 429",
     }
     MAX_AUTH_FAILURES_PER_ADDRESS {
         flag: "max-auth-failures-per-address",
@@ -491,7 +493,8 @@ variables! {
         default: Some("5"),
         heading: LIMITS,
         help: "Most refused tokens of one remote address a second, ten times as many in a row; \
-               beyond it clients are closed before their token is looked at",
+               beyond it a client with a bad token is closed without an answer. One with a good \
+               token is let in",
     }
     MAX_UNJOINED_MESSAGE_BYTES {
         flag: "max-unjoined-message-bytes",

@@ -135,6 +135,11 @@ pub(crate) struct AuthenticationFailed<'a> {
 }
 
 impl AuthenticationFailed<'_> {
+    /// Counts it, where the limit of its address has a log line for it.
+    pub(crate) fn count(self, counters: &Counters) {
+        counters.authentication_failures(self.reason).add(1);
+    }
+
     pub(crate) fn emit(self, counters: &Counters) {
         let Self {
             sid,

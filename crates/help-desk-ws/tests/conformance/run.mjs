@@ -2,7 +2,7 @@
 //
 //   WS_URL=http://127.0.0.1:3001 JWT_SECRET=… EMIT_TOKEN=… WS_BIN=/path/to/help-desk-ws node run.mjs
 //   node run.mjs --reference          against a service of the same contract on Node's socket.io
-//   node run.mjs notifications        only these of: notifications, eio3, http-api, emit-api, lifecycle, replay, msgpack, drain, cluster, node-peers, presence, browser, python
+//   node run.mjs notifications        only these of: notifications, eio3, http-api, emit-api, lifecycle, replay, msgpack, drain, polling, cluster, node-peers, presence, browser, python
 //
 // WS_URL is a running service with the default settings and that JWT_SECRET and EMIT_TOKEN. Tests that
 // need instances with other settings start WS_BIN; without it they are skipped.
@@ -21,6 +21,7 @@ const SUITES = {
   replay: (env) => nodeTests("clients/replay.test.mjs", env),
   msgpack: (env) => nodeTests("clients/msgpack.test.mjs", env),
   drain: (env) => nodeTests("clients/drain.test.mjs", env),
+  polling: (env) => nodeTests("clients/polling.test.mjs", env),
   cluster: (env) => nodeTests("clients/cluster.test.mjs", env),
   "node-peers": (env) => nodeTests("clients/node-peers.test.mjs", env),
   presence: (env) => nodeTests("clients/presence.test.mjs", env),

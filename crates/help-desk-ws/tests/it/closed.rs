@@ -286,6 +286,33 @@ fn a_token_opens_the_routes_of_its_scopes_only() {
     check(&call("another-token", emit), 401, "invalid_token");
 }
 
+/// URLs are kept by access logs of load balancers, and by browsers.
+#[test]
+fn no_route_takes_its_token_from_the_url() {
+    let program = Program::new(SERVE)
+        .production()
+        .env("ADMIN_TOKEN", GOOD_TOKEN)
+        .env("METRICS_TOKEN", GOOD_TOKEN);
+    let server = Server::start_program(program);
+    for (method, route) in [
+        ("POST", "/admin/drain"),
+        ("DELETE", "/admin/drain"),
+        ("GET", "/metrics"),
+        ("GET", "/sockets"),
+        ("POST", "/emit"),
+        ("POST", "/notifications/emit"),
+        ("POST", "/notifications/emit/batch"),
+        ("POST", "/notifications/broadcast"),
+    ] {
+        for name in ["token", "access_token"] {
+            let target = format!("{route}?{name}={GOOD_TOKEN}");
+            let answer = server.request_of(method, &target, JSON, "");
+            check(&answer, 401, "missing_token");
+        }
+    }
+    check(&server.request("GET", "/readyz"), 200, "");
+}
+
 #[test]
 fn one_token_has_every_scope_where_no_other_is_set() {
     let server = Server::start_program(Program::new(SERVE).production());

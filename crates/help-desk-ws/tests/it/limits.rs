@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, ChildStdout};
+use std::process::{Child, ChildStdout, Command};
 use std::time::Duration;
 
 use crate::program::{GOOD_SECRET, GOOD_TOKEN, Program};
@@ -45,6 +45,16 @@ impl Server {
                 return line;
             }
         }
+    }
+
+    /// Stops it, and reads what it has still to say.
+    fn log_to_its_end(&mut self) -> String {
+        let pid = self.process.id().to_string();
+        let stopped = Command::new("kill").arg(pid).status();
+        assert!(stopped.unwrap().success());
+        let mut log = String::new();
+        self.lines.read_to_string(&mut log).unwrap();
+        log
     }
 
     fn request(&self, method: &str, target: &str, token: &str, body: &str) -> String {
@@ -295,4 +305,67 @@ fn wrong_tokens_without_end_do_not_keep_out_the_right_one() {
     assert!(limited > 0);
     let answer = server.emit(GOOD_TOKEN);
     assert!(answer.contains(" 201 "), "{answer}");
+}
+
+/// Ten in a row are told what is wrong with their token, and logged, and one a second.
+#[test]
+fn refused_tokens_of_a_neighbour_keep_nobody_out() {
+    let mut server = Server::start(&[
+        ("MAX_AUTH_FAILURES_PER_ADDRESS", "1"),
+        ("LOG_LINES_PER_SECOND", "1000"),
+        ("SHUTDOWN_TIMEOUT", "1s"),
+    ]);
+    let mut answered: u32 = 0;
+    for _ in 0..60 {
+        let mut client = Client::open(&server, "/socket.io/?EIO=4&transport=websocket");
+        assert!(client.text().starts_with("0{"));
+        client.send(r#"40/notifications,{"token":"a.bad.token"}"#);
+        answered += u32::from(client.next().0 == 0x81);
+    }
+    assert!((10..60).contains(&answered), "{answered} were answered");
+    let token = token_for("7");
+    let _colleague = Client::join(&server, &token);
+    let _plain = Client::open(&server, &format!("/notifications?token={token}"));
+    let answer = server.request("GET", "/metrics", GOOD_TOKEN, "");
+    let rejected = r#"helpdesk_ws_requests_rejected_total{reason="auth_failures_per_address"} "#;
+    let count = format!("{rejected}{}\n", 60 - answered);
+    assert!(answer.contains(&count), "no {count:?} in {answer}");
+    // All are counted, and those that got an answer are logged.
+    let failures = r#"helpdesk_ws_authentication_failures_total{reason="token_malformed"}"#;
+    assert_eq!(server.metric(failures), "60");
+    let log = server.log_to_its_end();
+    let logged = log.matches("Authentication failed").count();
+    assert!(logged >= 10 && logged <= answered as usize, "{log}");
+}
+
+/// Not even where everything is logged.
+#[test]
+fn no_log_line_has_a_token_in_it() {
+    let settings = [("LOG_LEVEL", "trace"), ("SHUTDOWN_TIMEOUT", "1s")];
+    let mut server = Server::start(&settings);
+    let good = token_for("7");
+    let bad = format!("{good}.bad");
+    drop(Client::open(
+        &server,
+        &format!("/notifications?token={good}"),
+    ));
+    let mut client = Client::join(&server, &good);
+    client.send(&format!(r#"42/notifications,1["auth:refresh","{bad}"]"#));
+    assert!(client.text().contains(r#""ok":false"#));
+    let mut refused = Client::open(
+        &server,
+        &format!("/socket.io/?EIO=4&transport=websocket&token={bad}"),
+    );
+    assert!(refused.text().starts_with("0{"));
+    refused.send("40/notifications,");
+    assert!(refused.text().starts_with("44/notifications,"));
+    let answer = server.request("GET", &format!("/socket.io/?EIO=9&token={bad}"), &bad, "");
+    assert!(answer.contains(" 400 "), "{answer}");
+    server.emit(&bad);
+    let log = server.log_to_its_end();
+    assert!(log.contains("Authentication failed"), "{log}");
+    let signature = good.rsplit('.').next().unwrap();
+    for secret in [signature, GOOD_TOKEN, GOOD_SECRET] {
+        assert!(!log.contains(secret), "{secret} in {log}");
+    }
 }

@@ -32,8 +32,58 @@ fn closing_waits_for_the_poll_that_fetches_the_rest() {
     pair.session.close(FORCED, pair.now);
     pair.assert_closing(Transport::Polling);
     pair.pass(secs(29));
-    assert_eq!(pair.get().unwrap(), "4last\x1e1");
+    assert_eq!(pair.get().unwrap(), "4last");
+    pair.assert_closing(Transport::Polling);
+    assert_eq!(pair.get().unwrap(), "1");
     pair.assert_closed(Event::Closed(FORCED));
+}
+
+/// engine.io-client closes when it reads the close packet, before the messages
+/// of the same answer have reached the application.
+#[test]
+fn a_close_packet_is_never_in_one_answer_with_a_message() {
+    // The poll waits, and its answer is fetched after both calls.
+    let mut waiting = Pair::polling();
+    assert_eq!(waiting.get(), None);
+    waiting.send("last");
+    waiting.session.close(FORCED, waiting.now);
+    assert_eq!(waiting.response().unwrap(), "4last");
+    waiting.assert_closing(Transport::Polling);
+    assert_eq!(waiting.get().unwrap(), "1");
+    waiting.assert_closed(Event::Closed(FORCED));
+
+    // As many as one answer holds, and one more.
+    let mut full = Pair::polling();
+    for _ in 0..17 {
+        full.send("x");
+    }
+    full.session.close(FORCED, full.now);
+    assert_eq!(full.get().unwrap().matches("4x").count(), 16);
+    assert_eq!(full.get().unwrap(), "4x");
+    assert_eq!(full.get().unwrap(), "1");
+    full.assert_closed(Event::Closed(FORCED));
+
+    // The session ends while it closes and a poll waits.
+    let mut aborted = Pair::polling();
+    assert_eq!(aborted.get(), None);
+    aborted.send("last");
+    aborted.session.close(FORCED, aborted.now);
+    aborted.session.abort(CloseReason::ServerShuttingDown);
+    assert_eq!(aborted.response().unwrap(), "4last");
+    aborted.assert_closed(Event::Closed(CloseReason::ServerShuttingDown));
+}
+
+#[test]
+fn a_client_that_never_fetches_the_close_packet_ends_in_time() {
+    let mut pair = Pair::polling();
+    pair.send("last");
+    pair.session.close(FORCED, pair.now);
+    pair.pass(secs(10));
+    assert_eq!(pair.get().unwrap(), "4last");
+    assert_eq!(pair.timeout(), Some((secs(20), TimerReason::CloseTimeout)));
+    assert_eq!(pair.next_timeout(), Some(TimerReason::CloseTimeout));
+    pair.assert_closed(Event::Closed(FORCED));
+    assert!(!pair.session.has_lost_messages());
 }
 
 #[test]
@@ -54,7 +104,8 @@ fn a_post_to_a_closing_session_does_not_cost_it_what_waits() {
     assert_eq!(pair.post("4crossed\x1e3\x1e2"), Ok(vec![]));
     pair.session.handle_post(pair.now).unwrap();
     pair.session.handle_post_aborted();
-    assert_eq!(pair.get().unwrap(), "4last\x1e1");
+    assert_eq!(pair.get().unwrap(), "4last");
+    assert_eq!(pair.get().unwrap(), "1");
     pair.assert_closed(Event::Closed(FORCED));
 }
 
@@ -79,9 +130,9 @@ fn overlapping_requests_end_a_closing_session() {
 
     let mut pair = Pair::polling();
     pair.session.close(FORCED, pair.now);
-    pair.session.handle_poll(pair.now).unwrap();
+    pair.session.handle_poll(None, pair.now).unwrap();
     assert_eq!(
-        pair.session.handle_poll(pair.now),
+        pair.session.handle_poll(None, pair.now),
         Err(ProtocolViolation::OverlappingPoll)
     );
     pair.assert_closed(Event::Closed(CloseReason::TransportError));
@@ -91,7 +142,7 @@ fn overlapping_requests_end_a_closing_session() {
 fn a_poll_given_up_ends_a_closing_session() {
     let mut pair = Pair::polling();
     pair.session.close(FORCED, pair.now);
-    pair.session.handle_poll(pair.now).unwrap();
+    pair.session.handle_poll(None, pair.now).unwrap();
     pair.session.handle_poll_aborted();
     pair.assert_closed(Event::Closed(CloseReason::TransportError));
 }
@@ -296,12 +347,14 @@ fn what_was_carried_out_is_not_lost() {
     let mut fetched = Pair::polling();
     fetched.send("last");
     fetched.session.close(FORCED, fetched.now);
-    assert_eq!(fetched.get().unwrap(), "4last\x1e1");
+    assert_eq!(fetched.get().unwrap(), "4last");
+    assert!(!fetched.session.has_lost_messages());
+    assert_eq!(fetched.get().unwrap(), "1");
     assert!(!fetched.session.has_lost_messages());
 
     // A poll that waits is about to get it.
     let mut waiting = Pair::polling();
-    waiting.session.handle_poll(waiting.now).unwrap();
+    waiting.session.handle_poll(None, waiting.now).unwrap();
     waiting.send("last");
     waiting.session.abort(FORCED);
     assert!(!waiting.session.has_lost_messages());

@@ -176,7 +176,7 @@ fn input_after_the_ping_timeout_finds_the_session_ended() {
     let ended = Err(ProtocolViolation::SessionEnded);
 
     let mut pair = overdue(Transport::Polling);
-    assert_eq!(pair.session.handle_poll(pair.now), ended);
+    assert_eq!(pair.session.handle_poll(None, pair.now), ended);
     assert_eq!(pair.response(), None);
     pair.assert_closed(Event::Closed(CloseReason::PingTimeout));
     assert_eq!(pair.session.handle_post(pair.now), ended, "nor later");

@@ -4,5 +4,6 @@ mod bounds;
 mod close;
 mod heartbeat;
 mod polling;
+mod repeated_polls;
 mod upgrade;
 mod websocket;

@@ -54,7 +54,7 @@ fn a_second_poll_ends_the_session_and_lets_go_of_the_first() {
     let mut pair = Pair::polling();
     assert_eq!(pair.get(), None);
     assert_eq!(
-        pair.session.handle_poll(pair.now),
+        pair.session.handle_poll(None, pair.now),
         Err(ProtocolViolation::OverlappingPoll)
     );
     assert_eq!(pair.response().unwrap(), "1");
@@ -111,7 +111,7 @@ fn there_is_nothing_to_give_up_when_no_request_runs() {
 fn polling_for_a_websocket_session_is_refused_and_it_lives() {
     let mut pair = Pair::websocket();
     let mismatch = Err(ProtocolViolation::TransportMismatch);
-    assert_eq!(pair.session.handle_poll(pair.now), mismatch);
+    assert_eq!(pair.session.handle_poll(None, pair.now), mismatch);
     assert_eq!(pair.session.handle_post(pair.now), mismatch);
     assert_eq!(pair.response(), None);
     pair.assert_open(Transport::WebSocket);
@@ -166,7 +166,7 @@ fn a_session_that_has_ended_refuses_requests_and_messages() {
     pair.session.abort(CloseReason::ForcedClose);
     pair.assert_closed(Event::Closed(CloseReason::ForcedClose));
     let ended = Err(ProtocolViolation::SessionEnded);
-    assert_eq!(pair.session.handle_poll(pair.now), ended);
+    assert_eq!(pair.session.handle_poll(None, pair.now), ended);
     assert_eq!(pair.session.handle_post(pair.now), ended);
     assert_eq!(pair.post_body("4late\x1e2"), Ok(vec![]));
     assert_eq!(pair.response(), None);

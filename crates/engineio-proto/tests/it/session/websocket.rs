@@ -126,7 +126,7 @@ fn a_session_that_has_ended_takes_nothing() {
     assert!(pair.session.poll_transmit().is_none());
     assert_eq!(pair.session.poll_event(), None);
     assert_eq!(
-        pair.session.handle_poll(pair.now),
+        pair.session.handle_poll(None, pair.now),
         Err(ProtocolViolation::SessionEnded)
     );
 }

@@ -226,6 +226,15 @@ export const exchanges = [
     await first.recorded();
     await io.known(session.sid);
   }],
+  ["polling the same GET twice", async (io) => {
+    const session = await io.polling({ t: "handshake" });
+    const poll = { ...session.query, t: "poll" };
+    await session.post("40");
+    await io.http("GET", poll);
+    await session.post('42["message","second"]');
+    await io.http("GET", poll);
+    await io.known(session.sid);
+  }],
   ["polling close packet while a GET waits", async (io) => {
     const session = await io.polling();
     const waiting = await session.getLater();

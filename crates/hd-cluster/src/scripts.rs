@@ -29,13 +29,32 @@ pub(crate) struct Scripts {
 
 impl Scripts {
     pub(crate) fn new() -> Self {
-        let script = |body| Script::new(&format!("{TAIL}{body}"));
+        let script = |parts: &[&str]| Script::new(&parts.concat());
+        let [deduplicate, append, answer] = APPEND;
+        let [count, append_observed, remember] = APPEND_OBSERVED;
         Self {
-            append: script(APPEND),
-            append_observed: script(APPEND_OBSERVED),
-            begin: script(BEGIN),
-            fork: script(FORK),
-            trim: Script::new(TRIM),
+            append: script(&[
+                INSTANCE,
+                TAIL,
+                deduplicate,
+                NEXT_ID,
+                append,
+                TRIM_UNTRIMMED,
+                answer,
+            ]),
+            append_observed: script(&[
+                count,
+                NO_INSTANCE,
+                TAIL,
+                NEXT_ID,
+                append_observed,
+                TRIM_UNTRIMMED,
+                remember,
+            ]),
+            // Keys: stream, log id, tail. Argument: fresh log id.
+            begin: script(&[NO_INSTANCE, TAIL]),
+            fork: script(&[NO_INSTANCE, TAIL, NEXT_ID, FORK]),
+            trim: script(&[TRIM]),
         }
     }
 }
@@ -88,80 +107,65 @@ impl ClusterConfig {
 ///
 /// While the clock is behind, ids leap by a random number, so that what a
 /// failover loses meanwhile and what is appended in its place have not the same.
+///
+/// It is text that scripts begin with, and not a function: for one record, what
+/// Lua needs to make functions is a fifth of the script.
 const TAIL: &str = r"
-local stream, log_id, hash = KEYS[1], KEYS[2], KEYS[3]
+local call = redis.call
+local stream, log_id, hash, fresh = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
 -- Of an entry besides its record: ids, names of fields, and the tree of the stream.
 local OVERHEAD = 100
-local function now()
-    local time = redis.call('TIME')
-    return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-local function integer(number)
-    return string.format('%.0f', number)
-end
-local function save(at, most, name, value)
-    if at.len > tonumber(most) then
-        local left = at.len - redis.call('XTRIM', stream, 'MAXLEN', '~', most)
-        at.bytes, at.len = at.bytes * left / at.len, left
-    end
-    local fields = {'id', at.id, 'log', at.log, 'len', at.len, 'bytes', integer(at.bytes)}
-    if at.is_foreign then
-        fields[#fields + 1] = 'foreign'
-        fields[#fields + 1] = integer(at.foreign)
-    end
-    if name then
-        fields[#fields + 1] = name
-        fields[#fields + 1] = value
-    end
-    redis.call('HSET', hash, unpack(fields))
-end
-local function tail(fresh, name)
-    local known = redis.call('HMGET', hash, 'id', 'log', 'len', 'bytes', 'foreign', name or 'id')
-    local len = redis.call('XLEN', stream)
-    local at = {
-        id = known[1], log = known[2], len = len, bytes = tonumber(known[4] or 0),
-        foreign = tonumber(known[5] or 0), answered = name and known[6], now = now(),
-    }
-    local is_known = at.id and len > 0 and tonumber(known[3]) == len
-    if is_known and not redis.call('XREAD', 'COUNT', 1, 'STREAMS', stream, at.id) then
-        at.millis = tonumber(at.id:match('%d+'))
-        return at
-    end
-    local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
-    if last then
-        at.id, at.log = last[1], redis.call('GET', log_id) or '0'
-        for i = 1, #last[2], 2 do
-            if last[2][i] == 'l' then
-                at.log = last[2][i + 1]
+local known = call('HMGET', hash, 'id', 'log', 'len', 'bytes', 'foreign', instance)
+-- The last entry and its log; entries and bytes of the stream; when an older
+-- version was seen.
+local last, log, len = known[1], known[2], call('XLEN', stream)
+local bytes, foreign = known[4] or 0, tonumber(known[5] or 0)
+local time = call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local is_known = last and len > 0 and tonumber(known[3]) == len
+if not is_known or call('XREAD', 'COUNT', 1, 'STREAMS', stream, last) then
+    local entry = call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+    if entry then
+        last, log = entry[1], call('GET', log_id) or '0'
+        for i = 1, #entry[2], 2 do
+            if entry[2][i] == 'l' then
+                log = entry[2][i + 1]
             end
         end
         if known[3] and tonumber(known[3]) > 0 then
-            at.bytes = at.bytes * len / known[3]
+            bytes = math.floor(bytes * len / known[3])
         else
-            at.bytes = redis.call('MEMORY', 'USAGE', stream)
+            bytes = call('MEMORY', 'USAGE', stream)
         end
-        at.foreign, at.is_foreign = at.now, true
+        foreign = now
     else
-        redis.call('SET', log_id, fresh)
-        at.id, at.log = redis.call('XADD', stream, '*', 'l', fresh), fresh
-        at.len, at.bytes = 1, OVERHEAD
+        call('SET', log_id, fresh)
+        last, log = call('XADD', stream, '*', 'l', fresh), fresh
+        len, bytes = 1, OVERHEAD
     end
-    at.millis = tonumber(at.id:match('%d+'))
-    save(at, math.huge)
-    return at
+    call('HSET', hash, 'id', last, 'log', log, 'len', len, 'bytes', bytes, 'foreign', foreign)
 end
-local function add(at, leap, ...)
-    local id = '*'
-    if at.millis > at.now then
-        local millis, count = at.id:match('(%d+)-(%d+)')
-        id = millis .. '-' .. integer(count + 1 + leap)
-    end
-    at.id = redis.call('XADD', stream, id, 'l', at.log, 'p', at.id, ...)
-    at.len = at.len + 1
+local millis = tonumber(string.match(last, '%d+'))
+";
+
+/// Whose last group is read as well.
+const INSTANCE: &str = "local instance = ARGV[3]";
+const NO_INSTANCE: &str = "local instance = 'id'";
+
+/// The id of the next entry.
+const NEXT_ID: &str = r"
+local next_id = '*'
+if millis > now then
+    local part, count = string.match(last, '(%d+)-(%d+)')
+    next_id = part .. '-' .. string.format('%.0f', count + 1 + ARGV[2])
 end
-local function append(at, leap, record)
-    add(at, leap, 'r', record)
-    at.bytes = at.bytes + #record + OVERHEAD
+";
+
+/// The stream is trimmed if nobody else does.
+const TRIM_UNTRIMMED: &str = r"
+if len > most then
+    local left = len - call('XTRIM', stream, 'MAXLEN', '~', most)
+    bytes, len = math.floor(bytes * left / len), left
 end
 ";
 
@@ -176,40 +180,41 @@ end
 ///
 /// The last group of an instance is answered as it was, and an earlier one is
 /// refused: it comes late, from a connection that was given up.
-const APPEND: &str = r"
+const APPEND: [&str; 3] = [
+    r"
 -- Older versions run beside this one for no longer than an update lasts.
 local UPDATE_MILLIS = 3600000
-local leap, instance, group, size = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[6])
-local FIRST = 8
-local at = tail(ARGV[1], instance)
-if at.answered then
-    local number, answer = at.answered:match('^(%d+) %d+ (.*)$')
+local group, size, most, FIRST = ARGV[4], tonumber(ARGV[6]), tonumber(ARGV[7]), 8
+local answered = known[6]
+if answered then
+    local number, answer = string.match(answered, '^(%d+) %d+ (.*)$')
     if number == group then
         return {1, answer}
     elseif tonumber(number) > tonumber(group) then
         return redis.error_reply('STALE this group was given up')
     end
 end
-local ids = {}
-for i = FIRST, #ARGV, 2 do
-    if ARGV[i] ~= '' then
-        ids[#ids + 1] = ARGV[i]
+local current, before, older, is_update, kept, in_group
+if KEYS[4] then
+    local latest = math.max(now, millis)
+    if math.floor(latest / size) ~= tonumber(ARGV[5]) then
+        return {0, string.format('%.0f', latest)}
+    end
+    local ids = {}
+    kept, in_group = {}, {}
+    for i = FIRST, #ARGV, 2 do
+        if ARGV[i] ~= '' then
+            ids[#ids + 1] = ARGV[i]
+        end
+    end
+    current = call('HMGET', KEYS[4], unpack(ids))
+    before = call('HMGET', KEYS[5], unpack(ids))
+    if now - foreign < size then
+        older = call('MGET', unpack(KEYS, 6))
+        is_update = now - foreign < UPDATE_MILLIS
     end
 end
-local current, before, older, is_update
-if #ids > 0 then
-    local time = math.max(at.now, at.millis)
-    if integer(math.floor(time / size)) ~= ARGV[5] then
-        return {0, integer(time)}
-    end
-    current = redis.call('HMGET', KEYS[4], unpack(ids))
-    before = redis.call('HMGET', KEYS[5], unpack(ids))
-    if at.now - at.foreign < size then
-        older = redis.call('MGET', unpack(KEYS, 6))
-        is_update = at.now - at.foreign < UPDATE_MILLIS
-    end
-end
-local answers, kept, in_group, place = {at.log}, {}, {}, 0
+local answers, place = {}, 0
 for i = FIRST, #ARGV, 2 do
     local id, first = ARGV[i], false
     if id ~= '' then
@@ -217,28 +222,35 @@ for i = FIRST, #ARGV, 2 do
         first = current[place] or before[place] or older and older[place] or in_group[id]
     end
     if first then
-        answers[#answers + 1] = '=' .. first
+        answers[#answers + 1] = ' =' .. first
     else
-        append(at, leap, ARGV[i + 1])
-        answers[#answers + 1] = '+' .. at.id
+",
+    r"        local record = ARGV[i + 1]
+        last = call('XADD', stream, next_id, 'l', log, 'p', last, 'r', record)
+        len, bytes = len + 1, bytes + #record + OVERHEAD
+        answers[#answers + 1] = ' +' .. last
         if id ~= '' then
             kept[#kept + 1] = id
-            kept[#kept + 1] = at.id
-            in_group[id] = at.id
+            kept[#kept + 1] = last
+            in_group[id] = last
             if is_update then
-                redis.call('SET', KEYS[5 + place], at.id, 'PX', size)
+                call('SET', KEYS[5 + place], last, 'PX', size)
             end
         end
     end
 end
-if #kept > 0 then
-    redis.call('HSET', KEYS[4], unpack(kept))
-    redis.call('PEXPIRE', KEYS[4], 3 * size, 'NX')
+if kept and #kept > 0 then
+    call('HSET', KEYS[4], unpack(kept))
+    call('PEXPIRE', KEYS[4], 3 * size, 'NX')
 end
-local answer = table.concat(answers, ' ')
-save(at, ARGV[7], instance, group .. ' ' .. integer(at.now) .. ' ' .. answer)
+local answer = log .. table.concat(answers)
+",
+    r"
+answered = group .. ' ' .. now .. ' ' .. answer
+call('HSET', hash, 'id', last, 'log', log, 'len', len, 'bytes', bytes, instance, answered)
 return {1, answer}
-";
+",
+];
 
 /// Keys: stream, log id, tail, prefix of observations. Arguments: fresh log id,
 /// leap, record, observer, number of this report; in milliseconds: when it began,
@@ -247,7 +259,8 @@ return {1, answer}
 /// Each observer counts how often it has seen a record there, from what was
 /// appended before it began. It is appended by who has seen it once more often
 /// than it was appended.
-const APPEND_OBSERVED: &str = r"
+const APPEND_OBSERVED: [&str; 3] = [
+    r"
 -- Of the latest 256 appends, each with thirteen digits.
 local LONGEST_TIMES = 256 * 14
 local record, observer, number, began = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
@@ -257,7 +270,8 @@ if redis.call('HGET', observed, report) == number then
     return {0, redis.call('HGET', observed, 'offset') or '0-0', '0'}
 end
 redis.call('HSET', observed, report, number)
-local now = now()
+local clock = redis.call('TIME')
+local seen_at = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local appended = tonumber(redis.call('HGET', observed, 'appended') or '0')
 local times = redis.call('HGET', observed, 'times') or ''
 local seen = tonumber(redis.call('HGET', observed, count) or nil)
@@ -275,31 +289,30 @@ redis.call('PEXPIRE', observed, ARGV[7])
 if seen <= appended then
     return {0, redis.call('HGET', observed, 'offset'), '0'}
 end
-local at = tail(ARGV[1])
-append(at, ARGV[2], record)
-save(at, ARGV[9])
-times = string.sub(times .. string.format('%.0f ', now), -LONGEST_TIMES)
-redis.call('HSET', observed, 'appended', seen, 'offset', at.id, 'times', times)
-return {1, at.id, at.log}
-";
-
-/// Keys: stream, log id, tail. Argument: fresh log id.
-const BEGIN: &str = r"
-tail(ARGV[1])
-";
+",
+    r"
+last = call('XADD', stream, next_id, 'l', log, 'p', last, 'r', record)
+len, bytes = len + 1, bytes + #record + OVERHEAD
+local most = tonumber(ARGV[9])
+",
+    r"
+redis.call('HSET', hash, 'id', last, 'log', log, 'len', len, 'bytes', bytes)
+times = string.sub(times .. string.format('%.0f ', seen_at), -LONGEST_TIMES)
+redis.call('HSET', observed, 'appended', seen, 'offset', last, 'times', times)
+return {1, last, log}
+",
+];
 
 /// Keys: stream, log id, tail. Arguments: fresh log id, leap, the log that has
 /// lost something.
 const FORK: &str = r"
-local at = tail(ARGV[1])
-if at.log == ARGV[3] then
-    redis.call('SET', log_id, ARGV[1])
-    at.log = ARGV[1]
-    add(at, ARGV[2])
-    at.bytes = at.bytes + OVERHEAD
-    save(at, math.huge)
+if log == ARGV[3] then
+    log = ARGV[1]
+    call('SET', log_id, log)
+    last = call('XADD', stream, next_id, 'l', log, 'p', last)
+    call('HSET', hash, 'id', last, 'log', log, 'len', len + 1, 'bytes', bytes + OVERHEAD)
 end
-return at.log
+return log
 ";
 
 /// Keys: stream, tail, what was trimmed. Arguments: the first entry that there

@@ -20,7 +20,11 @@ fn log(redis: &RedisServer, bounds: impl FnOnce(&mut ClusterConfig)) -> SharedLo
 }
 
 async fn append(log: &SharedLog, record: &str) -> Offset {
-    match log.append(None, record.as_bytes()).await.unwrap() {
+    match log
+        .append(None, record.as_bytes())
+        .await
+        .expect("Redis is there")
+    {
         Appended::New(offset) => offset,
         Appended::Repeated(_) => panic!("it has no id"),
     }

@@ -32,14 +32,22 @@ pub(crate) struct Scripts {
 
 impl Scripts {
     pub(crate) fn new() -> Self {
-        let script = |body| Script::new(&format!("{TAIL}{body}"));
+        let script = |parts: &[&str]| Script::new(&parts.concat());
+        let tail = [TAIL, RESTART, TAIL_KNOWN].concat();
+        let add = [ADD, IS_EXHAUSTED, RESTART, ADDED].concat();
+        let [deduplicate, added, answer] = APPEND;
+        let [count, observed, remember] = APPEND_OBSERVED;
+        let [fork, forked] = FORK;
+        let append = [deduplicate, NEXT_ID, &add, added, TRIM_UNTRIMMED, answer];
+        let append_observed = [observed, NEXT_ID, &add, TRIM_UNTRIMMED, remember];
+        let fork = [NEXT_ID, fork, IS_EXHAUSTED, RESTART, forked];
         Self {
-            append: script(APPEND),
-            append_observed: script(APPEND_OBSERVED),
-            begin: script(BEGIN),
-            fork: script(FORK),
-            trim: Script::new(TRIM),
-            page: Script::new(PAGE),
+            append: script(&[INSTANCE, &tail, &append.concat()]),
+            append_observed: script(&[count, NO_INSTANCE, &tail, &append_observed.concat()]),
+            begin: script(&[NO_INSTANCE, &tail, BEGIN]),
+            fork: script(&[NO_INSTANCE, &tail, &fork.concat()]),
+            trim: script(&[TRIM]),
+            page: script(&[PAGE]),
         }
     }
 }
@@ -87,170 +95,163 @@ impl ClusterConfig {
     }
 }
 
-/// The log that is appended to, and its last entry. Where the stream is empty
-/// another log begins: what there was is lost.
+/// The log that is appended to, its last entry, and the last id of the stream. Where
+/// the stream is empty another log begins: what there was is lost.
 ///
 /// The hash is believed if nothing follows the entry that it names and the
 /// stream has as many entries as it says. Otherwise an older version has
-/// appended, or the stream has lost something, and the stream's own last entry
-/// is read.
+/// appended, or the stream has lost something, or somebody else has written to
+/// it, and the stream's own last entry is read.
 ///
 /// Entries that are not of the form of ours are passed over. Where the stream ends
 /// in many of them, or in an id so far in the future that offsets mean no time any
 /// more, or that no id follows, another log begins as well.
 ///
-/// While the clock is behind, ids leap by a random number, so that what a
-/// failover loses meanwhile and what is appended in its place have not the same.
+/// It is text that scripts begin with, and not a function: for one record, what
+/// Lua needs to make functions is a fifth of the script.
 const TAIL: &str = r"
-local stream, log_id, hash = KEYS[1], KEYS[2], KEYS[3]
+local call, pcall, match, format = redis.call, redis.pcall, string.match, string.format
+local stream, log_id, hash, fresh, leap = KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2]
 -- Of an entry besides its record: ids, names of fields, and the tree of the stream.
 local OVERHEAD = 100
+-- The last id is no further in the future than a day.
 local DAY = 24 * 60 * 60 * 1000
 -- Log ids have twenty bits besides the time.
 local LOG_IDS = 1048576
--- Of entries that are not ours, as many are passed over.
-local FOREIGN = 1000
-local function now()
-    local time = redis.call('TIME')
-    return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-local function integer(number)
-    return string.format('%.0f', number)
-end
-local function save(at, most, name, value)
-    if at.len > tonumber(most) then
-        local left = at.len - redis.call('XTRIM', stream, 'MAXLEN', '~', most)
-        at.bytes, at.len = at.bytes * left / at.len, left
+local known = call('HMGET', hash, 'id', 'log', 'len', 'bytes', 'foreign', instance)
+-- The last entry that is ours, and its log; entries and bytes of the stream; when
+-- an entry of something else was found in it.
+local id, log, len = known[1], known[2], call('XLEN', stream)
+local bytes, foreign = tonumber(known[4]) or 0, tonumber(known[5]) or 0
+local time = call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local horizon = now + DAY
+-- The last entry.
+local last, millis = id, id and tonumber(match(id, '^(%d+)-%d+$'))
+local is_known = millis and millis <= horizon and len > 0 and tonumber(known[3]) == len
+    and log and #log <= 19 and match(log, '^%d+$') and tonumber(log) <= horizon * LOG_IDS
+if not is_known or pcall('XREAD', 'COUNT', 1, 'STREAMS', stream, id) then
+    -- Of entries that are not ours, as many are passed over.
+    local FOREIGN = 1000
+    local function is_log(log)
+        return #log <= 19 and match(log, '^%d+$') and tonumber(log) <= horizon * LOG_IDS
     end
-    local fields = {'id', at.id, 'log', at.log, 'len', at.len, 'bytes', integer(at.bytes)}
-    if at.is_foreign then
-        fields[#fields + 1] = 'foreign'
-        fields[#fields + 1] = integer(at.foreign)
+    -- The log of an entry that has the form of ours.
+    local function log_of(entry, current)
+        local log, before, record
+        for i = 1, #entry[2], 2 do
+            local name, value = entry[2][i], entry[2][i + 1]
+            if name == 'l' then
+                log = value
+            elseif name == 'p' then
+                before = value
+            elseif name == 'r' then
+                record = value
+            end
+        end
+        local is_ours = log and is_log(log) and (not current or log == current)
+            and (before or not record) and (not before or match(before, '^%d+-%d+$'))
+        return is_ours and log
     end
-    if name then
-        fields[#fields + 1] = name
-        fields[#fields + 1] = value
-    end
-    redis.call('HSET', hash, unpack(fields))
-end
-local function parts(id)
-    local millis, count = id:match('^(%d+)-(%d+)$')
-    return tonumber(millis), tonumber(count), millis
-end
-local function is_log(id, now)
-    return #id <= 19 and id:match('^%d+$') and tonumber(id) <= (now + DAY) * LOG_IDS
-end
--- The log of an entry that has the form of ours.
-local function log_of(entry, current, now)
-    local log, before, record
-    for i = 1, #entry[2], 2 do
-        local name, value = entry[2][i], entry[2][i + 1]
-        if name == 'l' then
-            log = value
-        elseif name == 'p' then
-            before = value
-        elseif name == 'r' then
-            record = value
+    local entry = call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+    id, last = nil, entry and entry[1]
+    millis = last and tonumber(match(last, '^%d+'))
+    if last and millis <= horizon then
+        local current = call('GET', log_id)
+        if not current or not is_log(current) then
+            current = nil
+        end
+        log = log_of(entry, current)
+        id = log and last
+        if not id then
+            for _, entry in ipairs(call('XREVRANGE', stream, '+', '-', 'COUNT', FOREIGN)) do
+                log = log_of(entry, current)
+                if log then
+                    id = entry[1]
+                    break
+                end
+            end
         end
     end
-    local is_ours = log and is_log(log, now) and (not current or log == current)
-        and (before or not record) and (not before or before:match('^%d+-%d+$'))
-    return is_ours and log
-end
--- Another log begins, and nothing stays of this one.
-local function restart(at)
-    -- The first write: where memory is full it is refused, and what follows it would not be.
-    redis.call('SET', log_id, at.fresh)
-    redis.call('DEL', stream)
-    at.id, at.log = redis.call('XADD', stream, '*', 'l', at.fresh), at.fresh
-    at.last, at.len, at.bytes = at.id, 1, OVERHEAD
-end
--- The last entry that is ours: its id and its log.
-local function find(last, now)
-    local current = redis.call('GET', log_id)
-    if not current or not is_log(current, now) then
-        current = nil
-    end
-    local log = log_of(last, current, now)
-    if log then
-        return last[1], log
-    end
-    for _, entry in ipairs(redis.call('XREVRANGE', stream, '+', '-', 'COUNT', FOREIGN)) do
-        log = log_of(entry, current, now)
-        if log then
-            return entry[1], log
-        end
-    end
-end
-local function tail(fresh, name)
-    local known = redis.call('HMGET', hash, 'id', 'log', 'len', 'bytes', 'foreign', name or 'id')
-    local len = redis.call('XLEN', stream)
-    local at = {
-        id = known[1], log = known[2], len = len, bytes = tonumber(known[4]) or 0,
-        foreign = tonumber(known[5]) or 0, answered = name and known[6], now = now(),
-        fresh = fresh, last = known[1],
-    }
-    local is_known = at.id and at.log and is_log(at.log, at.now) and len > 0
-        and tonumber(known[3]) == len and (parts(at.id) or math.huge) <= at.now + DAY
-    if is_known and not redis.call('XREAD', 'COUNT', 1, 'STREAMS', stream, at.id) then
-        at.millis = parts(at.id)
-        return at
-    end
-    local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
-    if last and parts(last[1]) <= at.now + DAY then
-        at.id, at.log = find(last, at.now)
-    else
-        at.id = nil
-    end
-    if at.id then
-        at.last = last[1]
+    if id then
         local former = tonumber(known[3])
         if former and former > 0 then
-            at.bytes = at.bytes * len / former
+            bytes = math.floor(bytes * len / former)
         else
-            at.bytes = redis.call('MEMORY', 'USAGE', stream)
+            bytes = call('MEMORY', 'USAGE', stream)
         end
-        at.foreign, at.is_foreign = at.now, true
+        foreign = now
     else
-        restart(at)
+";
+
+/// Another log begins, and nothing stays of this one.
+const RESTART: &str = r"
+        -- The first write: where memory is full it is refused, and what follows it would not be.
+        call('SET', log_id, fresh)
+        call('DEL', stream)
+        id, log = call('XADD', stream, '*', 'l', fresh), fresh
+        last, millis, len, bytes = id, now, 1, OVERHEAD
+";
+
+const TAIL_KNOWN: &str = r"
     end
-    at.millis = parts(at.last)
-    save(at, math.huge)
-    return at
+    call('HSET', hash, 'id', id, 'log', log, 'len', len, 'bytes', bytes, 'foreign', foreign)
 end
-local function next_id(at, leap)
-    local millis, count, text = parts(at.last)
-    if millis <= at.now then
-        return '*'
-    elseif count > 2 ^ 52 then
+";
+
+/// Whose last group is read as well.
+const INSTANCE: &str = "local instance = ARGV[3]";
+const NO_INSTANCE: &str = "local instance = 'id'";
+
+/// The id of the next entry.
+///
+/// While the clock is behind, ids leap by a random number, so that what a
+/// failover loses meanwhile and what is appended in its place have not the same.
+const NEXT_ID: &str = r"
+local next_id = '*'
+if millis > now then
+    local part, count = match(last, '^(%d+)-(%d+)$')
+    if tonumber(count) > 2 ^ 52 then
         -- Numbers of Lua are exact up to 2^53.
-        return integer(millis + 1) .. '-' .. leap
+        next_id = format('%.0f', millis + 1) .. '-' .. leap
+    else
+        next_id = part .. '-' .. format('%.0f', count + 1 + leap)
     end
-    return text .. '-' .. integer(count + 1 + leap)
 end
-local function is_exhausted(added)
-    return type(added) == 'table' and added.err
-        and (added.err:find('exhausted', 1, true) or added.err:find('equal or smaller', 1, true))
+";
+
+/// Appends a record, and its code if it has one.
+const ADD: &str = r"
+local added
+if code == '' then
+    added = pcall('XADD', stream, next_id, 'l', log, 'p', id, 'r', record)
+else
+    added = pcall('XADD', stream, next_id, 'l', log, 'p', id, 'r', record, 'm', code)
 end
-local function add(at, leap, ...)
-    local added = redis.pcall('XADD', stream, next_id(at, leap), 'l', at.log, 'p', at.id, ...)
-    if is_exhausted(added) then
-        -- The stream had an id that no id follows.
-        restart(at)
-        added = redis.pcall('XADD', stream, next_id(at, leap), 'l', at.log, 'p', at.id, ...)
-    end
-    if type(added) == 'table' and added.err then
+if added.err then
+";
+
+/// The stream had an id that no id follows; or else it is an error.
+const IS_EXHAUSTED: &str = r"
+    local is_exhausted = string.find(added.err, 'exhausted', 1, true)
+        or string.find(added.err, 'equal or smaller', 1, true)
+    if not is_exhausted then
         error(added)
     end
-    at.id, at.last, at.len = added, added, at.len + 1
+";
+
+const ADDED: &str = r"
+    added = call('XADD', stream, '*', 'l', log, 'p', id, 'r', record, 'm', code)
 end
-local function append(at, leap, record, code)
-    if code == '' then
-        add(at, leap, 'r', record)
-    else
-        add(at, leap, 'r', record, 'm', code)
-    end
-    at.bytes = at.bytes + #record + #code + OVERHEAD
+id, last = added, added
+len, bytes = len + 1, bytes + #record + #code + OVERHEAD
+";
+
+/// The stream is trimmed if nobody else does.
+const TRIM_UNTRIMMED: &str = r"
+if len > most then
+    local left = len - call('XTRIM', stream, 'MAXLEN', '~', most)
+    bytes, len = math.floor(bytes * left / len), left
 end
 ";
 
@@ -266,71 +267,76 @@ end
 ///
 /// The last group of an instance is answered as it was, and an earlier one is
 /// refused: it comes late, from a connection that was given up.
-const APPEND: &str = r"
+const APPEND: [&str; 3] = [
+    r"
 -- Older versions run beside this one for no longer than an update lasts.
 local UPDATE_MILLIS = 3600000
-local leap, instance, group, size = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[6])
-local FIRST = 8
-local at = tail(ARGV[1], instance)
-if at.answered then
-    local number, answer = at.answered:match('^(%d+) %d+ (.*)$')
+local group, size, most, FIRST = ARGV[4], tonumber(ARGV[6]), tonumber(ARGV[7]), 8
+local answered = known[6]
+if answered then
+    local number, answer = match(answered, '^(%d+) %d+ (.*)$')
     if number == group then
         return {1, answer}
     elseif tonumber(number) > tonumber(group) then
         return redis.error_reply('STALE this group was given up')
     end
 end
-local ids = {}
-for i = FIRST, #ARGV, 3 do
-    if ARGV[i] ~= '' then
-        ids[#ids + 1] = ARGV[i]
+local current, before, older, is_update, kept, in_group
+if KEYS[4] then
+    local latest = math.max(now, millis)
+    if math.floor(latest / size) ~= tonumber(ARGV[5]) then
+        return {0, format('%.0f', latest)}
+    end
+    local ids = {}
+    kept, in_group = {}, {}
+    for i = FIRST, #ARGV, 3 do
+        if ARGV[i] ~= '' then
+            ids[#ids + 1] = ARGV[i]
+        end
+    end
+    current = call('HMGET', KEYS[4], unpack(ids))
+    before = call('HMGET', KEYS[5], unpack(ids))
+    if now - foreign < size then
+        older = call('MGET', unpack(KEYS, 6))
+        is_update = now - foreign < UPDATE_MILLIS
     end
 end
-local current, before, older, is_update
-if #ids > 0 then
-    local time = math.max(at.now, at.millis)
-    if integer(math.floor(time / size)) ~= ARGV[5] then
-        return {0, integer(time)}
-    end
-    current = redis.call('HMGET', KEYS[4], unpack(ids))
-    before = redis.call('HMGET', KEYS[5], unpack(ids))
-    if at.now - at.foreign < size then
-        older = redis.call('MGET', unpack(KEYS, 6))
-        is_update = at.now - at.foreign < UPDATE_MILLIS
-    end
-end
-local answers, kept, in_group, place = {''}, {}, {}, 0
+local answers, place = {}, 0
 for i = FIRST, #ARGV, 3 do
-    local id, first = ARGV[i], false
-    if id ~= '' then
+    local name, first = ARGV[i], false
+    if name ~= '' then
         place = place + 1
-        first = current[place] or before[place] or older and older[place] or in_group[id]
+        first = current[place] or before[place] or older and older[place] or in_group[name]
     end
     if first then
-        answers[#answers + 1] = '=' .. first
+        answers[#answers + 1] = ' =' .. first
     else
-        append(at, leap, ARGV[i + 1], ARGV[i + 2])
-        answers[#answers + 1] = '+' .. at.id
-        if id ~= '' then
+        local record, code = ARGV[i + 1], ARGV[i + 2]
+",
+    r"
+        answers[#answers + 1] = ' +' .. id
+        if name ~= '' then
+            kept[#kept + 1] = name
             kept[#kept + 1] = id
-            kept[#kept + 1] = at.id
-            in_group[id] = at.id
+            in_group[name] = id
             if is_update then
-                redis.call('SET', KEYS[5 + place], at.id, 'PX', size)
+                call('SET', KEYS[5 + place], id, 'PX', size)
             end
         end
     end
 end
-if #kept > 0 then
-    redis.call('HSET', KEYS[4], unpack(kept))
-    redis.call('PEXPIRE', KEYS[4], 3 * size, 'NX')
+if kept and #kept > 0 then
+    call('HSET', KEYS[4], unpack(kept))
+    call('PEXPIRE', KEYS[4], 3 * size, 'NX')
 end
--- It may be another one than before.
-answers[1] = at.log
-local answer = table.concat(answers, ' ')
-save(at, ARGV[7], instance, group .. ' ' .. integer(at.now) .. ' ' .. answer)
+local answer = log .. table.concat(answers)
+",
+    r"
+answered = group .. ' ' .. now .. ' ' .. answer
+call('HSET', hash, 'id', id, 'log', log, 'len', len, 'bytes', bytes, instance, answered)
 return {1, answer}
-";
+",
+];
 
 /// Keys: stream, log id, tail, prefix of observations. Arguments: fresh log id,
 /// leap, record, observer, number of this report; in milliseconds: when it began,
@@ -339,7 +345,8 @@ return {1, answer}
 /// Each observer counts how often it has seen a record there, from what was
 /// appended before it began. It is appended by who has seen it once more often
 /// than it was appended.
-const APPEND_OBSERVED: &str = r"
+const APPEND_OBSERVED: [&str; 3] = [
+    r"
 -- Of the latest 256 appends, each with thirteen digits.
 local LONGEST_TIMES = 256 * 14
 local record, observer, number, began = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
@@ -349,7 +356,8 @@ if redis.call('HGET', observed, report) == number then
     return {0, redis.call('HGET', observed, 'offset') or '0-0', '0'}
 end
 redis.call('HSET', observed, report, number)
-local now = now()
+local clock = redis.call('TIME')
+local seen_at = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local appended = tonumber(redis.call('HGET', observed, 'appended') or '0')
 local times = redis.call('HGET', observed, 'times') or ''
 local seen = tonumber(redis.call('HGET', observed, count) or nil)
@@ -367,32 +375,43 @@ redis.call('PEXPIRE', observed, ARGV[7])
 if seen <= appended then
     return {0, redis.call('HGET', observed, 'offset'), '0'}
 end
-local at = tail(ARGV[1])
-append(at, ARGV[2], record, ARGV[10])
-save(at, ARGV[9])
-times = string.sub(times .. string.format('%.0f ', now), -LONGEST_TIMES)
-redis.call('HSET', observed, 'appended', seen, 'offset', at.id, 'times', times)
-return {1, at.id, at.log}
-";
+",
+    r"
+local most, code = tonumber(ARGV[9]), ARGV[10]
+",
+    r"
+call('HSET', hash, 'id', id, 'log', log, 'len', len, 'bytes', bytes)
+times = string.sub(times .. format('%.0f ', seen_at), -LONGEST_TIMES)
+call('HSET', observed, 'appended', seen, 'offset', id, 'times', times)
+return {1, id, log}
+",
+];
 
 /// Keys: stream, log id, tail. Argument: fresh log id. Returns the log.
 const BEGIN: &str = r"
-return tail(ARGV[1]).log
+return log
 ";
 
 /// Keys: stream, log id, tail. Arguments: fresh log id, leap, the log that has
-/// lost something.
-const FORK: &str = r"
-local at = tail(ARGV[1])
-if at.log == ARGV[3] then
-    redis.call('SET', log_id, ARGV[1])
-    at.log = ARGV[1]
-    add(at, ARGV[2])
-    at.bytes = at.bytes + OVERHEAD
-    save(at, math.huge)
+/// lost something. Returns the one that is appended to then.
+const FORK: [&str; 2] = [
+    r"
+if log ~= ARGV[3] then
+    return log
 end
-return at.log
-";
+log = fresh
+call('SET', log_id, log)
+local added = pcall('XADD', stream, next_id, 'l', log, 'p', id)
+if added.err then
+",
+    r"
+else
+    id, len, bytes = added, len + 1, bytes + OVERHEAD
+end
+call('HSET', hash, 'id', id, 'log', log, 'len', len, 'bytes', bytes)
+return log
+",
+];
 
 /// Keys: stream, tail, what was trimmed. Arguments: the first entry that there
 /// should be, and the one before it; the first to be kept; the last one to be

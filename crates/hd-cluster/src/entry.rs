@@ -10,6 +10,8 @@ use crate::records::{RecordKeys, Rejection};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) offset: Offset,
+    /// Of its record and the codes over it.
+    pub(crate) bytes: u64,
     pub(crate) content: Content,
 }
 
@@ -67,10 +69,15 @@ impl Entry {
         };
         let offset: Offset = str::from_utf8(bytes(id)?).ok()?.parse().ok()?;
         let fields = fields_of(fields);
+        let bytes = fields.as_ref().map_or(0, Fields::bytes);
         let content = fields
             .and_then(|fields| fields.content(offset, keys, plausible))
             .unwrap_or(Content::Foreign);
-        Some(Self { offset, content })
+        Some(Self {
+            offset,
+            bytes,
+            content,
+        })
     }
 
     pub(crate) const fn link(&self) -> Option<Link> {
@@ -92,6 +99,11 @@ impl Entry {
 }
 
 impl Fields<'_> {
+    fn bytes(&self) -> u64 {
+        let lengths = [self.record, self.codes].map(|field| field.map_or(0, <[u8]>::len));
+        lengths.iter().sum::<usize>() as u64
+    }
+
     fn content(&self, offset: Offset, keys: &RecordKeys, plausible: Plausible) -> Option<Content> {
         let text = |bytes| str::from_utf8(bytes).ok();
         let log = number(text(self.log?)?)?;

@@ -30,7 +30,9 @@
 //! | `pubsub` | channels, for those who speak by them |
 //! | `slots` | which server of a Redis Cluster has a channel |
 //! | `roster` | which users it has to write; no I/O, no clock |
+//! | `steps` | what follows from the entries of a page; no I/O |
 //! | `trim` | the bounds of the log, and whose events are beyond them |
+//! | `trimmed` | what is remembered of what was beyond them |
 //! | `scripts` | what Redis does in one step |
 
 mod address;
@@ -53,7 +55,9 @@ mod sentinels;
 mod server_identity;
 mod shared_log;
 mod slots;
+mod steps;
 mod trim;
+mod trimmed;
 mod vouching;
 
 pub use config::ClusterConfig;
@@ -67,4 +71,4 @@ pub use roster::{Due, Roster, RosterConfig, Write, Written};
 pub use shared_log::{Appended, Observer, SharedLog, Source, Status};
 
 #[doc(no_inline)]
-pub use hd_replay::{LogId, Offset, Place};
+pub use hd_replay::{LogId, Offset, Place, Trimmed};

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use hd_replay::{Acknowledged, Chain, ChainStep, LogId, Offset, Place};
+use hd_replay::{Acknowledged, Chain, ChainStep, LogId, Offset, Place, Trimmed};
 use redis::aio::MultiplexedConnection;
 use redis::streams::StreamReadOptions;
 use redis::{AsyncCommands as _, ErrorKind, RedisError, Value, from_redis_value_ref};
 
 use crate::connection::{backoff, connect};
-use crate::entry::{self, Content, Entry, Plausible};
+use crate::entry::{self, Entry, Plausible};
 use crate::error::is_of_connection;
 use crate::sentinels::{Tenure, another_is_named};
 use crate::shared_log::leap;
+use crate::steps::{Missing, Steps};
 use crate::{OpenError, Rejection, SharedLog};
 
 /// A record of the log.
@@ -34,10 +35,6 @@ pub struct Loaded {
     pub began: Place,
     /// Where it ends.
     pub end: Place,
-    /// What was trimmed before it began: the latest offset of each room.
-    pub trimmed: Vec<(String, Offset)>,
-    /// Up to here it is not known for which rooms that was.
-    pub trimmed_unknown: Offset,
 }
 
 /// What comes of following.
@@ -47,8 +44,9 @@ pub enum Followed {
     Records(Vec<Record>),
     /// Something is missing: it was trimmed before it could be read, or Redis
     /// has lost it, and with it, maybe, what only others have read; or it is there
-    /// and does not count. Of what is after this place everything will come.
-    Gap(Place),
+    /// and does not count. Of what is after this place everything will come; what was
+    /// trimmed before it is known for each room, or not.
+    Gap(Place, Trimmed),
     /// An entry that does not count. If it has a place in the log, a gap follows.
     Rejected(Offset, Rejection),
     /// Redis does not answer, for this reason; what is appended meanwhile comes
@@ -60,15 +58,6 @@ pub enum Followed {
     Moved,
     /// The log ended there when it was read last: all that it has was given.
     End(Place),
-}
-
-/// What follows from the entries of a page, one after the other.
-#[derive(Debug, Default)]
-struct Steps {
-    steps: Vec<Followed>,
-    records: Vec<Record>,
-    /// Where a gap ends that has not been said.
-    gap: Option<Place>,
 }
 
 impl SharedLog {
@@ -129,6 +118,7 @@ impl SharedLog {
             for entry in page {
                 match (&mut chain, entry.link()) {
                     (Some(chain), Some(link)) => {
+                        let read = chain.place();
                         let step = chain.handle_entry(
                             entry.offset,
                             Some(link),
@@ -139,24 +129,25 @@ impl SharedLog {
                             ChainStep::Lost | ChainStep::Passed => {
                                 let (began, read) = entry::begin(entry.offset, link);
                                 *chain = Chain::at(read);
-                                steps.handle(entry, ChainStep::Began(began));
+                                steps.handle(entry, ChainStep::Began(began), Missing::Anything);
                             }
                             ChainStep::Next | ChainStep::Began(_) => {
-                                steps.handle(entry, step);
+                                steps.handle(entry, step, Missing::before(link, read));
                             }
                         }
                     }
                     (None, Some(link)) => {
                         let (began, read) = entry::begin(entry.offset, link);
                         chain = Some(Chain::at(read));
-                        steps.handle(entry, ChainStep::Began(began));
+                        steps.handle(entry, ChainStep::Began(began), Missing::Trimmed);
                     }
                     (_, None) => steps.pass_over(&entry),
                 }
             }
-            for followed in steps.finish() {
-                if let Followed::Gap(place) = &followed {
+            for mut followed in steps.finish() {
+                if let Followed::Gap(place, trimmed) = &mut followed {
                     began = Some(*place);
+                    self.complete(connection, *place, trimmed).await?;
                 }
                 take(followed).await;
             }
@@ -164,13 +155,9 @@ impl SharedLog {
         let (Some(chain), Some(began)) = (chain, began) else {
             return Err(RedisError::from((ErrorKind::Io, "the log has gone")));
         };
-        // What is trimmed meanwhile is in both.
-        let (trimmed, trimmed_unknown) = self.trimmed(connection, began.offset).await?;
         Ok(Loaded {
             began,
             end: chain.place(),
-            trimmed,
-            trimmed_unknown,
         })
     }
 
@@ -290,7 +277,14 @@ impl SharedLog {
             } else {
                 entries.is_empty()
             };
-            for followed in self.steps(chain, entries) {
+            for mut followed in self.steps(chain, entries) {
+                if let Followed::Gap(place, trimmed) = &mut followed
+                    && let Err(error) = self.complete(&mut connection, *place, trimmed).await
+                {
+                    // The gap would be missed if it were not taken now.
+                    tracing::debug!(%error, "Cannot read what was trimmed from the log in Redis");
+                    *trimmed = Trimmed::all_up_to(place.offset);
+                }
                 take(followed).await;
             }
             self.set_followed(chain, is_at_end);
@@ -316,9 +310,10 @@ impl SharedLog {
         for entry in entries {
             match entry.link() {
                 Some(link) => {
+                    let read = chain.place();
                     let acknowledged = &mut self.acknowledged();
                     let step = chain.handle_entry(entry.offset, Some(link), acknowledged);
-                    steps.handle(entry, step);
+                    steps.handle(entry, step, Missing::before(link, read));
                 }
                 None => steps.pass_over(&entry),
             }
@@ -424,72 +419,8 @@ impl SharedLog {
         Ok(())
     }
 
-    fn plausible(&self) -> Plausible {
+    pub(crate) fn plausible(&self) -> Plausible {
         Plausible::at(self.now_millis())
-    }
-}
-
-impl Steps {
-    /// An entry of the log, and what it is to the chain.
-    fn handle(&mut self, entry: Entry, step: ChainStep) {
-        let offset = entry.offset;
-        if let Some(rejection) = entry.rejection() {
-            self.push(Followed::Rejected(offset, rejection));
-        }
-        match step {
-            ChainStep::Next => {}
-            ChainStep::Passed | ChainStep::Lost => return,
-            ChainStep::Began(place) => self.begin(place),
-        }
-        match entry.content {
-            Content::Record(_, bytes) => {
-                self.say_gap();
-                self.records.push(Record { offset, bytes });
-            }
-            Content::Untrusted(link, _) => self.begin(Place {
-                log: link.log,
-                offset,
-            }),
-            Content::Beginning(_) | Content::Foreign => {}
-        }
-    }
-
-    /// An entry that is not part of the log.
-    fn pass_over(&mut self, entry: &Entry) {
-        if let Some(rejection) = entry.rejection() {
-            self.push(Followed::Rejected(entry.offset, rejection));
-        }
-    }
-
-    /// Of gaps that follow each other, the last one tells it all.
-    fn begin(&mut self, place: Place) {
-        self.flush();
-        self.gap = Some(place);
-    }
-
-    fn push(&mut self, followed: Followed) {
-        self.flush();
-        self.steps.push(followed);
-    }
-
-    /// The records so far were all there, up to what follows.
-    fn flush(&mut self) {
-        if !self.records.is_empty() {
-            let records = std::mem::take(&mut self.records);
-            self.steps.push(Followed::Records(records));
-        }
-    }
-
-    fn say_gap(&mut self) {
-        if let Some(place) = self.gap.take() {
-            self.steps.push(Followed::Gap(place));
-        }
-    }
-
-    fn finish(mut self) -> Vec<Followed> {
-        self.flush();
-        self.say_gap();
-        self.steps
     }
 }
 

@@ -414,8 +414,9 @@ return log
 ];
 
 /// Keys: stream, tail, what was trimmed. Arguments: the first entry that there
-/// should be, and the one before it; the first to be kept; the last one to be
-/// trimmed; bytes of them; most rooms; then each room and its latest offset
+/// should be, and what the first one that is part of the log follows; the first to
+/// be kept; the last one of the log to be trimmed; bytes of them; most rooms; up to
+/// where nobody knows for which rooms they are; then each room and its latest offset
 /// among them.
 ///
 /// `up-to` is the last entry that was trimmed so, and `floor` the last one of
@@ -425,35 +426,42 @@ return log
 const TRIM: &str = r"
 local INSTANCE_MILLIS = 3600000
 local stream, hash, trimmed = KEYS[1], KEYS[2], KEYS[3]
-local first, before, kept, last = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local first, before, kept, last, floor = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[7]
 local found = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
 if not found or found[1] ~= first then
     return 0
 end
 local count = redis.call('XTRIM', stream, 'MINID', '=', kept)
-local known = redis.call('HMGET', hash, 'len', 'bytes', 'up-to', 'floor')
-local fields = {'up-to', last}
-if known[1] then
-    fields[3], fields[4] = 'len', known[1] - count
-    fields[5], fields[6] = 'bytes', string.format('%.0f', math.max(0, known[2] - ARGV[5]))
+local known = redis.call('HMGET', hash, 'len', 'bytes', 'up-to')
+local len, bytes = tonumber(known[1]), tonumber(known[2])
+local fields = {}
+local function set(name, value)
+    fields[#fields + 1], fields[#fields + 2] = name, value
 end
-if before ~= '' and before ~= known[3] then
-    fields[#fields + 1] = 'floor'
-    fields[#fields + 1] = before
+if last ~= '' then
+    set('up-to', last)
 end
-if #ARGV > 6 then
-    redis.call('HSET', trimmed, unpack(ARGV, 7))
+if len and bytes then
+    set('len', string.format('%.0f', len - count))
+    set('bytes', string.format('%.0f', math.max(0, bytes - ARGV[5])))
+end
+if floor == '' and before ~= '' and before ~= known[3] then
+    floor = before
+end
+if #ARGV > 7 then
+    redis.call('HSET', trimmed, unpack(ARGV, 8))
     if redis.call('HLEN', trimmed) > tonumber(ARGV[6]) then
         redis.call('UNLINK', trimmed)
-        fields[#fields + 1] = 'floor'
-        fields[#fields + 1] = last
+        floor = last
     end
 end
-redis.call('HSET', hash, unpack(fields))
+if floor ~= '' then
+    set('floor', floor)
+end
 local time = redis.call('TIME')
 local now = time[1] * 1000
-if now - (redis.call('HGET', hash, 'swept') or 0) > INSTANCE_MILLIS then
-    redis.call('HSET', hash, 'swept', string.format('%.0f', now))
+if now - (tonumber(redis.call('HGET', hash, 'swept')) or 0) > INSTANCE_MILLIS then
+    set('swept', string.format('%.0f', now))
     local all = redis.call('HGETALL', hash)
     for i = 1, #all, 2 do
         local at = all[i]:match('^instance:') and all[i + 1]:match('^%d+ (%d+)')
@@ -461,6 +469,9 @@ if now - (redis.call('HGET', hash, 'swept') or 0) > INSTANCE_MILLIS then
             redis.call('HDEL', hash, all[i])
         end
     end
+end
+if #fields > 0 then
+    redis.call('HSET', hash, unpack(fields))
 end
 return 1
 ";

@@ -32,6 +32,8 @@ pub(crate) struct Inner {
     /// Something else was acknowledged.
     newly_acknowledged: Notify,
     reliefs: Mutex<Reliefs>,
+    /// There are some of which nobody was told.
+    pub(crate) relieved: Notify,
 }
 
 /// Who observes records at other places.
@@ -86,6 +88,7 @@ impl SharedLog {
             acknowledged: Mutex::default(),
             newly_acknowledged: Notify::new(),
             reliefs: Mutex::default(),
+            relieved: Notify::new(),
         }))
     }
 

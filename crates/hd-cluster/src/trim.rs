@@ -10,11 +10,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use hd_replay::Offset;
-use redis::RedisError;
 use redis::aio::MultiplexedConnection;
-use redis::streams::{StreamId, StreamRangeReply};
+use redis::{RedisError, Value};
 use tokio::time::Instant;
 
+use crate::entry::{self, Content, Entry};
 use crate::shared_log::{Inner, millis, random};
 use crate::{ClusterConfig, SharedLog};
 
@@ -40,9 +40,14 @@ struct Due {
     bytes: u64,
     /// The latest offset of each room.
     rooms: HashMap<String, Offset>,
-    last: Offset,
+    /// What the first entry that is part of the log follows.
+    before: Option<Offset>,
+    /// The last entry that is part of the log.
+    last: Option<Offset>,
+    /// Up to here there were entries of which nobody knows for which rooms they were.
+    unknown: Option<Offset>,
     /// The first entry that stays.
-    kept: Option<String>,
+    kept: Option<Offset>,
 }
 
 /// How often room was made in a full Redis.
@@ -50,24 +55,37 @@ struct Due {
 pub(crate) struct Reliefs {
     since: Option<Instant>,
     count: u32,
+    /// Records that were trimmed so, of which nobody was told.
+    unsaid: u64,
 }
 
 impl SharedLog {
-    /// Keeps the stream within its bounds, for ever.
+    /// Keeps the stream within its bounds, for ever. `relieved` is given how many
+    /// records, the oldest ones, were trimmed to append others to a full Redis.
     ///
     /// # Cancel safety
     ///
     /// What is due is trimmed when it is called again, or by another instance.
-    pub async fn keep_trimmed(&self) {
-        let config = &self.0.config;
-        loop {
-            // Instances that were started together do not trim together.
-            let part = 0.5 + f64::from(u16::try_from(random() >> 48).unwrap_or(0)) / 65_536.0;
-            tokio::time::sleep(config.trim_interval.mul_f64(part)).await;
-            if let Err(error) = self.trim().await {
-                tracing::debug!(%error, "the log cannot be trimmed; trying again later");
+    pub async fn keep_trimmed(&self, mut relieved: impl FnMut(u64)) {
+        let trimming = async {
+            let config = &self.0.config;
+            loop {
+                // Instances that were started together do not trim together.
+                let part = 0.5 + f64::from(u16::try_from(random() >> 48).unwrap_or(0)) / 65_536.0;
+                tokio::time::sleep(config.trim_interval.mul_f64(part)).await;
+                if let Err(error) = self.trim().await {
+                    tracing::debug!(%error, "the log cannot be trimmed; trying again later");
+                }
             }
-        }
+        };
+        let relieving = async {
+            loop {
+                self.0.relieved.notified().await;
+                let records = std::mem::take(&mut self.reliefs().unsaid);
+                relieved(records);
+            }
+        };
+        tokio::join!(Box::pin(trimming), relieving);
     }
 
     /// Trims what is beyond the bounds of the stream. Returns how many records it
@@ -104,10 +122,10 @@ impl SharedLog {
         let trimmed = Box::pin(self.trim_to(eighth_off)).await;
         match trimmed {
             Ok(records) => {
-                tracing::warn!(
-                    records,
-                    "Redis is full: trimmed the oldest events to append new ones"
-                );
+                if records > 0 {
+                    self.reliefs().unsaid += records;
+                    self.0.relieved.notify_one();
+                }
                 records > 0
             }
             Err(error) => {
@@ -117,42 +135,14 @@ impl SharedLog {
         }
     }
 
-    /// What was trimmed of a log that begins there now.
-    pub(crate) async fn trimmed(
-        &self,
-        connection: &mut MultiplexedConnection,
-        began: Offset,
-    ) -> Result<(Vec<(String, Offset)>, Offset), RedisError> {
-        let config = &self.0.config;
-        let mut asking = redis::pipe();
-        asking.cmd("HGETALL").arg(config.trimmed_key());
-        asking.cmd("HMGET").arg(config.tail_key());
-        asking.arg("up-to").arg("floor");
-        let (rooms, known): (Vec<(String, String)>, [Option<String>; 2]) =
-            asking.query_async(connection).await?;
-        let [up_to, floor] = known.map(|offset| offset.and_then(|text| text.parse().ok()));
-        let rooms = rooms.into_iter();
-        let rooms = rooms.filter_map(|(room, offset)| Some((room, offset.parse().ok()?)));
-        // Something else has trimmed it, or it is another log, if that is later.
-        let is_known = up_to >= Some(began);
-        let unknown = if is_known {
-            floor.unwrap_or_default()
-        } else {
-            began
-        };
-        Ok((rooms.collect(), unknown))
-    }
-
     fn may_relieve(&self) -> bool {
         let mut reliefs = self.reliefs();
         if reliefs
             .since
             .is_none_or(|since| since.elapsed() >= RELIEF_INTERVAL)
         {
-            *reliefs = Reliefs {
-                since: Some(Instant::now()),
-                count: 0,
-            };
+            reliefs.since = Some(Instant::now());
+            reliefs.count = 0;
         }
         reliefs.count += 1;
         reliefs.count <= MAX_RELIEFS
@@ -180,48 +170,65 @@ impl SharedLog {
         // The first entry alone says whether it is too old.
         let mut count = 2;
         loop {
-            let page: StreamRangeReply = redis::cmd("XRANGE")
-                .arg(config.log_key())
-                .arg("-")
-                .arg("+")
-                .arg("COUNT")
-                .arg(count)
-                .query_async(connection)
-                .await?;
-            let before = extent;
-            let due = Due::of(&page.ids, &bounds, &mut extent, config.rooms_of);
-            let (Some(first), Some(kept)) = (page.ids.first(), &due.kept) else {
+            let page = self.oldest(connection, count).await?;
+            let mut left = extent;
+            let is_whole = page.len() < count;
+            let due = Due::of(&page, is_whole, &bounds, &mut left, config.rooms_of);
+            let (Some(first), Some(kept)) = (page.first(), due.kept) else {
                 return Ok(trimmed);
             };
-            if !self.trim_page(connection, first, kept, &due).await? {
+            if count < PAGE {
+                count = PAGE;
+                continue;
+            }
+            if !self.trim_page(connection, first.offset, kept, &due).await? {
                 // Another instance is at it.
                 return Ok(trimmed);
             }
-            trimmed += before.records - extent.records;
-            count = PAGE;
+            trimmed += extent.records - left.records;
+            extent = left;
         }
+    }
+
+    async fn oldest(
+        &self,
+        connection: &mut MultiplexedConnection,
+        count: usize,
+    ) -> Result<Vec<Entry>, RedisError> {
+        let config = &self.0.config;
+        let answer: Value = redis::cmd("XRANGE")
+            .arg(config.log_key())
+            .arg("-")
+            .arg("+")
+            .arg("COUNT")
+            .arg(count)
+            .query_async(connection)
+            .await?;
+        Ok(entry::entries(&answer, &config.records, self.plausible()))
     }
 
     async fn trim_page(
         &self,
         connection: &mut MultiplexedConnection,
-        first: &StreamId,
-        kept: &str,
+        first: Offset,
+        kept: Offset,
         due: &Due,
     ) -> Result<bool, RedisError> {
         let Inner {
             config, scripts, ..
         } = &*self.0;
+        let text = |offset: Option<Offset>| offset.map(|offset| offset.to_string());
         let mut trim = scripts.trim.prepare_invoke();
         trim.key(config.log_key())
             .key(config.tail_key())
             .key(config.trimmed_key())
-            .arg(&first.id)
-            .arg(first.get::<String>("p").unwrap_or_default())
-            .arg(kept)
-            .arg(due.last.to_string())
+            .arg(first.to_string())
+            .arg(text(due.before).unwrap_or_default())
+            .arg(kept.to_string())
+            .arg(text(due.last).unwrap_or_default())
             .arg(due.bytes)
-            .arg(MAX_TRIMMED_ROOMS);
+            .arg(MAX_TRIMMED_ROOMS)
+            .arg(text(due.unknown).unwrap_or_default());
         for (room, offset) in &due.rooms {
             trim.arg(room).arg(offset.to_string());
         }
@@ -234,8 +241,9 @@ impl SharedLog {
         asking.cmd("XLEN").arg(config.log_key());
         asking.cmd("HGET").arg(config.tail_key()).arg("bytes");
         asking.cmd("TIME");
-        let (records, bytes, (seconds, micros)): (u64, Option<u64>, (u64, u64)) =
+        let (records, bytes, (seconds, micros)): (u64, Option<Vec<u8>>, (u64, u64)) =
             asking.query_async(connection).await?;
+        let bytes = bytes.and_then(|bytes| str::from_utf8(&bytes).ok()?.parse().ok());
         Ok(Extent {
             records,
             bytes: bytes.unwrap_or_default(),
@@ -261,35 +269,63 @@ impl SharedLog {
 }
 
 impl Due {
+    /// `page` is the beginning of the stream, or the whole of it.
     fn of(
-        page: &[StreamId],
+        page: &[Entry],
+        is_whole: bool,
         bounds: &Bounds,
         extent: &mut Extent,
         rooms_of: fn(&[u8]) -> Vec<String>,
     ) -> Self {
         let mut due = Self::default();
-        // Without its last entry the stream would not know where it is.
-        for (entry, next) in page.iter().zip(page.iter().skip(1)) {
-            let Ok(offset) = entry.id.parse::<Offset>() else {
-                break;
-            };
+        // Without its last entry the log would not know where it is.
+        let last = page.iter().rposition(|entry| entry.link().is_some());
+        let may_go = if is_whole {
+            last.unwrap_or(page.len())
+        } else {
+            page.len()
+        };
+        for (entry, next) in page.iter().zip(page.iter().skip(1)).take(may_go) {
+            let offset = entry.offset;
             let is_old = extent.now.saturating_sub(offset.millis()) > millis(bounds.age);
             let is_due = is_old || extent.records > bounds.records || extent.bytes > bounds.bytes;
             if !is_due {
                 break;
             }
-            let record: Option<Vec<u8>> = entry.get("r");
-            let bytes = OVERHEAD + record.as_ref().map_or(0, Vec::len) as u64;
-            for room in record.as_deref().map(rooms_of).unwrap_or_default() {
-                due.rooms.insert(room, offset);
-            }
+            due.handle(entry, rooms_of);
+            let bytes = OVERHEAD + entry.bytes;
             due.bytes += bytes;
-            due.last = offset;
-            due.kept = Some(next.id.clone());
+            due.kept = Some(next.offset);
             extent.records = extent.records.saturating_sub(1);
             extent.bytes = extent.bytes.saturating_sub(bytes);
         }
         due
+    }
+
+    /// Remembers an entry for its rooms.
+    fn handle(&mut self, entry: &Entry, rooms_of: fn(&[u8]) -> Vec<String>) {
+        // Nobody reads an entry that is not part of the log.
+        let Some(link) = entry.link() else {
+            return;
+        };
+        match self.last {
+            None => self.before = link.before,
+            // Somebody has deleted what was between.
+            Some(last) if link.before != Some(last) => {
+                self.unknown = self.unknown.max(link.before);
+            }
+            Some(_) => {}
+        }
+        let rooms = match &entry.content {
+            Content::Record(_, record) => rooms_of(record),
+            // It was a gap for all who read it.
+            Content::Untrusted(..) => vec![String::new()],
+            Content::Beginning(_) | Content::Foreign => Vec::new(),
+        };
+        for room in rooms {
+            self.rooms.insert(room, entry.offset);
+        }
+        self.last = Some(entry.offset);
     }
 }
 

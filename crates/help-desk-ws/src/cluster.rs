@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use hd_cluster::{
     AppendError, Appended, Followed, Observer, Offset, OpenError, Place, Record, SharedLog, Source,
-    Status,
+    Status, Trimmed,
 };
 use hd_replay::Arrival;
 use hd_rooms::Audience;
@@ -30,7 +30,7 @@ use crate::settings::EmitWithoutRedis;
 use crate::telemetry::Counters;
 use crate::telemetry::events::{
     EntryRejected, LogBack, LogCutOff, LogGap, LogMoved, LogOpened, LogProvenLost,
-    RecordUnreadable, RedisEvicts, RoomsNotHandedOver, WaitingForLog,
+    RecordUnreadable, RedisEvicts, RedisRelieved, RoomsNotHandedOver, WaitingForLog,
 };
 
 /// This process in its cluster.
@@ -250,7 +250,7 @@ impl Cluster {
                 }
                 return records.len();
             }
-            Followed::Gap(began) => self.begin_at(began),
+            Followed::Gap(began, trimmed) => self.begin_at(began, trimmed),
             Followed::Rejected(offset, rejection) => {
                 EntryRejected { offset, rejection }.emit(&self.counters);
             }
@@ -298,7 +298,8 @@ impl Cluster {
     pub(crate) async fn follow(self: Arc<Self>, from: Place) {
         let log = self.log.clone();
         let following = log.follow(from, |followed| self.take(followed));
-        tokio::join!(Box::pin(log.keep_trimmed()), following);
+        let trimming = log.keep_trimmed(|records| RedisRelieved { records }.emit(&self.counters));
+        tokio::join!(Box::pin(trimming), following);
     }
 
     async fn take(&self, followed: Followed) {
@@ -332,8 +333,8 @@ impl Cluster {
                 }
                 self.finish(&mut under_way).await;
             }
-            Followed::Gap(began) => {
-                self.begin_at(began);
+            Followed::Gap(began, trimmed) => {
+                self.begin_at(began, trimmed);
                 self.notify_clients();
             }
             Followed::Rejected(offset, rejection) => {
@@ -388,12 +389,13 @@ impl Cluster {
         }
     }
 
-    fn begin_at(&self, place: Place) {
-        self.notifications.begin_log_at(place.log, place.offset);
+    fn begin_at(&self, place: Place, trimmed: Trimmed) {
+        self.notifications
+            .begin_log_knowing(place.log, place.offset, trimmed);
     }
 
-    /// Closes the transports of all clients: they reconnect, and get
-    /// `recovered: false`.
+    /// Closes the transports of all clients: they reconnect, and those that have
+    /// missed something get `recovered: false`.
     fn notify_clients(&self) {
         let sockets = self.notifications.len();
         LogGap { sockets }.emit();

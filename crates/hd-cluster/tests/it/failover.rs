@@ -74,7 +74,7 @@ async fn read_until(
                 let records = records.into_iter().map(|record| record.bytes);
                 texts.extend(records.map(|bytes| String::from_utf8(bytes).expect("text")));
             }
-            other @ (Followed::Gap(_)
+            other @ (Followed::Gap(..)
             | Followed::Rejected(..)
             | Followed::CutOff(_)
             | Followed::Back
@@ -441,7 +441,7 @@ async fn a_former_master_that_answers_late_does_not_end_the_log() {
     first.command(&["CLIENT", "UNPAUSE"]);
     let (texts, others) = read_until(&mut followed, "b").await;
     assert_eq!(texts, ["a", "b"]);
-    let is_gap = |step: &Followed| matches!(step, Followed::Gap(_));
+    let is_gap = |step: &Followed| matches!(step, Followed::Gap(..));
     assert!(!others.iter().any(is_gap), "{others:?}");
 }
 

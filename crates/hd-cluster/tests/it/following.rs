@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex};
 
-use hd_cluster::{Followed, Place, Record, SharedLog, Status};
+use hd_cluster::{Followed, Place, Record, SharedLog, Status, Trimmed};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -59,7 +59,7 @@ impl Follower {
         while texts.len() < count {
             match self.next().await {
                 Followed::Records(records) => texts.extend(records.into_iter().map(text)),
-                other @ (Followed::Gap(_)
+                other @ (Followed::Gap(..)
                 | Followed::Rejected(..)
                 | Followed::CutOff(_)
                 | Followed::Back
@@ -72,8 +72,13 @@ impl Follower {
 
     /// What comes now is a gap, and where the log goes on.
     pub(crate) async fn gap(&mut self) -> Place {
+        self.missing().await.0
+    }
+
+    /// As [`gap`](Self::gap), and what was trimmed before that.
+    pub(crate) async fn missing(&mut self) -> (Place, Trimmed) {
         match self.next().await {
-            Followed::Gap(place) => place,
+            Followed::Gap(place, trimmed) => (place, trimmed),
             other @ (Followed::Records(_)
             | Followed::Rejected(..)
             | Followed::CutOff(_)

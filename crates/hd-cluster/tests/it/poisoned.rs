@@ -26,7 +26,7 @@ async fn next_texts(follower: &mut Follower) -> Vec<String> {
         match follower.next().await {
             Followed::Records(records) => return records.into_iter().map(text).collect(),
             Followed::Rejected(..) => {}
-            other @ (Followed::Gap(_)
+            other @ (Followed::Gap(..)
             | Followed::CutOff(_)
             | Followed::Back
             | Followed::Moved
@@ -115,7 +115,7 @@ async fn an_id_in_the_far_future_begins_another_log() {
         append_one(&log, "after").await;
         let gap = loop {
             match follower.next().await {
-                Followed::Gap(gap) => break gap,
+                Followed::Gap(gap, _) => break gap,
                 Followed::Rejected(..) | Followed::CutOff(_) | Followed::Back => {}
                 other @ (Followed::Records(_) | Followed::Moved | Followed::End(_)) => {
                     panic!("{other:?}")
@@ -200,7 +200,7 @@ async fn records_of_strangers_are_a_gap_and_do_not_count() {
                 assert_eq!((rejected, rejection), (offset, why));
             }
             other @ (Followed::Records(_)
-            | Followed::Gap(_)
+            | Followed::Gap(..)
             | Followed::CutOff(_)
             | Followed::Back
             | Followed::Moved

@@ -1,6 +1,6 @@
 //! The log as an instance finds it that starts, for tests whose logs are short.
 
-use hd_cluster::{Followed, Offset, OpenError, Place, Record, Rejection, SharedLog};
+use hd_cluster::{Followed, OpenError, Place, Record, Rejection, SharedLog, Trimmed};
 
 /// The log as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,10 +10,8 @@ pub(crate) struct Snapshot {
     pub(crate) records: Vec<Record>,
     pub(crate) rejected: Vec<Rejection>,
     pub(crate) end: Place,
-    /// What was trimmed before it began: the latest offset of each room.
-    pub(crate) trimmed: Vec<(String, Offset)>,
-    /// Up to here it is not known for which rooms that was.
-    pub(crate) trimmed_unknown: Offset,
+    /// What was trimmed before it began.
+    pub(crate) trimmed: Trimmed,
 }
 
 pub(crate) trait Whole {
@@ -27,8 +25,8 @@ impl Whole for SharedLog {
         let (mut records, mut rejected) = (Vec::new(), Vec::new());
         let loading = self.load(|followed| {
             match followed {
-                Followed::Gap(place) => {
-                    began = Some(place);
+                Followed::Gap(place, trimmed) => {
+                    began = Some((place, trimmed));
                     records.clear();
                 }
                 Followed::Records(more) => records.extend(more),
@@ -43,15 +41,14 @@ impl Whole for SharedLog {
             std::future::ready(())
         });
         let loaded = loading.await?;
-        let began = began.expect("the log begins somewhere");
+        let (began, trimmed) = began.expect("the log begins somewhere");
         assert_eq!(began, loaded.began);
         Ok(Snapshot {
             began,
             records,
             rejected,
             end: loaded.end,
-            trimmed: loaded.trimmed,
-            trimmed_unknown: loaded.trimmed_unknown,
+            trimmed,
         })
     }
 }

@@ -115,6 +115,8 @@ pub(crate) struct Counters {
     pub(crate) peer_publishes: Counter,
     /// Events that could not be.
     pub(crate) peer_publishes_failed: Counter,
+    /// Records of the shared log that were trimmed since Redis was full.
+    pub(crate) records_relieved: Counter,
     /// Of the log itself, which adds to them.
     pub(crate) log: Arc<LogCounts>,
     records_rejected: [Counter; RejectedRecord::ALL.len()],

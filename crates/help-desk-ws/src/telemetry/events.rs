@@ -21,7 +21,7 @@ mod rejections;
 
 pub(crate) use cluster::{
     EntryRejected, LogBack, LogCutOff, LogGap, LogMoved, LogOpened, LogProvenLost, PresenceRefused,
-    RecordUnreadable, RedisEvicts, WaitingForLog,
+    RecordUnreadable, RedisEvicts, RedisRelieved, WaitingForLog,
 };
 pub(crate) use emits::{
     EmitAccepted, EmitLocal, EmitNotKept, EmitRefused, EmitRepeated, IdForgotten,

@@ -298,6 +298,11 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges<'_>) -> String {
         }),
     );
     page.counter(
+        "log_records_relieved_total",
+        "Records of the log in Redis that were trimmed early, since Redis was full.",
+        [("", counters.records_relieved.get())],
+    );
+    page.counter(
         "peer_messages_total",
         "What came from Node's servers over pub/sub, by what became of it.",
         [

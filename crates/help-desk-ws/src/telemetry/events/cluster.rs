@@ -157,6 +157,26 @@ impl LogGap {
     }
 }
 
+/// The oldest records were trimmed, for Redis was full.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RedisRelieved {
+    /// How many.
+    pub(crate) records: u64,
+}
+
+impl RedisRelieved {
+    pub(crate) fn emit(self, counters: &Counters) {
+        let Self { records } = self;
+        counters.records_relieved.add(records);
+        warn!(
+            context = CLUSTER,
+            records,
+            "Redis is full: trimmed the oldest events of the log to append new ones; give it more \
+             memory, or lower REPLAY_STREAM_BYTES"
+        );
+    }
+}
+
 /// An entry of the log's stream does not count.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EntryRejected {

@@ -2,12 +2,13 @@
 
 import assert from "node:assert/strict";
 import { describe } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { ROUTES, emit, post } from "../support/back-end.mjs";
 import { CLIENTS, TRANSPORTS, openSocket, received, settled } from "../support/clients.mjs";
 import { test } from "../../../../hd-ws-server/tests/conformance/support/limited-test.mjs";
 import { Redis, RedisCluster, certificate, withoutRedis } from "../support/redis.mjs";
 import { ahead, withoutCompiler } from "../support/clock.mjs";
-import { GREATEST, LOG, append, sign } from "../support/shared-log.mjs";
+import { GREATEST, LOG, TRIMMED, append, sign } from "../support/shared-log.mjs";
 import { JWT_SECRET, beginService, startService, withoutBinary, withoutReference } from "../support/service.mjs";
 import { newUser, tokenFor } from "../support/tokens.mjs";
 
@@ -331,6 +332,34 @@ async function metric(service, name) {
 const rejected = (service, reason) => metric(service, `log_records_rejected_total{reason="${reason}"}`);
 const record = (user, value, more = {}) => JSON.stringify({ event: "number", payload: value, rooms: [`user_${user}`], ...more });
 
+/** Disconnects clients from all instances: a function that has them connect to one, and says which of them recovered. */
+async function away(clients) {
+  const gone = clients.map(({ socket }) => received(socket, "disconnect"));
+  for (const { socket } of clients) {
+    socket.io.uri = "http://127.0.0.1:1";
+    socket.io.engine.close();
+  }
+  await Promise.all(gone);
+  return async (service) => {
+    const back = clients.map(({ socket }) => received(socket, "connect"));
+    for (const { socket } of clients) {
+      socket.io.uri = service.url;
+    }
+    await Promise.all(back);
+    return clients.map(({ socket }) => socket.recovered);
+  };
+}
+
+/** Appends more records than the bounds of the log allow for. */
+const trimmed = (redis, text) => append(redis, [[text, sign(text)]], 1100);
+
+/** Resolves once an instance has trimmed something of a room. */
+async function remembered(redis, room) {
+  while (redis.command("HEXISTS", TRIMMED, room).trim() !== "1") {
+    await delay(100);
+  }
+}
+
 describe("the log of several instances", options, () => {
   test("has each payload as one instance without a log would send it", async (t) => {
     const alone = await startService(t);
@@ -489,6 +518,33 @@ describe("the log of several instances", options, () => {
     await have(client, 3);
     assert.deepEqual(client.numbers, [1, 3, 4]);
   });
+
+  for (const [bound, env] of [["age", { REPLAY_TTL: "3s" }], ["number", { REPLAY_STREAM_EVENTS: "1000" }]]) {
+    test(`is remembered for each room where it was trimmed by ${bound}, also by an instance that has just begun`, async (t) => {
+      const { redis, services: [first], start } = await cluster(t, 1, env);
+      const [quiet, busy] = [newUser(), newUser()];
+      const clients = await Promise.all([quiet, busy].map((user) => numbered(t, first, user)));
+      await number(first, quiet, 1);
+      await have(clients[0], 1);
+      const back = await away(clients);
+      trimmed(redis, record(busy, 666));
+      await remembered(redis, `user_${busy}`);
+      const second = await start();
+      await first.kill();
+      await number(second, quiet, 2);
+      assert.deepEqual(await back(second), [true, false]);
+      await have(clients[0], 2);
+      assert.deepEqual(clients[0].numbers, [1, 2]);
+
+      const again = await away(clients);
+      trimmed(redis, record(busy, 666, { rooms: [] }));
+      await remembered(redis, "");
+      const third = await start();
+      await second.kill();
+      // What was trimmed was for everyone.
+      assert.deepEqual(await again(third), [false, false]);
+    });
+  }
 
   test("has no record that an instance has not signed", async (t) => {
     const { redis, services: [service] } = await cluster(t, 1);

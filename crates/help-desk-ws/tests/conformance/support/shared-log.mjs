@@ -4,6 +4,8 @@ import { createHmac } from "node:crypto";
 import { JWT_SECRET } from "./service.mjs";
 
 export const LOG = "{help-desk-ws}:log";
+/** The latest offset of each room that was trimmed. */
+export const TRIMMED = "{help-desk-ws}:trimmed";
 export const GREATEST = "18446744073709551615";
 
 /** The code of a record, by the secret of the instances or another one. */

@@ -134,7 +134,7 @@ impl SharedLog {
                 let fresh = self.fresh_log_id();
                 let call = appender.call(&self.0.scripts, &self.0.config, group, fresh);
                 let failed = |error| appender.queue().last_error = Some(error);
-                let (is_done, answer): (bool, String) = match self.try_invoke(&call, failed).await {
+                let answer: String = match self.try_invoke(&call, failed).await {
                     Ok(answer) => answer,
                     Err(AppendError::Refused(error))
                         if error.code() == Some("OOM") && self.relieve().await =>
@@ -143,10 +143,10 @@ impl SharedLog {
                     }
                     Err(error) => return Err(error),
                 };
-                if is_done {
+                let Some(now) = answer.strip_prefix('~') else {
                     return self.group_answer(group, &answer).ok_or_else(malformed);
-                }
-                let now = answer.parse().map_err(|_| malformed())?;
+                };
+                let now = now.parse().map_err(|_| malformed())?;
                 appender.queue().clock = Clock(Some((now, Instant::now())));
             }
         };
@@ -230,13 +230,15 @@ impl Appender {
         group: &Group,
         fresh: u64,
     ) -> ScriptInvocation<'a> {
-        let size = config.bucket_size();
-        let bucket = self.queue().clock.now() / millis(size);
         let mut call = scripts.append.prepare_invoke();
         call.key(config.log_key())
             .key(config.log_id_key())
             .key(config.tail_key());
+        let mut leap = leap().to_string();
         if group.records.iter().any(|record| record.id.is_some()) {
+            let size = millis(config.bucket_size());
+            let bucket = self.queue().clock.now() / size;
+            leap = format!("{leap} {bucket} {size}");
             call.key(config.ids_key(bucket))
                 .key(config.ids_key(bucket.saturating_sub(1)));
         }
@@ -244,11 +246,9 @@ impl Appender {
             call.key(config.older_id_key(id));
         }
         call.arg(fresh)
-            .arg(leap())
+            .arg(leap)
             .arg(&self.instance)
             .arg(group.number)
-            .arg(bucket)
-            .arg(millis(size))
             .arg(config.max_untrimmed());
         for Waiting { id, record, .. } in &group.records {
             call.arg(id.as_deref().unwrap_or_default())

@@ -322,7 +322,10 @@ impl SharedLog {
     }
 
     /// Begins a log where there is none.
-    async fn begin(&self, connection: &mut MultiplexedConnection) -> Result<LogId, RedisError> {
+    pub(crate) async fn begin(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<LogId, RedisError> {
         let Self(inner) = self;
         let mut begin = inner.scripts.begin.prepare_invoke();
         begin

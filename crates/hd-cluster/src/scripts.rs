@@ -5,10 +5,10 @@
 //! `r`, the record; and `m`, codes over the record. One without a record begins
 //! a log.
 //!
-//! A hash beside the stream, the tail, has what the next append needs: the last
-//! entry (`id`, `log`), how many entries the stream has and how many bytes,
-//! roughly (`len`, `bytes`), when an entry was found in it last that a script of
-//! an older version wrote (`foreign`), and for each instance its last group.
+//! A hash beside the stream, the tail, has what the next append needs. Its field
+//! `end` has, in this order: the last entry and its log; how many entries the stream
+//! has, and how many bytes, roughly; and when an entry was found in it last that a
+//! script of an older version wrote. Each instance has a field with its last group.
 
 use redis::Script;
 
@@ -36,13 +36,15 @@ impl Scripts {
         let tail = [TAIL, RESTART, TAIL_KNOWN].concat();
         let add = [ADD, IS_EXHAUSTED, RESTART, ADDED].concat();
         let [deduplicate, added, answer] = APPEND;
+        let tail_of_instance = [KNOWN, FENCE, SIMPLE, &tail].concat();
+        let tail = [KNOWN, &tail].concat();
         let [count, observed, remember] = APPEND_OBSERVED;
         let [fork, forked] = FORK;
         let append = [deduplicate, NEXT_ID, &add, added, TRIM_UNTRIMMED, answer];
         let append_observed = [observed, NEXT_ID, &add, TRIM_UNTRIMMED, remember];
         let fork = [NEXT_ID, fork, IS_EXHAUSTED, RESTART, forked];
         Self {
-            append: script(&[INSTANCE, &tail, &append.concat()]),
+            append: script(&[INSTANCE, &tail_of_instance, &append.concat()]),
             append_observed: script(&[count, NO_INSTANCE, &tail, &append_observed.concat()]),
             begin: script(&[NO_INSTANCE, &tail, BEGIN]),
             fork: script(&[NO_INSTANCE, &tail, &fork.concat()]),
@@ -95,10 +97,106 @@ impl ClusterConfig {
     }
 }
 
+/// What is known of the end of the stream.
+const KNOWN: &str = r"
+local call, pcall, match, format = redis.call, redis.pcall, string.match, string.format
+local stream, log_id, hash, fresh = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
+-- Of an entry besides its record: ids, names of fields, and the tree of the stream.
+local OVERHEAD = 100
+-- The last id is no further in the future than a day.
+local DAY = 24 * 60 * 60 * 1000
+-- Log ids have twenty bits besides the time.
+local LOG_IDS = 1048576
+local known = call('HMGET', hash, 'end', instance)
+-- The last entry that is ours, its time, and its log; entries and bytes of the stream;
+-- when an entry of something else was found in it.
+local id, millis, log, len, bytes, foreign
+if known[1] then
+    id, millis, log, len, bytes, foreign =
+        match(known[1], '^((%d+)%-%d+) (%d+) (%d+) (%d+) (%d+)$')
+end
+-- An id after the last entry that is not to be used.
+local skipped
+";
+
+/// The last group of an instance is answered as it was, and an earlier one is
+/// refused: it comes late, from a connection that was given up.
+const FENCE: &str = r"
+local group, most, FIRST = ARGV[4], ARGV[5], 6
+-- Numbers are compared as text: Lua takes a thousand instructions to read one, and two
+-- thousand to write one.
+if known[2] then
+    local number = match(known[2], '^%d+')
+    if number == group then
+        return match(known[2], '^%d+ %d+ (.*)$')
+    elseif number and (#number > #group or #number == #group and number > group) then
+        return redis.error_reply('STALE this group was given up')
+    end
+end
+";
+
+/// What can be appended with few commands is: records without ids, to a stream
+/// whose end is known.
+///
+/// If the stream has gone, nothing is appended. If it ends in something later than the
+/// entry that the tail names, `XREAD` finds it. If it ends in something earlier, its end
+/// is lost, and the new entry names one that is not there: that is a gap for all
+/// who have not read it. So neither the length nor the time has to be asked for;
+/// the new id shows the time, unless it has the time of the entry before, or is
+/// a day later. A log that begins later than any that might begin now is looked at
+/// below.
+const SIMPLE: &str = r"
+local is_plausible = id and (#log < #fresh or #log == #fresh and log <= fresh)
+    and (#len < #most or #len == #most and len < most)
+if is_plausible and not KEYS[4] and not pcall('XREAD', 'COUNT', 1, 'STREAMS', stream, id) then
+    local record, code, added = ARGV[FIRST + 1], ARGV[FIRST + 2], nil
+    if code == '' then
+        added = pcall('XADD', stream, 'NOMKSTREAM', '*', 'l', log, 'p', id, 'r', record)
+    else
+        added = pcall('XADD', stream, 'NOMKSTREAM', '*', 'l', log, 'p', id, 'r', record, 'm', code)
+    end
+    if added and not added.err then
+        local at = match(added, '^%d+')
+        -- A hundred million milliseconds have the same beginning.
+        local is_now = #at == #millis and at > millis
+            and string.sub(at, 1, -9) == string.sub(millis, 1, -9)
+        if not is_now and (#at > #millis or #at == #millis and at >= millis) then
+            local time = call('TIME')
+            is_now = tonumber(at) <= time[1] * 1000 + math.floor(time[2] / 1000)
+        end
+        if is_now then
+            bytes = bytes + #record + #code + OVERHEAD
+            local answer = log .. ' +' .. added
+            if #ARGV > FIRST + 2 then
+                local answers = {answer}
+                for i = FIRST + 3, #ARGV, 3 do
+                    record, code = ARGV[i + 1], ARGV[i + 2]
+                    if code == '' then
+                        added = call('XADD', stream, '*', 'l', log, 'p', added, 'r', record)
+                    else
+                        added = call('XADD', stream, '*', 'l', log, 'p', added, 'r', record, 'm', code)
+                    end
+                    bytes = bytes + #record + #code + OVERHEAD
+                    answers[#answers + 1] = ' +' .. added
+                end
+                answer = table.concat(answers)
+            end
+            call('HSET', hash,
+                'end', added .. ' ' .. log .. ' ' .. len + (#ARGV - FIRST + 1) / 3 .. ' ' .. bytes .. ' ' .. foreign,
+                instance, group .. ' ' .. at .. ' ' .. answer)
+            return answer
+        end
+        -- The clock is behind, or this is not the end of the log.
+        call('XDEL', stream, added)
+        skipped = added
+    end
+end
+";
+
 /// The log that is appended to, its last entry, and the last id of the stream. Where
 /// the stream is empty another log begins: what there was is lost.
 ///
-/// The hash is believed if nothing follows the entry that it names and the
+/// The tail is believed if nothing follows the entry that it names and the
 /// stream has as many entries as it says. Otherwise an older version has
 /// appended, or the stream has lost something, or somebody else has written to
 /// it, and the stream's own last entry is read.
@@ -110,26 +208,17 @@ impl ClusterConfig {
 /// It is text that scripts begin with, and not a function: for one record, what
 /// Lua needs to make functions is a fifth of the script.
 const TAIL: &str = r"
-local call, pcall, match, format = redis.call, redis.pcall, string.match, string.format
-local stream, log_id, hash, fresh, leap = KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2]
--- Of an entry besides its record: ids, names of fields, and the tree of the stream.
-local OVERHEAD = 100
--- The last id is no further in the future than a day.
-local DAY = 24 * 60 * 60 * 1000
--- Log ids have twenty bits besides the time.
-local LOG_IDS = 1048576
-local known = call('HMGET', hash, 'id', 'log', 'len', 'bytes', 'foreign', instance)
--- The last entry that is ours, and its log; entries and bytes of the stream; when
--- an entry of something else was found in it.
-local id, log, len = known[1], known[2], call('XLEN', stream)
-local bytes, foreign = tonumber(known[4]) or 0, tonumber(known[5]) or 0
+local former = tonumber(len)
+len, bytes, foreign = call('XLEN', stream), tonumber(bytes) or 0, tonumber(foreign) or 0
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local horizon = now + DAY
--- The last entry.
-local last, millis = id, id and tonumber(match(id, '^(%d+)-%d+$'))
-local is_known = millis and millis <= horizon and len > 0 and tonumber(known[3]) == len
-    and log and #log <= 19 and match(log, '^%d+$') and tonumber(log) <= horizon * LOG_IDS
+-- The last id.
+local last = skipped or id
+millis = last and tonumber(match(last, '^%d+'))
+local is_far = skipped and millis > horizon
+local is_known = id and millis <= horizon and len > 0 and former == len
+    and #log <= 19 and tonumber(log) <= horizon * LOG_IDS
 if not is_known or pcall('XREAD', 'COUNT', 1, 'STREAMS', stream, id) then
     -- Of entries that are not ours, as many are passed over.
     local FOREIGN = 1000
@@ -156,7 +245,7 @@ if not is_known or pcall('XREAD', 'COUNT', 1, 'STREAMS', stream, id) then
     local entry = call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
     id, last = nil, entry and entry[1]
     millis = last and tonumber(match(last, '^%d+'))
-    if last and millis <= horizon then
+    if last and millis <= horizon and not is_far then
         local current = call('GET', log_id)
         if not current or not is_log(current) then
             current = nil
@@ -174,7 +263,6 @@ if not is_known or pcall('XREAD', 'COUNT', 1, 'STREAMS', stream, id) then
         end
     end
     if id then
-        local former = tonumber(known[3])
         if former and former > 0 then
             bytes = math.floor(bytes * len / former)
         else
@@ -195,7 +283,7 @@ const RESTART: &str = r"
 
 const TAIL_KNOWN: &str = r"
     end
-    call('HSET', hash, 'id', id, 'log', log, 'len', len, 'bytes', bytes, 'foreign', foreign)
+    call('HSET', hash, 'end', format('%s %s %.0f %.0f %.0f', id, log, len, bytes, foreign))
 end
 ";
 
@@ -211,6 +299,7 @@ const NEXT_ID: &str = r"
 local next_id = '*'
 if millis > now then
     local part, count = match(last, '^(%d+)-(%d+)$')
+    local leap = match(ARGV[2], '^%d+')
     if tonumber(count) > 2 ^ 52 then
         -- Numbers of Lua are exact up to 2^53.
         next_id = format('%.0f', millis + 1) .. '-' .. leap
@@ -257,35 +346,27 @@ end
 
 /// Keys: stream, log id, tail; and where there are ids, two buckets of them, the
 /// current one and the one before, and for each the key of older versions.
-/// Arguments: fresh log id, leap, instance, number of its group, bucket, size of
-/// a bucket in milliseconds, most records; then for each record its id, or nothing, itself, and its
-/// code, or nothing.
+/// Arguments: fresh log id, leap and, where there are ids, after the leap the bucket and its size
+/// in milliseconds; instance, number of its group, most records; then for each record its id, or
+/// nothing, itself, and its code, or nothing.
 ///
-/// Answers `0` and the time if that bucket is not the current one. Otherwise the
+/// Answers `~` and the time if that bucket is not the current one. Otherwise the
 /// log, and for each record its offset, after `+` if it is new and `=` if it was
 /// there before.
-///
-/// The last group of an instance is answered as it was, and an earlier one is
-/// refused: it comes late, from a connection that was given up.
 const APPEND: [&str; 3] = [
     r"
 -- Older versions run beside this one for no longer than an update lasts.
 local UPDATE_MILLIS = 3600000
-local group, size, most, FIRST = ARGV[4], tonumber(ARGV[6]), tonumber(ARGV[7]), 8
-local answered = known[6]
-if answered then
-    local number, answer = match(answered, '^(%d+) %d+ (.*)$')
-    if number == group then
-        return {1, answer}
-    elseif tonumber(number) > tonumber(group) then
-        return redis.error_reply('STALE this group was given up')
-    end
-end
+most = tonumber(most)
 local current, before, older, is_update, kept, in_group
+local size
 if KEYS[4] then
+    -- The current bucket, and how many milliseconds it is for.
+    local bucket, duration = match(ARGV[2], '^%d+ (%d+) (%d+)$')
+    size = tonumber(duration)
     local latest = math.max(now, millis)
-    if math.floor(latest / size) ~= tonumber(ARGV[5]) then
-        return {0, format('%.0f', latest)}
+    if math.floor(latest / size) ~= tonumber(bucket) then
+        return '~' .. format('%.0f', latest)
     end
     local ids = {}
     kept, in_group = {}, {}
@@ -332,9 +413,9 @@ end
 local answer = log .. table.concat(answers)
 ",
     r"
-answered = group .. ' ' .. now .. ' ' .. answer
-call('HSET', hash, 'id', id, 'log', log, 'len', len, 'bytes', bytes, instance, answered)
-return {1, answer}
+call('HSET', hash, 'end', format('%s %s %.0f %.0f %.0f', id, log, len, bytes, foreign),
+    instance, group .. ' ' .. format('%.0f', now) .. ' ' .. answer)
+return answer
 ",
 ];
 
@@ -380,7 +461,7 @@ end
 local most, code = tonumber(ARGV[9]), ARGV[10]
 ",
     r"
-call('HSET', hash, 'id', id, 'log', log, 'len', len, 'bytes', bytes)
+call('HSET', hash, 'end', format('%s %s %.0f %.0f %.0f', id, log, len, bytes, foreign))
 times = string.sub(times .. format('%.0f ', seen_at), -LONGEST_TIMES)
 call('HSET', observed, 'appended', seen, 'offset', id, 'times', times)
 return {1, id, log}
@@ -408,7 +489,7 @@ if added.err then
 else
     id, len, bytes = added, len + 1, bytes + OVERHEAD
 end
-call('HSET', hash, 'id', id, 'log', log, 'len', len, 'bytes', bytes)
+call('HSET', hash, 'end', format('%s %s %.0f %.0f %.0f', id, log, len, bytes, foreign))
 return log
 ",
 ];
@@ -432,8 +513,7 @@ if not found or found[1] ~= first then
     return 0
 end
 local count = redis.call('XTRIM', stream, 'MINID', '=', kept)
-local known = redis.call('HMGET', hash, 'len', 'bytes', 'up-to')
-local len, bytes = tonumber(known[1]), tonumber(known[2])
+local known = redis.call('HMGET', hash, 'end', 'up-to')
 local fields = {}
 local function set(name, value)
     fields[#fields + 1], fields[#fields + 2] = name, value
@@ -441,11 +521,14 @@ end
 if last ~= '' then
     set('up-to', last)
 end
-if len and bytes then
-    set('len', string.format('%.0f', len - count))
-    set('bytes', string.format('%.0f', math.max(0, bytes - ARGV[5])))
+if known[1] then
+    local entry, len, bytes, foreign = known[1]:match('^(%S+ %d+) (%d+) (%d+) (%d+)$')
+    if entry then
+        len, bytes = math.max(0, len - count), math.max(0, bytes - ARGV[5])
+        set('end', string.format('%s %.0f %.0f %s', entry, len, bytes, foreign))
+    end
 end
-if floor == '' and before ~= '' and before ~= known[3] then
+if floor == '' and before ~= '' and before ~= known[2] then
     floor = before
 end
 if #ARGV > 7 then

@@ -30,6 +30,8 @@ struct Bounds {
 #[derive(Clone, Copy, Debug)]
 struct Extent {
     records: u64,
+    /// How many records the tail says that there are.
+    counted: u64,
     bytes: u64,
     now: u64,
 }
@@ -164,6 +166,11 @@ impl SharedLog {
     ) -> Result<u64, RedisError> {
         let config = &self.0.config;
         let mut extent = self.extent(connection).await?;
+        if extent.counted != extent.records {
+            // Something else has trimmed the stream: it is counted again.
+            self.begin(connection).await?;
+            extent = self.extent(connection).await?;
+        }
         let bounds = bounds(extent);
         self.forget_ids(connection, extent.now).await?;
         let mut trimmed = 0;
@@ -239,14 +246,15 @@ impl SharedLog {
         let config = &self.0.config;
         let mut asking = redis::pipe();
         asking.cmd("XLEN").arg(config.log_key());
-        asking.cmd("HGET").arg(config.tail_key()).arg("bytes");
+        asking.cmd("HGET").arg(config.tail_key()).arg("end");
         asking.cmd("TIME");
-        let (records, bytes, (seconds, micros)): (u64, Option<Vec<u8>>, (u64, u64)) =
+        let (records, end, (seconds, micros)): (u64, Option<Vec<u8>>, (u64, u64)) =
             asking.query_async(connection).await?;
-        let bytes = bytes.and_then(|bytes| str::from_utf8(&bytes).ok()?.parse().ok());
+        let [counted, bytes] = end.as_deref().and_then(counts).unwrap_or_default();
         Ok(Extent {
             records,
-            bytes: bytes.unwrap_or_default(),
+            counted,
+            bytes,
             now: seconds * 1000 + micros / 1000,
         })
     }
@@ -335,6 +343,13 @@ impl ClusterConfig {
     pub(crate) fn bucket_size(&self) -> Duration {
         self.id_ttl.max(MIN_BUCKET)
     }
+}
+
+/// Entries and bytes, as the tail has them.
+fn counts(end: &[u8]) -> Option<[u64; 2]> {
+    let mut words = str::from_utf8(end).ok()?.split(' ').skip(2);
+    let mut next = || words.next()?.parse().ok();
+    Some([next()?, next()?])
 }
 
 /// Of a record that nobody knows to be for some rooms only.

@@ -43,7 +43,7 @@ impl SharedLog {
         asking.cmd("HGETALL").arg(config.trimmed_key());
         asking.cmd("HMGET").arg(config.tail_key());
         asking.arg("up-to").arg("floor");
-        let (rooms, [up_to, floor]): (Vec<(Vec<u8>, Vec<u8>)>, [Option<Vec<u8>>; 2]) =
+        let (rooms, [up_to, floor]): (Vec<Field>, [Option<Vec<u8>>; 2]) =
             asking.query_async(connection).await?;
         let offset = |text: Option<Vec<u8>>| text.as_deref().and_then(offset);
         Ok(Memory {
@@ -54,11 +54,14 @@ impl SharedLog {
     }
 }
 
+/// A room and its latest offset.
+type Field = (Vec<u8>, Vec<u8>);
+
 /// As it is in Redis.
 #[derive(Debug)]
 struct Memory {
     /// The latest offset of each room.
-    rooms: Vec<(Vec<u8>, Vec<u8>)>,
+    rooms: Vec<Field>,
     /// The last entry that was trimmed and is remembered.
     up_to: Option<Offset>,
     /// Up to here it is not known for which rooms the entries were.

@@ -9,6 +9,8 @@ use crate::snapshot::Whole as _;
 
 pub(crate) const LOG: &str = "{help-desk-ws}:log";
 const COPY: &str = "{help-desk-ws}:copy";
+const TAIL: &str = "{help-desk-ws}:tail";
+const TAIL_COPY: &str = "{help-desk-ws}:copy-of-tail";
 
 /// A process that follows a log.
 pub(crate) struct Follower {
@@ -259,6 +261,12 @@ async fn records_that_are_trimmed_under_a_reader_that_lags_are_a_gap() {
 /// A Redis takes the place of another one that had not sent it everything yet.
 fn lose_what_is_not_in_the_copy(redis: &RedisServer) {
     redis.command(&["COPY", COPY, LOG, "REPLACE"]);
+    redis.command(&["COPY", TAIL_COPY, TAIL, "REPLACE"]);
+}
+
+fn copy(redis: &RedisServer) {
+    redis.command(&["COPY", LOG, COPY]);
+    redis.command(&["COPY", TAIL, TAIL_COPY]);
 }
 
 #[tokio::test]
@@ -273,7 +281,7 @@ async fn a_log_that_lost_what_was_read_is_another_one_for_all() {
     let mut other = Follower::start(&idle, began);
     assert_eq!(other.texts(1).await, ["0"]);
     let place = other.stop();
-    redis.command(&["COPY", LOG, COPY]);
+    copy(&redis);
     append(&appender, 1..3).await;
     assert_eq!(follower.texts(2).await, ["1", "2"]);
     lose_what_is_not_in_the_copy(&redis);
@@ -291,12 +299,32 @@ async fn a_log_that_lost_what_was_read_is_another_one_for_all() {
     assert_eq!(redis.log().open().await.unwrap().began, gap);
 }
 
+/// The next entry names one that is not there. Who has read that has missed nothing.
+#[tokio::test]
+async fn a_stream_that_alone_lost_its_end_is_a_gap_for_who_had_not_read_it() {
+    let redis = RedisServer::start();
+    let [reader, idle, appender] = [redis.log(), redis.log(), redis.log()];
+    let began = reader.open().await.unwrap().began;
+    let mut follower = Follower::start(&reader, began);
+    redis.command(&["COPY", LOG, COPY]);
+    append(&appender, 0..2).await;
+    assert_eq!(follower.texts(2).await, ["0", "1"]);
+    redis.command(&["COPY", COPY, LOG, "REPLACE"]);
+    append(&appender, 2..3).await;
+    assert_eq!(follower.texts(1).await, ["2"]);
+    let mut other = Follower::start(&idle, began);
+    let (gap, missing) = other.missing().await;
+    assert_eq!((gap.log, missing.floor()), (began.log, gap.offset));
+    assert!(gap.offset > began.offset);
+    assert_eq!(other.texts(1).await, ["2"]);
+}
+
 #[tokio::test]
 async fn so_is_one_that_lost_what_was_acknowledged() {
     let redis = RedisServer::start();
     let log = redis.log();
     let began = log.open().await.unwrap().began;
-    redis.command(&["COPY", LOG, COPY]);
+    copy(&redis);
     append(&log, 0..1).await;
     lose_what_is_not_in_the_copy(&redis);
     // Nothing is appended any more.
@@ -314,7 +342,7 @@ async fn a_redis_that_has_not_what_was_acknowledged_is_not_read_for_ever() {
     let mut reader = Lagging::start(&log, began);
     append(&log, 0..1).await;
     assert_eq!(reader.follower.texts(1).await, ["0"]);
-    redis.command(&["COPY", LOG, COPY]);
+    copy(&redis);
     append(&log, 1..2).await;
     lose_what_is_not_in_the_copy(&redis);
     reader.let_go();

@@ -165,6 +165,55 @@ async fn a_count_that_numbers_of_lua_do_not_hold_is_followed() {
     assert_eq!(after.millis(), soon + 1);
 }
 
+/// What it says is compared with the stream, and with the time.
+#[tokio::test]
+async fn a_tail_that_somebody_else_has_written_stops_nothing() {
+    let redis = RedisServer::start();
+    let log = redis.log();
+    let began = log.open().await.unwrap().began;
+    let last = append_one(&log, "first").await;
+    let mut count = 1;
+    for end in [
+        String::new(),
+        "x".to_owned(),
+        format!("{last} {} 1 1", began.log.0),
+        format!("{GREATEST}-{GREATEST} {} 2 1 0", began.log.0),
+        format!("99999999999999-0 {} 2 1 0", began.log.0),
+        format!("{GREATEST}0-0 {} 2 1 0", began.log.0),
+        format!("0-1 {} 2 1 0", began.log.0),
+        format!("{last} 9999999999999999999 2 1 0"),
+        format!("{last} {GREATEST} 2 1 0"),
+        format!("{last} {} {GREATEST} {GREATEST} {GREATEST}", began.log.0),
+    ] {
+        redis.command(&["HSET", "{help-desk-ws}:tail", "end", &end]);
+        append_one(&log, "after").await;
+        append_one(&log, "after").await;
+        count += 2;
+        let found = redis.log().open().await.unwrap();
+        assert_eq!((found.began, found.records.len()), (began, count), "{end}");
+        log.trim().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_has_gone_or_is_empty_does_not_stop_the_log() {
+    let redis = RedisServer::start();
+    let log = redis.log();
+    let began = log.open().await.unwrap().began;
+    append_one(&log, "before").await;
+    redis.command(&["XTRIM", LOG, "MAXLEN", "0"]);
+    append_one(&log, "after").await;
+    let found = redis.log().open().await.unwrap();
+    // It is not known what was before.
+    assert_eq!(found.trimmed.floor(), found.began.offset);
+    assert!(found.began.log > began.log || found.began.offset > began.offset);
+    redis.command(&["DEL", LOG]);
+    append_one(&log, "later").await;
+    let later = redis.log().open().await.unwrap();
+    assert!(later.began.log > found.began.log);
+    assert_eq!(later.records.len(), 1);
+}
+
 /// No MAC, and different for each key.
 fn keys(keys: &[u8], unsigned: UnsignedRecords) -> RecordKeys {
     let mac = |key: u8| -> RecordMac {

@@ -93,6 +93,7 @@ enum Command {
         cargo xtask bench --quick\n  \
         cargo xtask bench --only fanout,unicast --servers limit,help-desk-ws --dry\n  \
         cargo xtask bench capacity --connections 200000\n  \
+        cargo xtask bench cluster --binary before=old/help-desk-ws --binary now=target/release/help-desk-ws\n  \
         cargo xtask bench counts")]
     Bench(bench::Args),
     /// Break nodes, Redis, and the network under load, and count what clients notice.

@@ -4,7 +4,7 @@
 //! for each run; a fault is injected under load; and the checker in `xtask/faults` counts what was lost, came
 //! twice or in another order, among the messages that were acknowledged.
 
-mod daemon;
+pub(crate) mod daemon;
 mod expiry;
 mod failover;
 mod haproxy;

@@ -3,14 +3,15 @@
 
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
-import { Ledger } from "./ledger.mjs";
+import { History, RecordedLedger } from "./history.mjs";
+import { EVERYONE, TOLERANCES } from "./ledger.mjs";
 import { Mix } from "./mix.mjs";
 import { NodePeers } from "./node-peers.mjs";
 import { Population } from "./population.mjs";
 import { Publisher } from "./publisher.mjs";
 import { randomFrom } from "./random.mjs";
 import { RawClient } from "./raw-client.mjs";
-import { tokenFor } from "./tokens.mjs";
+import { tokenFor, userOf } from "./tokens.mjs";
 import { TcpProxy } from "../../crates/help-desk-ws/tests/conformance/support/tcp-proxy.mjs";
 
 /** How long what is acknowledged may take to arrive, after the last acknowledgement. */
@@ -29,7 +30,10 @@ const mix = nodePeers && new Mix(clients, nodePeers.adapter);
 const users = mix?.users ?? clients;
 /** The rate is that of all who publish. */
 const rateOfEach = mix ? rate / 3 : rate;
-const ledger = new Ledger(mix && ((client) => mix.streamsOf(client)));
+const history = new History(rest.history, { notify: rest.notify, ...TOLERANCES });
+/** Whose a client is. The raw client of a row is a user more than there are. */
+const ownerOf = (client) => (client > clients ? client : userOf(client, users));
+const ledger = new RecordedLedger(history, (client) => mix?.streamsOf(client) ?? [EVERYONE, ownerOf(client)], ownerOf);
 const random = randomFrom(seed);
 const publisher = new Publisher({ ledger, url, token: EMIT_TOKEN, users, rate: rateOfEach, random, run: `faults-${seed}` });
 const peers = mix && (await NodePeers.start({ ledger, mix, ...nodePeers, rate: rateOfEach, anyone: () => publisher.anyone() }));
@@ -179,7 +183,9 @@ const commands = {
   async report() {
     await Promise.all([publisher.stop(), peers?.stop()]);
     await holdsWithin(() => ledger.away === 0 && ledger.outstanding === 0, SETTLE_MS);
-    return { ...ledger.report(), ...publisher.counts };
+    const report = { ...ledger.report(), ...publisher.counts };
+    history.end();
+    return report;
   },
 };
 

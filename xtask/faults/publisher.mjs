@@ -99,7 +99,7 @@ export class Publisher {
   async #emit(to, send, padding = "") {
     const { ledger, token } = this.#options;
     this.#underWay += 1;
-    const number = ledger.sent(to, Date.now());
+    const number = ledger.sent(to, Date.now(), { idOf: (number) => this.keyOf(to, number) });
     const target = to === EVERYONE ? {} : { userId: to };
     const message = {
       path: to === EVERYONE ? "/notifications/broadcast" : "/notifications/emit",

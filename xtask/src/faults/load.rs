@@ -20,6 +20,8 @@ use super::{
 
 /// Where the program is.
 pub(crate) const PROJECT: &str = "xtask/faults";
+/// What the second checker judges, in the folder of a run.
+pub(crate) const HISTORY: &str = "history.jsonl";
 
 /// The running program.
 #[derive(Debug)]
@@ -43,6 +45,28 @@ pub(crate) struct Plan {
     pub(crate) token_life: Option<Duration>,
     /// The adapter of a server of Node that stands beside the nodes.
     pub(crate) node_adapter: Option<&'static str>,
+    pub(crate) notify: Notify,
+}
+
+/// Whether the service may notify a page, by `recovered: false`, that it may have missed something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Notify {
+    /// No bound is reached, and the log stays.
+    Never,
+    /// Once Redis has lost what it had.
+    AfterLoss,
+    /// The row reaches a bound on purpose.
+    Allowed,
+}
+
+impl Notify {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::AfterLoss => "after_loss",
+            Self::Allowed => "allowed",
+        }
+    }
 }
 
 /// What became of the messages and of the clients. `ledger.mjs` says how it is judged.
@@ -54,6 +78,7 @@ pub(crate) struct Report {
     pub(crate) lost: u64,
     pub(crate) duplicated: u64,
     pub(crate) reordered: u64,
+    pub(crate) misdelivered: u64,
     pub(crate) excused: u64,
     pub(crate) forgotten: u64,
     pub(crate) appended_twice: u64,
@@ -142,6 +167,8 @@ impl Load {
             "stale": plan.stale_network,
             "tokenLifeS": plan.token_life.map(|life| life.as_secs()),
             "poor": poor,
+            "history": folder.join(HISTORY),
+            "notify": plan.notify.name(),
             "nodePeers": plan.node_adapter.map(|adapter| json!({"adapter": adapter, "redisUrl": redis_url})),
         });
         let mut command = Command::new("node");

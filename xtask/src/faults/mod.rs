@@ -20,6 +20,7 @@ mod redis;
 mod report;
 mod rig;
 mod row;
+mod second_opinion;
 mod sentinel;
 mod skew;
 mod soak;
@@ -37,7 +38,7 @@ use anyhow::{Context, Result, bail};
 
 use self::{
     inject::Builds,
-    load::Plan,
+    load::{HISTORY, Plan},
     outcome::Outcome,
     report::Line,
     rig::{Rig, Setup},
@@ -58,6 +59,9 @@ pub(crate) struct Args {
     /// With 6,000 clients, and with pauses of 30 s.
     #[arg(long, conflicts_with = "short")]
     full: bool,
+    /// A help-desk-ws to break, instead of what this work tree builds. Implies --dry.
+    #[arg(long, value_name = "PATH")]
+    binary: Option<PathBuf>,
     /// How often each row runs; 5, or 1 with --short.
     #[arg(long, value_name = "N")]
     runs: Option<u32>,
@@ -105,9 +109,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Version::Normal | Version::Full => &["--release", "--locked", "--package", "help-desk-ws"],
     };
     let rows = args.rows()?;
-    let executables = Executables::build(profile)?;
+    let service = match &args.binary {
+        Some(binary) => fs::canonicalize(binary)
+            .with_context(|| format!("no binary at {}", binary.display()))?,
+        None => Executables::build(profile)?
+            .path("help-desk-ws")?
+            .to_owned(),
+    };
     let mut builds = Builds {
-        service: executables.path("help-desk-ws")?.to_owned(),
+        service,
         ..Builds::default()
     };
     if rows.contains(&Row::Storm) {
@@ -129,13 +139,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     println!("{machine}; {made}");
 
     let mut done = Vec::new();
+    let mut is_mutated = false;
     for row in rows {
         let mut outcomes = Vec::new();
         let mut failures = Vec::new();
         for run in 0..args.runs.unwrap_or_else(|| version.runs()) {
             let seed = args.seed + run;
             match one_run(row, seed, args, &builds) {
-                Ok(outcome) => outcomes.push(outcome),
+                Ok(outcome) => {
+                    if outcome.broken.is_empty() && !is_mutated {
+                        is_mutated = true;
+                        second_opinion::mutate(&folder_of(row, seed)?.join(HISTORY))?;
+                    }
+                    outcomes.push(outcome);
+                }
                 Err(error) => {
                     println!("row {} seed {seed}: NOT RUN: {error:#}", row.number());
                     failures.push(format!("seed {seed}: {error:#}"));
@@ -154,7 +171,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         })
         .collect();
     println!("\n{}", report::table(&lines));
-    if !(args.dry || args.short || args.alone) {
+    if !(args.dry || args.short || args.alone || args.binary.is_some()) {
         report::write(&lines, &machine, Path::new(PAGE))?;
     }
     let broken: Vec<String> = done
@@ -183,13 +200,14 @@ fn check_the_checker() -> Result<()> {
     node_modules::install(Path::new(load::PROJECT))?;
     let mut tests = Command::new("node");
     tests.args(["--test", "--test-reporter=dot"]);
-    process::run(tests.current_dir(load::PROJECT))
+    process::run(tests.current_dir(load::PROJECT))?;
+    second_opinion::check()
 }
 
 fn one_run(row: Row, seed: u32, args: &Args, builds: &Builds) -> Result<Outcome> {
     let started = Instant::now();
     let version = args.version();
-    let folder = logs()?.join(format!("row-{}-seed-{seed}", row.number()));
+    let folder = folder_of(row, seed)?;
     let mut rig = Rig::start(Setup {
         row,
         executable: &builds.service,
@@ -203,12 +221,16 @@ fn one_run(row: Row, seed: u32, args: &Args, builds: &Builds) -> Result<Outcome>
             stale_network: row.has_stale_network(),
             token_life: (row == Row::TokenExpiry).then_some(row::TOKEN_LIFE),
             node_adapter: (row == Row::Mixed).then(|| mixed::adapter(seed)),
+            notify: row.notify(),
         },
     })?;
-    let findings = inject::inject(row, version, seed, builds, &mut rig)?;
+    let mut findings = inject::inject(row, version, seed, builds, &mut rig)?;
     let (report, json) = rig.load.report()?;
     drop(rig);
     fs::write(folder.join("report.json"), json.to_string())?;
+    findings
+        .broken
+        .extend(second_opinion::compare(&folder.join(HISTORY), &json)?);
     let outcome = Outcome::judge(row, seed, report, findings);
     println!(
         "row {} seed {seed}: {} ({})\n  {}\n  {json}",
@@ -218,6 +240,11 @@ fn one_run(row: Row, seed: u32, args: &Args, builds: &Builds) -> Result<Outcome>
         outcome.notes.join("; ")
     );
     Ok(outcome)
+}
+
+/// Where one run leaves its logs, its history and its report.
+fn folder_of(row: Row, seed: u32) -> Result<PathBuf> {
+    Ok(logs()?.join(format!("row-{}-seed-{seed}", row.number())))
 }
 
 /// Where each run leaves its logs and its report.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::load::Notify;
+
 /// One fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Row {
@@ -161,6 +163,32 @@ impl Row {
     /// Whether packets are dropped, which is for a network that nobody else is on.
     pub(crate) fn wants_own_network(self) -> bool {
         matches!(self, Self::Partition | Self::PoorNetwork)
+    }
+
+    /// Whether pages may be notified that they may have missed something.
+    pub(crate) fn notify(self) -> Notify {
+        match self {
+            Self::Failover => Notify::AfterLoss,
+            Self::RedisRestart
+            | Self::PoorNetwork
+            | Self::StoppedReader
+            | Self::VersionSkew
+            | Self::Soak => Notify::Allowed,
+            Self::Kill
+            | Self::Terminate
+            | Self::RollingUpdate
+            | Self::BalancerCut
+            | Self::Storm
+            | Self::RedisPause
+            | Self::Partition
+            | Self::Flapping
+            | Self::HalfOpen
+            | Self::TokenExpiry
+            | Self::SameId
+            | Self::Pause
+            | Self::DyingPublisher
+            | Self::Mixed => Notify::Never,
+        }
     }
 
     /// Whether clients come through a network that can stop without a word.

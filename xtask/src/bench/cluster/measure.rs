@@ -79,10 +79,9 @@ pub(crate) fn measure(
 }
 
 fn evaluate(report: &Value, before: &Counters, after: &Counters) -> Result<Measured> {
-    for loss in ["lost", "repeated"] {
-        if report[loss].as_u64() != Some(0) {
-            bail!("{loss}: {}", report[loss]);
-        }
+    // Emits to one client that overlap, at two instances, have no order: `repeated` counts these too.
+    if report["lost"].as_u64() != Some(0) {
+        bail!("lost: {}", report["lost"]);
     }
     let number = |value: &Value| value.as_f64().context("the generator's report");
     let emits = number(&report["emitted"])?;

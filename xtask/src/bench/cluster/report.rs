@@ -95,7 +95,7 @@ pub(crate) fn markdown(samples: &[Sample], header: &Header) -> String {
         "# A cluster: what an emit costs\n\n\
          Written by `cargo xtask bench cluster`. Instances share one Redis without persistence; 1,000 WebSocket clients are \
          spread over them, and emits of 200 bytes to one user each, from 64 connections that are spread as well, so that \
-         most emits reach another instance than their client. No process is pinned to a core. An emit of help-desk-ws is \
+         an emit and its client are often at different instances. No process is pinned to a core. An emit of help-desk-ws is \
          acknowledged once Redis has it; Socket.IO (Node.js) does not wait for Redis, and its classic and sharded adapters keep \
          nothing.\n\n",
     );

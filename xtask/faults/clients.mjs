@@ -16,8 +16,9 @@ const CLOSED_MS = 2000;
  * `tokenLifeS`: every second client has a token of that life and keeps it, the others get a new one for each handshake.
  * `urlOf`: by which address a client comes that is not to come by `url`.
  * `users`: how many there are, when some have several clients.
+ * `transports`: `websocket`, `polling`, or `mixed`: a third of each, and a third that polls and upgrades.
  */
-const { url, from, to, seed, tokenLifeS, urlOf, users } = JSON.parse(process.argv[2]);
+const { url, from, to, seed, tokenLifeS, urlOf, users, transports } = JSON.parse(process.argv[2]);
 
 let batch = [];
 setInterval(() => {
@@ -45,12 +46,19 @@ function authOf(client) {
   return tokenLifeS === undefined ? { token: tokenFor(user, process.env.JWT_SECRET) } : fetched();
 }
 
+function transportsOf(client) {
+  const mixed = [["websocket"], ["polling"], ["polling", "websocket"]];
+  return { websocket: mixed[0], polling: mixed[1], mixed: mixed[client % 3] }[transports];
+}
+
 /** Resolves when the client is connected for the first time. */
 function open(client) {
   return new Promise((resolve, reject) => {
     const socket = io(`${urlOf?.[client] ?? url}/notifications`, {
       auth: authOf(client),
-      transports: ["websocket"],
+      transports: transportsOf(client),
+      // Polls need the cookie by which a load balancer finds their session's instance.
+      withCredentials: transports !== "websocket",
       reconnectionDelay: 1000,
       reconnectionAttempts: 5,
       forceNew: true,

@@ -101,6 +101,9 @@ export class RecordedLedger extends Ledger {
 
   disconnected(client, at, reason) {
     super.disconnected(client, at, reason);
+    if (!this.knows(client)) {
+      return;
+    }
     this.#history.write("disconnected", { c: client, t: at, reason });
   }
 

@@ -41,6 +41,7 @@ export class Ledger {
   #forgotten;
   #streamsOf;
   #userOf;
+  acknowledgedCount = 0;
 
   /** `streamsOf`: the streams of which a client is promised everything. `userOf`: whose a client is. */
   constructor(streamsOf = ONE_CLIENT_EACH, userOf = (client) => client) {
@@ -90,6 +91,7 @@ export class Ledger {
   }
 
   acknowledged(to, number, at) {
+    this.acknowledgedCount += 1;
     this.#streams.get(to)[number - 1].acknowledgedAt = at;
   }
 
@@ -128,8 +130,8 @@ export class Ledger {
 
   disconnected(user, at, reason) {
     const client = this.#clients.get(user);
-    if (client.state !== "connected") {
-      // socket.io-client says so also when an attempt to come back ends before its CONNECT is answered.
+    if (client?.state !== "connected") {
+      // socket.io-client says so also when an attempt ends before its CONNECT is answered.
       return;
     }
     client.lostAt.push(at);

@@ -5,6 +5,8 @@ import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { History, RecordedLedger } from "./history.mjs";
 import { EVERYONE, TOLERANCES } from "./ledger.mjs";
+import { DelayingProxy } from "./delaying-proxy.mjs";
+import { LosingProxy } from "./losing-proxy.mjs";
 import { Mix } from "./mix.mjs";
 import { NodePeers } from "./node-peers.mjs";
 import { Population } from "./population.mjs";
@@ -20,7 +22,7 @@ const POLL_MS = 50;
 /** Who is back stays back: one that is cut twice is not counted in between. */
 const BACK_FOR_MS = 1500;
 
-const { url, clients, rate, seed, stale, poor, ...rest } = JSON.parse(process.argv[2]);
+const { url, clients, rate, seed, poor, ...rest } = JSON.parse(process.argv[2]);
 const tokenLifeS = rest.tokenLifeS ?? undefined;
 const { JWT_SECRET, EMIT_TOKEN } = process.env;
 
@@ -35,12 +37,35 @@ const history = new History(rest.history, { notify: rest.notify, ...TOLERANCES }
 const ownerOf = (client) => (client > clients ? client : userOf(client, users));
 const ledger = new RecordedLedger(history, (client) => mix?.streamsOf(client) ?? [EVERYONE, ownerOf(client)], ownerOf);
 const random = randomFrom(seed);
-const publisher = new Publisher({ ledger, url, token: EMIT_TOKEN, users, rate: rateOfEach, random, run: `faults-${seed}` });
+const network = await networkOf(rest.network);
+const publisher = new Publisher({
+  ledger,
+  url: rest.publishesThroughNetwork ? network.url : url,
+  token: EMIT_TOKEN,
+  users,
+  rate: rateOfEach,
+  random,
+  run: `faults-${seed}`,
+  ...rest.emits,
+});
 const peers = mix && (await NodePeers.start({ ledger, mix, ...nodePeers, rate: rateOfEach, anyone: () => publisher.anyone() }));
-const network = stale ? await TcpProxy.listen(url) : undefined;
 /** The last clients come by addresses to which the network is poor, one each. */
 const firstPoor = clients - poor.length + 1;
 let population;
+
+/** What stands between the clients and the load balancer. */
+async function networkOf({ kind, delayMs }) {
+  switch (kind) {
+    case "stale":
+      return TcpProxy.listen(url);
+    case "delaying":
+      return DelayingProxy.listen(url, delayMs);
+    case "losing":
+      return LosingProxy.listen(url, randomFrom(seed + 1));
+    default:
+      return undefined;
+  }
+}
 
 /** Asks again and again until it holds, or the time is over. Resolves with whether it did. */
 async function holdsWithin(condition, ms) {
@@ -59,7 +84,7 @@ const commands = {
   async populate() {
     const poorOnes = poor.map((url, index) => [firstPoor + index, url]);
     const urlOf = Object.fromEntries([...poorOnes, ...(mix?.clientsOfNode ?? []).map((client) => [client, peers.url])]);
-    population = await Population.start(ledger, clients, { url: network?.url ?? url, seed, tokenLifeS, urlOf, users: mix?.users });
+    population = await Population.start(ledger, clients, { url: network?.url ?? url, seed, tokenLifeS, urlOf, users: mix?.users, transports: rest.transports });
     await peers?.heard();
     return {};
   },
@@ -136,6 +161,38 @@ const commands = {
   async freeze() {
     network.freeze();
     return {};
+  },
+
+  /** Delivers nothing for a while, and then all of it. */
+  async hold({ ms }) {
+    network.hold();
+    await pause(ms);
+    network.release();
+    return {};
+  },
+
+  /** From now on these shares of the answers to polls are lost. */
+  async lose(shares) {
+    network.begin(shares);
+    return {};
+  },
+
+  /** Stops losing answers, and says what was lost. */
+  async lost() {
+    network.begin({ lost: 0, repeated: 0 });
+    return network.counts;
+  },
+
+  /** `events` to each of the users numbered from `from` to `to`, as fast as they are acknowledged. */
+  async burst({ from, to, events, bytes, urls }) {
+    const users = Array.from({ length: to - from + 1 }, (_, index) => from + index);
+    await publisher.burst(users, events, bytes, urls);
+    return {};
+  },
+
+  /** How many emits were acknowledged so far. */
+  async acknowledged() {
+    return { acknowledged: ledger.acknowledgedCount };
   },
 
   /** A client that stops reading while `bytes` go to its user, reads on, and comes back if it was closed. */

@@ -103,7 +103,7 @@ enum Command {
     /// in another order. What each row does is in docs/reliability.md, whose table is written.
     #[command(after_help = "Examples:\n  \
         cargo xtask faults --short\n  \
-        cargo xtask faults 1 3 --runs 2 --dry\n  \
+        cargo xtask faults kill rolling-update --runs 2 --dry\n  \
         cargo xtask faults --full")]
     Faults(faults::Args),
     /// Attack the release build, and measure what good clients notice.

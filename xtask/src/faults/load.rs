@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{BufRead as _, BufReader, Write as _},
+    ops::RangeInclusive,
     path::Path,
     process::{ChildStdin, ChildStdout, Command},
     time::Duration,
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     daemon::Daemon,
+    dimensions::Dimensions,
     nodes::{EMIT_TOKEN, JWT_SECRET},
 };
 
@@ -39,34 +41,11 @@ pub(crate) struct Plan {
     /// Emits a second.
     pub(crate) rate: u32,
     pub(crate) seed: u32,
-    /// Whether clients come through a network that can stop without a word.
-    pub(crate) stale_network: bool,
     /// Life of the clients' tokens, when it is not longer than any run.
     pub(crate) token_life: Option<Duration>,
     /// The adapter of a server of Node that stands beside the nodes.
     pub(crate) node_adapter: Option<&'static str>,
-    pub(crate) notify: Notify,
-}
-
-/// Whether the service may notify a page, by `recovered: false`, that it may have missed something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Notify {
-    /// No bound is reached, and the log stays.
-    Never,
-    /// Once Redis has lost what it had.
-    AfterLoss,
-    /// The row reaches a bound on purpose.
-    Allowed,
-}
-
-impl Notify {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Never => "never",
-            Self::AfterLoss => "after_loss",
-            Self::Allowed => "allowed",
-        }
-    }
+    pub(crate) dimensions: Dimensions,
 }
 
 /// What became of the messages and of the clients. `ledger.mjs` says how it is judged.
@@ -102,6 +81,7 @@ pub(crate) struct Report {
     pub(crate) repeated: u64,
     pub(crate) abandoned: u64,
     pub(crate) rejected: u64,
+    pub(crate) in_doubt: u64,
     pub(crate) statuses: BTreeMap<String, u64>,
 }
 
@@ -116,6 +96,7 @@ impl Report {
                 self.appended_twice,
                 "messages received twice that Redis had lost before they were sent again",
             ),
+            (self.in_doubt, "emits without an id and without a 201"),
             (self.closed_pages, "pages closed and opened again"),
         ];
         let mut notes: Vec<String> = counts
@@ -159,18 +140,20 @@ impl Load {
         plan: Plan,
         folder: &Path,
     ) -> Result<Self> {
-        let arguments = json!({
+        let mut arguments = plan.dimensions.arguments();
+        let others = json!({
             "url": url,
             "clients": plan.clients,
             "rate": plan.rate,
             "seed": plan.seed,
-            "stale": plan.stale_network,
             "tokenLifeS": plan.token_life.map(|life| life.as_secs()),
             "poor": poor,
             "history": folder.join(HISTORY),
-            "notify": plan.notify.name(),
             "nodePeers": plan.node_adapter.map(|adapter| json!({"adapter": adapter, "redisUrl": redis_url})),
         });
+        if let (Some(all), Value::Object(others)) = (arguments.as_object_mut(), others) {
+            all.extend(others);
+        }
         let mut command = Command::new("node");
         command
             .arg(fs::canonicalize(PROJECT)?.join("main.mjs"))
@@ -240,6 +223,27 @@ impl Load {
     pub(crate) fn report(&mut self) -> Result<(Report, Value)> {
         let report = self.ask(&json!({"command": "report"}))?;
         Ok((serde_json::from_value(report.clone())?, report))
+    }
+
+    /// How many emits were acknowledged, so far.
+    pub(crate) fn acknowledged(&mut self) -> Result<u64> {
+        let answer = self.ask(&json!({"command": "acknowledged"}))?;
+        answer["acknowledged"].as_u64().context("no `acknowledged`")
+    }
+
+    /// Emits so many events of so many bytes to each of these users, to the nodes at `urls`.
+    pub(crate) fn burst(
+        &mut self,
+        users: RangeInclusive<u64>,
+        events: usize,
+        bytes: usize,
+        urls: &[String],
+    ) -> Result<()> {
+        self.ask(&json!({
+            "command": "burst", "from": users.start(), "to": users.end(),
+            "events": events, "bytes": bytes, "urls": urls,
+        }))
+        .map(drop)
     }
 
     /// Any command, with its answer.

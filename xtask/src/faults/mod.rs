@@ -4,7 +4,10 @@
 //! for each run; a fault is injected under load; and the checker in `xtask/faults` counts what was lost, came
 //! twice or in another order, among the messages that were acknowledged.
 
+mod bursts;
+mod clock;
 pub(crate) mod daemon;
+mod dimensions;
 mod expiry;
 mod failover;
 mod haproxy;
@@ -15,6 +18,8 @@ mod network;
 mod nodes;
 mod outcome;
 mod partition;
+mod persistence;
+mod polling;
 mod poor_network;
 mod redis;
 mod report;
@@ -50,10 +55,10 @@ use crate::{bench, executables::Executables, metadata, node_modules, process, st
 /// What to break.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// Numbers of rows in docs/reliability.md; all when left out but 5, 9, 11, 33, 34 and 35.
+    /// Names or numbers of rows in docs/reliability.md; all when left out but 5, 9, 11, 33, 34, 35 and 41.
     #[arg(value_parser = parse_row)]
     rows: Vec<Row>,
-    /// For continuous integration: the debug build, rows 1, 2, 3, 6 and 12 once. Implies --dry.
+    /// For continuous integration: the debug build, rows 1, 2, 3, 6, 12, 42 and 49 once. Implies --dry.
     #[arg(long)]
     short: bool,
     /// With 6,000 clients, and with pauses of 30 s.
@@ -154,7 +159,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                     outcomes.push(outcome);
                 }
                 Err(error) => {
-                    println!("row {} seed {seed}: NOT RUN: {error:#}", row.number());
+                    println!(
+                        "row {} {} seed {seed}: NOT RUN: {error:#}",
+                        row.number(),
+                        row.name()
+                    );
                     failures.push(format!("seed {seed}: {error:#}"));
                 }
             }
@@ -179,7 +188,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .filter(|(_, outcomes, failures)| {
             !failures.is_empty() || outcomes.iter().any(|outcome| !outcome.broken.is_empty())
         })
-        .map(|(row, ..)| row.number().to_string())
+        .map(|(row, ..)| format!("{} ({})", row.number(), row.name()))
         .collect();
     if !broken.is_empty() {
         bail!(
@@ -215,13 +224,15 @@ fn one_run(row: Row, seed: u32, args: &Args, builds: &Builds) -> Result<Outcome>
         folder: folder.clone(),
         alone: args.alone,
         plan: Plan {
-            clients: args.clients.unwrap_or_else(|| version.clients()),
+            clients: args
+                .clients
+                .unwrap_or_else(|| version.clients())
+                .min(row.dimensions().max_clients),
             rate: args.rate.unwrap_or_else(|| version.rate()),
             seed,
-            stale_network: row.has_stale_network(),
             token_life: (row == Row::TokenExpiry).then_some(row::TOKEN_LIFE),
             node_adapter: (row == Row::Mixed).then(|| mixed::adapter(seed)),
-            notify: row.notify(),
+            dimensions: row.dimensions(),
         },
     })?;
     let mut findings = inject::inject(row, version, seed, builds, &mut rig)?;
@@ -233,8 +244,9 @@ fn one_run(row: Row, seed: u32, args: &Args, builds: &Builds) -> Result<Outcome>
         .extend(second_opinion::compare(&folder.join(HISTORY), &json)?);
     let outcome = Outcome::judge(row, seed, report, findings);
     println!(
-        "row {} seed {seed}: {} ({})\n  {}\n  {json}",
+        "row {} {} seed {seed}: {} ({})\n  {}\n  {json}",
         row.number(),
+        row.name(),
         outcome.verdict(),
         seconds(started.elapsed()),
         outcome.notes.join("; ")
@@ -272,7 +284,7 @@ impl Args {
                 .collect()
         };
         if let Some(row) = rows.iter().find(|row| self.alone && !row.fits_one_node()) {
-            bail!("row {} needs several nodes", row.number());
+            bail!("row {} needs several nodes", row.name());
         }
         Ok(rows)
     }
@@ -314,9 +326,8 @@ fn word(program: &str, arguments: &[&str], index: usize) -> Result<String> {
 }
 
 fn parse_row(text: &str) -> Result<Row> {
-    let number = text.parse().context("a row is a number")?;
-    Row::from_number(number).with_context(|| {
-        let numbers = Row::ALL.map(|row| row.number().to_string());
-        format!("there is no row {number}; there are {}", numbers.join(", "))
+    Row::parse(text).with_context(|| {
+        let names = Row::ALL.map(|row| format!("{} ({})", row.name(), row.number()));
+        format!("there is no row {text}; there are {}", names.join(", "))
     })
 }

@@ -99,6 +99,11 @@ export class RecordedLedger extends Ledger {
     this.#history.write("connected", { c: client, t: at, recovered });
   }
 
+  joinedRole(client, stream, at) {
+    super.joinedRole(client, stream, at);
+    this.#history.write("role", { c: client, s: stream, t: at });
+  }
+
   disconnected(client, at, reason) {
     super.disconnected(client, at, reason);
     if (!this.knows(client)) {

@@ -112,6 +112,7 @@ export class Ledger {
         delays: [],
         count: 0,
         misdelivered: [],
+        roles: [],
         expiryMs: [],
         leftAt: undefined,
       });
@@ -128,6 +129,15 @@ export class Ledger {
     }
   }
 
+  /** A client is connected with this role, and no other. */
+  joinedRole(user, stream, at) {
+    const client = this.#clients.get(user);
+    client.roles.push({ stream, from: at, to: Infinity });
+    if (!client.received.has(stream)) {
+      client.received.set(stream, []);
+    }
+  }
+
   disconnected(user, at, reason) {
     const client = this.#clients.get(user);
     if (client?.state !== "connected") {
@@ -135,6 +145,9 @@ export class Ledger {
       return;
     }
     client.lostAt.push(at);
+    if (client.roles.length > 0) {
+      client.roles.at(-1).to = at;
+    }
     if (this.#expiries.has(user)) {
       client.expiryMs.push(at - this.#expiries.get(user));
     }
@@ -163,7 +176,7 @@ export class Ledger {
 
   received(user, to, number, at, offset) {
     const client = this.#clients.get(user);
-    if (![undefined, this.#userOf(user)].includes(userOfStream(to))) {
+    if (![undefined, this.#userOf(user)].includes(userOfStream(to)) || this.#isOfFormerRole(client, to, number)) {
       client.misdelivered.push({ client: user, to, number });
       client.count += 1;
       return;
@@ -310,13 +323,19 @@ export class Ledger {
       const received = new Set(receipts.map(({ number }) => number));
       stream.forEach((message, index) => {
         // What was sent before it came for the first time is not for it.
-        if (message.acknowledgedAt !== undefined && message.sentAt > client.joinedAt && !received.has(index + 1)) {
+        if (isOwed(client, to, message) && !received.has(index + 1)) {
           const { sentAt, acknowledgedAt } = message;
           missing[this.#why(client, message, to, index + 1)]?.push({ user: client.user, to, number: index + 1, sentAt, acknowledgedAt });
         }
       });
     }
     return missing;
+  }
+
+  /** Whether it is for a role, and was sent when the client had come with another one. */
+  #isOfFormerRole(client, to, number) {
+    const role = client.roles.at(-1);
+    return isRole(to) && (role === undefined || (role.stream !== to && this.#streams.get(to)[number - 1].sentAt > role.from));
   }
 
   /** Why a client has not received what was acknowledged. */
@@ -337,8 +356,24 @@ export class Ledger {
   }
 }
 
-/** Whom a stream is for, when not for everyone. `node 7` is one to user 7. */
+/** What is acknowledged, and was sent after a client came; of a role's, also before it left with that role. */
+function isOwed(client, to, { sentAt, acknowledgedAt }) {
+  if (acknowledgedAt === undefined || sentAt <= client.joinedAt) {
+    return false;
+  }
+  const hasRole = ({ stream, from, to: until }) => stream === to && sentAt > from && acknowledgedAt < until - ON_ITS_WAY_MS;
+  return !isRole(to) || client.roles.some(hasRole);
+}
+
+function isRole(stream) {
+  return String(stream).startsWith("role:");
+}
+
+/** Whom a stream is for, when it is for one user. `node 7` is one to user 7. */
 function userOfStream(stream) {
+  if (isRole(stream)) {
+    return undefined;
+  }
   const user = Number(String(stream).split(" ").at(-1));
   return user === EVERYONE ? undefined : user;
 }

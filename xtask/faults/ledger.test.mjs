@@ -241,3 +241,19 @@ test("an event whose time was over before its page returned is not lost", () => 
     check(ledger, expected);
   }
 });
+
+test("what is for a role is for who has it", () => {
+  for (const [from, received, expected] of [
+    ["role:1", [], { lost: 1 }],
+    ["role:1", [1], {}],
+    ["role:2", [], {}],
+    ["role:2", [1], { misdelivered: 1 }],
+  ]) {
+    const ledger = ledgerWith(0);
+    ledger.joinedRole(USER, from, 0);
+    ledger.acknowledged("role:1", ledger.sent("role:1", 5), 6);
+    received.forEach((number) => ledger.received(USER, "role:1", number, 10));
+    const { lost, misdelivered } = ledger.report();
+    assert.deepEqual({ lost, misdelivered }, { lost: 0, misdelivered: 0, ...expected });
+  }
+});

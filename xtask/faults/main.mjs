@@ -84,7 +84,7 @@ const commands = {
   async populate() {
     const poorOnes = poor.map((url, index) => [firstPoor + index, url]);
     const urlOf = Object.fromEntries([...poorOnes, ...(mix?.clientsOfNode ?? []).map((client) => [client, peers.url])]);
-    population = await Population.start(ledger, clients, { url: network?.url ?? url, seed, tokenLifeS, urlOf, users: mix?.users, transports: rest.transports });
+    population = await Population.start(ledger, clients, { url: network?.url ?? url, seed, tokenLifeS, urlOf, users: mix?.users, transports: rest.transports, roles: rest.emits.roles });
     await peers?.heard();
     return {};
   },

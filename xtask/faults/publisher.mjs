@@ -14,6 +14,7 @@ const REPEAT_MS = 30_000;
 const PAUSE_MS = { first: 100, most: 1000 };
 /** One message in so many is a large one, where some are to be. */
 const LARGE_EVERY = 5;
+const SHARE_TO_ROLES = 0.05;
 /** Events of a batch. */
 const BATCH = 100;
 /** A pool as a back end has one: beyond it nothing is sent, and the tick is counted as skipped. */
@@ -31,14 +32,18 @@ export class Publisher {
 
   /**
    * `options`: ledger, url, token, users (how many), rate (emits a second), random, run (a prefix of every key); and `without`:
-   * every second message has no id, `ttlS`: the time to live of every one, `largest`: some have up to so many bytes.
+   * every second message has no id, `ttlS`: the time to live of every one, `largest`: some have up to so many bytes, `roles`: some
+   * go to all who have a role.
    */
   constructor(options) {
     this.#options = options;
   }
 
   start() {
-    this.#stopTicking = paced(this.#options.rate, () => this.anyone(), (to) => this.#tick(to));
+    const { rate, roles, random } = this.#options;
+    const role = () => `role:${random() < 0.5 ? 1 : 2}`;
+    const next = () => (roles && random() < SHARE_TO_ROLES ? role() : this.anyone());
+    this.#stopTicking = paced(rate, next, (to) => this.#tick(to));
   }
 
   /** Resolves when nothing is under way any more. */
@@ -116,7 +121,7 @@ export class Publisher {
       const size = this.#sent % (4 * LARGE_EVERY) === 0 ? largest : largest ** (0.5 + this.#options.random() / 2);
       padding = "x".repeat(Math.floor(size) - JSON.stringify({ to, number, padding: "" }).length);
     }
-    const target = to === EVERYONE ? {} : { userId: to };
+    const target = to === EVERYONE ? {} : String(to).startsWith("role:") ? { role: Number(to.slice(5)) } : { userId: to };
     const message = {
       path: to === EVERYONE ? "/notifications/broadcast" : "/notifications/emit",
       body: JSON.stringify({ ...target, event: "numbered", ttl: ttlS ?? undefined, payload: { to, number, padding: padding ?? "" } }),

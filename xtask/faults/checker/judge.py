@@ -64,13 +64,21 @@ class Page:
     # What came, by stream: numbers, and hashes of offsets beside them.
     numbers: dict[str, array] = field(default_factory=dict)
     offsets: dict[str, array] = field(default_factory=dict)
+    # Roles in the order in which the page had them: stream, from, until.
+    roles: list[tuple[str, int, int | None]] = field(default_factory=list)
     # The latest sending of a message of ours that this page has received.
     latest_sent: int = -1
 
 
 def user_of(stream: str) -> int:
-    """Whom a stream is for; 0 is everyone."""
+    """Whom a stream is for; 0 is more than one user."""
+    if is_of_role(stream):
+        return 0
     return int(stream.rsplit(" ", 1)[-1])
+
+
+def is_of_role(stream: str) -> bool:
+    return stream.startswith("role:")
 
 
 def is_ours(stream: str) -> bool:
@@ -152,11 +160,19 @@ class Judge:
         if not has_reason:
             self.blame("unreasoned", f"page {page.client} was notified at {line['t']}")
 
+    def on_role(self, line: dict[str, Any]) -> None:
+        page = self.page(line)
+        if page is not None:
+            page.roles.append((line["s"], line["t"], None))
+
     def on_disconnected(self, line: dict[str, Any]) -> None:
         page = self.page(line)
         # socket.io-client says so again when an attempt to reconnect fails late.
         if page is not None and not (page.absences and page.absences[-1][1] is None):
             page.absences.append([line["t"], None])
+            if page.roles:
+                stream, begin, _ = page.roles[-1]
+                page.roles[-1] = (stream, begin, line["t"])
 
     def on_gave_up(self, line: dict[str, Any]) -> None:
         pass
@@ -199,6 +215,9 @@ class Judge:
             return
         if self.message(stream, number) is None:
             self.blame("invented", f"page {page.client} received {stream}/{number}, which nobody sent")
+            return
+        if is_of_role(stream) and self.is_of_another_role(page, stream, number):
+            self.blame("misdelivered", f"page {page.client} received {stream}/{number} and has another role")
             return
         page.numbers.setdefault(stream, array("I")).append(number)
         page.offsets.setdefault(stream, array("q")).append(offset_hash(line.get("o")))
@@ -273,15 +292,34 @@ class Judge:
 
     def judge_absentees(self, page: Page) -> None:
         """What was acknowledged and never came."""
-        for stream in page.streams:
+        for stream in (*page.streams, *sorted({role for role, _, _ in page.roles})):
             arrived = set(page.numbers.get(stream, ()))
             for number, message in enumerate(self.streams.get(stream, ()), 1):
+                if is_of_role(stream) and not self.had_role(page, stream, message):
+                    continue
                 if number not in arrived and self.is_owed(page, message):
                     verdict = self.why_missing(page, stream, message)
                     where = f"page {page.client} misses {stream}/{number}, acknowledged at {message.acked}"
                     self.blame(verdict, where)
                     if verdict == "lost" and any(message.sent <= at for at in page.recovered):
                         self.blame("lost_though_recovered", where)
+
+    def is_of_another_role(self, page: Page, stream: str, number: int) -> bool:
+        """Whether it was sent when the page had connected with a role that is not its own."""
+        if not page.roles:
+            return True
+        role, begin, _ = page.roles[-1]
+        return role != stream and self.message(stream, number).sent > begin
+
+    def had_role(self, page: Page, stream: str, message: Message) -> bool:
+        """Whether the page had the role when it was sent, and long enough for it to arrive."""
+        if message.acked is None:
+            return False
+        tolerance = self.header["on_its_way_ms"]
+        return any(
+            role == stream and message.sent > begin and (end is None or message.acked < end - tolerance)
+            for role, begin, end in page.roles
+        )
 
     def is_owed(self, page: Page, message: Message) -> bool:
         if message.acked is None or message.sent <= page.joined:

@@ -132,6 +132,19 @@ class Verdicts(unittest.TestCase):
         self.check(Story().page(1).page(2).emit("2", 1, 10).got(2, "2", 1).got(1, "2", 1), misdelivered=1)
         self.check(Story().page(1).page(2).emit("2", 1, 10).got(1, "2", 1), misdelivered=1, lost=1)
 
+    def test_what_is_for_a_role_is_for_who_has_it(self):
+        story = lambda: Story().page(1).add("role", c=1, s="role:1", t=0).emit("role:1", 1, 10)
+        self.check(story(), lost=1)
+        story = lambda: Story().page(1).add("role", c=1, s="role:1", t=0).emit("role:1", 1, 10).got(1, "role:1", 1)
+        self.check(story().emit("role:2", 1, 20))
+        self.check(story().emit("role:2", 1, 20).got(1, "role:2", 1), misdelivered=1)
+        changed = lambda: story().away(1, 5000, 6000, True).add("role", c=1, s="role:2", t=6000)
+        self.check(changed().emit("role:1", 2, 7000))
+        self.check(changed().emit("role:1", 2, 7000).got(1, "role:1", 2), misdelivered=1)
+        self.check(changed().emit("role:2", 1, 7000), lost=1)
+        # Sent while it was away: it may come by either role, and need not.
+        self.check(story().add("disconnected", c=1, t=5000, reason="x").emit("role:2", 1, 5500).add("connected", c=1, t=6000, recovered=True).add("role", c=1, s="role:2", t=6000).got(1, "role:2", 1))
+
     def test_what_nobody_sent_is_invented(self):
         self.check(Story().page(1).got(1, "1", 1), invented=1)
         self.check(Story().page(1).emit("1", 1, 10).got(1, "1", 1, 0), invented=1)

@@ -47,6 +47,8 @@ pub(crate) struct Emits {
     /// Half of them have no id.
     pub(crate) without_ids: bool,
     pub(crate) ttl: Option<Duration>,
+    /// Some go to all who have a role, and every page has another role at each handshake.
+    pub(crate) roles: bool,
     /// Bytes of the largest payloads; one in five is large.
     pub(crate) largest: Option<usize>,
 }
@@ -175,6 +177,13 @@ impl Row {
                 },
                 ..usual
             },
+            Self::RoleChange => Dimensions {
+                emits: Emits {
+                    roles: true,
+                    ..Emits::default()
+                },
+                ..usual
+            },
             Self::LargeEvents => Dimensions {
                 emits: Emits {
                     largest: Some(MAX_PAYLOAD_BYTES),
@@ -218,6 +227,7 @@ impl Dimensions {
                 "without": self.emits.without_ids,
                 "ttlS": self.emits.ttl.map(|ttl| ttl.as_secs()),
                 "largest": self.emits.largest,
+                "roles": self.emits.roles,
             },
             "notify": match self.notify {
                 Notify::Never => "never",

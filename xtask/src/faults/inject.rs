@@ -162,6 +162,12 @@ pub(crate) fn inject(
             let ms = u64::try_from(HOLD.as_millis())?;
             rig.load.ask(&json!({"command": "hold", "ms": ms}))?;
         }
+        Row::RoleChange => {
+            for node in running {
+                move_clients(rig, node, &mut findings)?;
+                thread::sleep(CALM);
+            }
+        }
         Row::EmitsWithoutIds => rig.nodes.kill(victim)?,
         Row::LargeEvents => move_clients(rig, victim, &mut findings)?,
         Row::DyingPublisher => {

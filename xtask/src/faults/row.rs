@@ -41,6 +41,7 @@ pub(crate) enum Row {
     LargeEvents,
     RedisRestartRdb,
     RedisRestartAof,
+    RoleChange,
 }
 
 /// Life of the tokens where they expire under way.
@@ -53,7 +54,7 @@ pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(2);
 pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Row {
-    pub(crate) const ALL: [Self; 34] = [
+    pub(crate) const ALL: [Self; 35] = [
         Self::Kill,
         Self::Terminate,
         Self::RollingUpdate,
@@ -88,6 +89,7 @@ impl Row {
         Self::LargeEvents,
         Self::RedisRestartRdb,
         Self::RedisRestartAof,
+        Self::RoleChange,
     ];
 
     /// Those that continuous integration runs.
@@ -242,6 +244,11 @@ impl Row {
                 49,
                 "redis-restart-aof",
                 "Redis killed, and started from its append-only file",
+            ),
+            Self::RoleChange => (
+                50,
+                "role-change",
+                "load balancer cuts clients, which return with another role",
             ),
         }
     }

@@ -183,6 +183,12 @@ const commands = {
     return network.counts;
   },
 
+  /** Emits nothing more to the users numbered from `from` to `to` but in bursts. */
+  async suspend({ from, to }) {
+    await publisher.suspend(from, to);
+    return {};
+  },
+
   /** `events` to each of the users numbered from `from` to `to`, as fast as they are acknowledged. */
   async burst({ from, to, events, bytes, urls }) {
     const users = Array.from({ length: to - from + 1 }, (_, index) => from + index);

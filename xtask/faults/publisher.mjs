@@ -27,6 +27,7 @@ export class Publisher {
   #last = new Map();
   #underWay = 0;
   #sent = 0;
+  #isSuspended = () => false;
   #stopTicking = () => {};
   #options;
 
@@ -101,7 +102,16 @@ export class Publisher {
     });
   }
 
+  /** Emits nothing more to these users but in bursts. Resolves when nothing is under way to them. */
+  async suspend(from, to) {
+    this.#isSuspended = (user) => user >= from && user <= to;
+    await Promise.all([...this.#last].filter(([user]) => this.#isSuspended(user)).map(([, last]) => last));
+  }
+
   #tick(to) {
+    if (this.#isSuspended(to)) {
+      return;
+    }
     if (this.#underWay >= MOST_UNDER_WAY) {
       this.counts.skipped += 1;
     } else {

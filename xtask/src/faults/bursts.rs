@@ -27,6 +27,7 @@ pub(crate) fn replay_much(rig: &mut Rig, findings: &mut Findings) -> Result<()> 
     let running = rig.nodes.running();
     let urls = rig.nodes.urls();
     let before = rig.load.disconnects()?;
+    rig.load.suspend(1..=REPLAYING_USERS)?;
     for node in &running {
         rig.haproxy.cut(*node)?;
     }

@@ -10,6 +10,8 @@ use super::{haproxy::Sessions, row::Row};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Dimensions {
     pub(crate) transports: Transports,
+    /// Whether the load balancer may bring polls to an instance that is not ready any more.
+    pub(crate) keeps_sessions: bool,
     pub(crate) network: Network,
     /// Whether the back end emits through that network too.
     pub(crate) publishes_through_network: bool,
@@ -87,6 +89,7 @@ impl Row {
     pub(crate) fn dimensions(self) -> Dimensions {
         let usual = Dimensions {
             transports: Transports::Websocket,
+            keeps_sessions: false,
             network: Network::Direct,
             publishes_through_network: false,
             emits: Emits::default(),
@@ -139,11 +142,13 @@ impl Row {
                 ..polling
             },
             Self::RollingUpdatePolling => Dimensions {
+                keeps_sessions: true,
                 network: Network::Delaying(LATENCY),
                 ..polling
             },
             Self::RollingUpdateMixed => Dimensions {
                 transports: Transports::Mixed,
+                keeps_sessions: true,
                 network: Network::Delaying(LATENCY),
                 ..polling
             },
@@ -197,12 +202,15 @@ impl Row {
 }
 
 impl Dimensions {
-    /// How the load balancer finds the instance of a session again; by the seed, since load balancers differ.
+    /// How the load balancer finds the instance of a session again. Where instances are drained that follows from the seed,
+    /// since load balancers differ.
     pub(crate) fn sessions(self, seed: u32) -> Sessions {
-        match (self.transports, seed % 2) {
-            (Transports::Websocket, _) => Sessions::Unknown,
-            (_, 1) => Sessions::WhileRunning,
-            _ => Sessions::WhileReady,
+        if self.transports == Transports::Websocket {
+            Sessions::Unknown
+        } else if self.keeps_sessions && seed % 2 == 1 {
+            Sessions::WhileRunning
+        } else {
+            Sessions::WhileReady
         }
     }
 

@@ -231,6 +231,12 @@ impl Load {
         answer["acknowledged"].as_u64().context("no `acknowledged`")
     }
 
+    /// Emits nothing more to each of these users but in bursts. Returns when nothing is under way to them.
+    pub(crate) fn suspend(&mut self, users: RangeInclusive<u64>) -> Result<()> {
+        self.ask(&json!({"command": "suspend", "from": users.start(), "to": users.end()}))
+            .map(drop)
+    }
+
     /// Emits so many events of so many bytes to each of these users, to the nodes at `urls`.
     pub(crate) fn burst(
         &mut self,

@@ -98,7 +98,7 @@ enum Command {
     Bench(bench::Args),
     /// Break nodes, Redis, and the network under load, and count what clients notice.
     ///
-    /// Needs redis-server, HAProxy and Node.js. Starts three nodes behind HAProxy and a Redis, on free ports of
+    /// Needs redis-server, HAProxy, Node.js and Python 3.11. Starts three nodes behind HAProxy and a Redis, on free ports of
     /// this machine, with hundreds of socket.io clients; fails when an acknowledged message is lost, comes twice or
     /// in another order. What each row does is in docs/reliability.md, whose table is written.
     #[command(after_help = "Examples:\n  \

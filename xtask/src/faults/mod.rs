@@ -154,7 +154,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 Ok(outcome) => {
                     if outcome.broken.is_empty() && !is_mutated {
                         is_mutated = true;
-                        second_opinion::mutate(&folder_of(row, seed)?.join(HISTORY))?;
+                        let history = folder_of(row, seed)?.join(HISTORY);
+                        if let Err(error) = second_opinion::mutate(&history) {
+                            println!("{error:#}");
+                            failures.push(format!("seed {seed}: {error:#}"));
+                        }
                     }
                     outcomes.push(outcome);
                 }

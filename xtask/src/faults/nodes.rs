@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::daemon::{Daemon, POLL_INTERVAL, Signal};
+use crate::process;
 
 pub(crate) const JWT_SECRET: &str = "faults-secret-of-at-least-32-bytes-long";
 pub(crate) const EMIT_TOKEN: &str = "faults-emit-token-of-at-least-32-bytes";
@@ -62,11 +63,14 @@ impl Nodes {
 
     /// Starts a node whose clock is ahead.
     pub(crate) fn start_ahead(&mut self, index: usize, ahead: Duration) -> Result<()> {
-        let mut command = Command::new("faketime");
+        // Its program would stay between us and the node, and end alone when it is killed: only its library is wanted.
+        let mut asked = Command::new("faketime");
+        let library = process::output(asked.args(["-f", "+0s", "printenv", "LD_PRELOAD"]))?;
+        let mut command = Command::new(&self.executable);
         command
-            .args(["-f", &format!("+{}s", ahead.as_secs())])
-            .arg(&self.executable)
-            .arg("serve");
+            .arg("serve")
+            .env("LD_PRELOAD", library.trim())
+            .env("FAKETIME", format!("+{}s", ahead.as_secs()));
         self.start_command(index, command)
     }
 

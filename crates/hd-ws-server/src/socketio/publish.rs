@@ -5,18 +5,21 @@ use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use engineio_proto::EncodedPacket;
 use hd_replay::{
     Broker, BrokerConfig, FollowOutcome, Log, LogId, NewEntry, Offset, Place, PublishOutcome,
     SeenConfig,
 };
 use hd_rooms::{Audience, RoomName};
-use serde_json::value::RawValue;
 use socketio_proto::{Encoded, EventName, OutgoingArgs};
 use tokio::sync::Notify;
 
+use super::dialect::RecoveryRequest;
 use super::emission::Emission;
 use super::fanout::Emitted;
-use super::recovery::{Clock, PresentedPid, Recovery, RecoveryConfig, Resumed, system_clock};
+use super::recovery::{
+    Clock, PresentedPid, Recovery, RecoveryConfig, Resumed, Terms, system_clock,
+};
 use super::{Namespace, Socket};
 
 /// Settings of a namespace.
@@ -208,9 +211,9 @@ impl Order {
         }
     }
 
-    /// What a client says of itself, where something can be recovered.
-    pub(super) fn presented(&self, auth: Option<&RawValue>) -> Option<PresentedPid> {
-        self.recovery.as_ref()?.parse(auth?)
+    /// On which terms a client connects that requests this.
+    pub(super) fn terms(&self, request: RecoveryRequest) -> Terms {
+        Terms::new(request, self.recovery.as_ref())
     }
 
     /// Waits until a log that is shared has come to where a client is: what was
@@ -249,11 +252,12 @@ impl Order {
         identity: Option<u64>,
         rooms: &[RoomName],
         presented: Option<PresentedPid>,
+        encode: impl FnMut(Offset, &Encoded, &mut Vec<EncodedPacket>),
     ) -> Resumed {
         let (Some(recovery), Some(identity)) = (&self.recovery, identity) else {
             return Resumed::without_recovery();
         };
-        recovery.resume(broker, identity, rooms, presented, self.now())
+        recovery.resume(broker, identity, rooms, presented, self.now(), encode)
     }
 }
 

@@ -15,10 +15,9 @@ use hd_replay::{
     ResumeRefusal, ResumeRequest,
 };
 use hd_rooms::RoomName;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use socketio_proto::Encoded;
 
+use super::dialect::{Dialect, RecoveryRequest};
 use super::membership::own_room;
 use crate::engine::new_sid;
 
@@ -79,8 +78,22 @@ impl RecoveryOutcome {
     }
 }
 
+/// On which terms a client connects.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) dialect: Dialect,
+    /// Whether the client is to be sent its recovery state as an event.
+    pub(super) wants_state: bool,
+    /// Whether the client takes its `pid` from the CONNECT reply.
+    pub(super) reads_reply: bool,
+    /// Whether it keeps what it needs to recover.
+    pub(super) can_recover: bool,
+    /// What it presents, if it reconnects.
+    pub(super) presented: Option<PresentedPid>,
+}
+
 /// What a client that reconnects says of itself: `pid`, and `offset` if it was sent anything, in the
-/// `auth` of its CONNECT.
+/// `auth` of its CONNECT or in its query.
 #[derive(Debug)]
 pub(super) struct PresentedPid {
     pid: String,
@@ -95,6 +108,8 @@ pub(super) struct Resumed {
     /// For the CONNECT reply: the client's own one tells it that it has recovered. `None` where
     /// nothing can be recovered.
     pub(super) pid: Option<String>,
+    /// After which offset the client is sent events. `None` where nothing can be recovered.
+    pub(super) from: Option<Offset>,
     pub(super) missed: Vec<EncodedPacket>,
     pub(super) ahead: Option<Offset>,
     pub(super) outcome: RecoveryOutcome,
@@ -112,21 +127,8 @@ impl Recovery {
         Self { macs, own_rooms }
     }
 
-    /// Reads what a client says of itself leniently, as Node.js does: what is not there as text is
-    /// not there.
-    pub(super) fn parse(&self, auth: &RawValue) -> Option<PresentedPid> {
-        #[derive(Deserialize)]
-        struct Auth<'a> {
-            #[serde(borrow)]
-            pid: Option<&'a RawValue>,
-            #[serde(borrow)]
-            offset: Option<&'a RawValue>,
-        }
-        let text = |value: Option<&RawValue>| -> Option<String> {
-            serde_json::from_str(value?.get()).ok()
-        };
-        let auth: Auth<'_> = serde_json::from_str(auth.get()).ok()?;
-        let pid = text(auth.pid)?;
+    /// Opens what a client that reconnects presents.
+    fn present(&self, pid: String, offset: Option<&str>) -> PresentedPid {
         let opened = self.open(&pid).and_then(|cursor| {
             let sid = cursor.sid.parse().map_err(|_| CursorError::Malformed)?;
             Ok((cursor, sid))
@@ -135,12 +137,12 @@ impl Recovery {
             Ok((cursor, sid)) => (Ok(cursor), Some(sid)),
             Err(error) => (Err(error), None),
         };
-        let shown = text(auth.offset).as_deref().map(str::parse).transpose();
-        Some(PresentedPid {
+        let shown = offset.map(str::parse).transpose();
+        PresentedPid {
             pid,
             sid,
             reconnect: Reconnect { cursor, shown },
-        })
+        }
     }
 
     /// Asks where a client resumes.
@@ -151,7 +153,9 @@ impl Recovery {
         rooms: &[RoomName],
         presented: Option<PresentedPid>,
         now_millis: u64,
+        mut encode: impl FnMut(Offset, &Encoded, &mut Vec<EncodedPacket>),
     ) -> Resumed {
+        let end = broker.end().map(|end| end.offset);
         let own_room = presented
             .as_ref()
             .and_then(|presented| presented.sid.as_ref())
@@ -178,8 +182,11 @@ impl Recovery {
             },
             ResumeOutcome::Refused(refusal) => RecoveryOutcome::Refused(refusal),
         };
-        let missed = resumed.missed.into_iter();
-        let packets = missed.flat_map(|(_, event)| event.packets()).cloned();
+        let mut missed = Vec::with_capacity(resumed.missed.len());
+        for (offset, event) in &resumed.missed {
+            encode(*offset, event, &mut missed);
+        }
+        let kept = presented.as_ref().and_then(PresentedPid::place);
         let (kept_sid, kept_pid) = presented
             .map(|presented| (presented.sid, presented.pid))
             .unzip();
@@ -189,7 +196,11 @@ impl Recovery {
                 Some(cursor) => self.macs.first().map(|mac| cursor.seal(mac)),
                 None => kept_pid,
             },
-            missed: packets.collect(),
+            from: match &resumed.cursor {
+                Some(_) => end,
+                None => kept.map(|kept| kept.offset),
+            },
+            missed,
             ahead: resumed.ahead,
             outcome,
         }
@@ -207,6 +218,22 @@ impl Recovery {
     }
 }
 
+impl Terms {
+    pub(super) fn new(request: RecoveryRequest, recovery: Option<&Recovery>) -> Self {
+        let can_recover = request.can_recover();
+        Self {
+            dialect: request.dialect,
+            wants_state: request.wants_state,
+            reads_reply: request.reads_reply(),
+            can_recover,
+            presented: recovery
+                .filter(|_| can_recover)
+                .zip(request.pid)
+                .map(|(recovery, pid)| recovery.present(pid, request.offset.as_deref())),
+        }
+    }
+}
+
 impl PresentedPid {
     /// Up to where the client has received the log.
     pub(super) fn place(&self) -> Option<Place> {
@@ -219,6 +246,7 @@ impl Resumed {
         Self {
             sid: new_sid(),
             pid: None,
+            from: None,
             missed: Vec::new(),
             ahead: None,
             outcome: RecoveryOutcome::None,

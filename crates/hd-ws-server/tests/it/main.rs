@@ -22,6 +22,7 @@ mod plain_messages;
 mod polling;
 mod polling_abuse;
 mod recovery;
+mod recovery_state;
 mod rejections;
 mod revision_3;
 mod security_page;

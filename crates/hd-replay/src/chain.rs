@@ -118,6 +118,15 @@ impl Link {
             offset: before.unwrap_or(offset),
         }
     }
+
+    /// Whether nothing but what was trimmed is missing before an entry with this link, which was the
+    /// next one that was found after `read`. It is not so in the middle of another log: what that has at
+    /// earlier offsets than `read` may be there still, and was not looked for. What is known to be
+    /// [`Trimmed`](crate::Trimmed) is not all that is missing then.
+    #[must_use]
+    pub fn follows_what_was_trimmed(&self, read: Place) -> bool {
+        self.is_beginning || self.log == read.log || read.offset == Offset::default()
+    }
 }
 
 impl Chain {

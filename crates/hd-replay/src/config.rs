@@ -11,9 +11,12 @@ pub struct LogConfig {
     /// Most bytes kept in all. 128 MiB, an eighth of the memory of a small
     /// container. When it is full the oldest events go, whosever they are.
     pub max_total_bytes: usize,
-    /// Most bytes of one replay. 512 KiB: it goes into the queue of a client,
-    /// which has to have room for what comes after it.
+    /// Most bytes of one portion of a replay. 512 KiB: it goes into the queue of
+    /// a client, which has to have room for what comes after it.
     pub max_replay_bytes: usize,
+    /// Most rooms of which the latest removed event is remembered. 65,536, some
+    /// 3 MB.
+    pub max_trimmed_rooms: usize,
     /// How long an event is kept. 24 hours.
     pub ttl: Duration,
 }
@@ -25,6 +28,7 @@ impl Default for LogConfig {
             max_bytes: 256 * 1024,
             max_total_bytes: 128 * 1024 * 1024,
             max_replay_bytes: 512 * 1024,
+            max_trimmed_rooms: 65_536,
             ttl: Duration::from_secs(24 * 60 * 60),
         }
     }

@@ -27,6 +27,9 @@ pub struct Cursor {
     /// that does not count. The client goes on showing it until it is sent
     /// something.
     pub stale: Option<Offset>,
+    /// The rooms that the client was admitted to, as [`room_set_key`](crate::room_set_key); `None`
+    /// in a cursor of an earlier version.
+    pub rooms: Option<u64>,
     /// The public id that the client keeps, at most 255 bytes.
     pub sid: String,
 }
@@ -49,17 +52,19 @@ impl Cursor {
     #[must_use]
     pub fn anew(
         identity: u64,
+        rooms: u64,
         (log, last): (LogId, Offset),
         sid: String,
         before: Option<&Self>,
         shown: Option<Offset>,
     ) -> Self {
         let is_own = before.is_some_and(|before| {
-            before.log == log && before.identity == identity && before.stale != shown
+            let is_same = before.identity == identity && before.rooms == Some(rooms);
+            is_same && before.log == log && before.stale != shown
         });
         let (start, stale) = match shown {
             // It is ahead of the log, and of another log, or of what somebody
-            // else was sent. When the client shows it again, it was sent
+            // else or other rooms were sent. When the client shows it again, it was sent
             // nothing, or an event of this log at that very offset. Nobody
             // knows: it is before any log.
             Some(shown) if shown > last && !is_own => (Offset::default(), Some(shown)),
@@ -70,6 +75,7 @@ impl Cursor {
             log,
             start,
             stale,
+            rooms: Some(rooms),
             sid,
         }
     }
@@ -92,7 +98,11 @@ impl Cursor {
     #[must_use]
     pub fn seal(&self, mac: impl FnOnce(&[u8]) -> [u8; MAC_BYTES]) -> String {
         let mut bytes = Vec::with_capacity(FIXED_BYTES + self.sid.len() + MAC_BYTES);
-        bytes.push(VERSION);
+        bytes.push(if self.rooms.is_some() {
+            VERSION
+        } else {
+            VERSION_WITHOUT_ROOMS
+        });
         let stale = self.stale.unwrap_or_default();
         for number in [
             self.identity,
@@ -103,6 +113,9 @@ impl Cursor {
             stale.count(),
         ] {
             bytes.extend_from_slice(&number.to_be_bytes());
+        }
+        if let Some(rooms) = self.rooms {
+            bytes.extend_from_slice(&rooms.to_be_bytes());
         }
         bytes.push(u8::try_from(self.sid.len()).expect("a sid is short"));
         bytes.extend_from_slice(self.sid.as_bytes());
@@ -138,7 +151,7 @@ impl Cursor {
 
     fn parse(bytes: &[u8]) -> Option<Self> {
         let (&version, bytes) = bytes.split_first()?;
-        if version != VERSION {
+        if version != VERSION && version != VERSION_WITHOUT_ROOMS {
             return None;
         }
         let (identity, bytes) = number(bytes)?;
@@ -148,6 +161,12 @@ impl Cursor {
         let (stale_millis, bytes) = number(bytes)?;
         let (stale_count, bytes) = number(bytes)?;
         let stale = Offset::new(stale_millis, stale_count);
+        let (rooms, bytes) = if version == VERSION {
+            let (rooms, bytes) = number(bytes)?;
+            (Some(rooms), bytes)
+        } else {
+            (None, bytes)
+        };
         let (&len, sid) = bytes.split_first()?;
         if sid.len() != usize::from(len) {
             return None;
@@ -157,6 +176,7 @@ impl Cursor {
             log: LogId(log),
             start: Offset::new(millis, count),
             stale: (stale != Offset::default()).then_some(stale),
+            rooms,
             sid: String::from_utf8(sid.to_vec()).ok()?,
         })
     }
@@ -167,8 +187,10 @@ fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     Some((u64::from_be_bytes(*number), rest))
 }
 
-const VERSION: u8 = 2;
-/// Version, six numbers, and the length of the sid.
-const FIXED_BYTES: usize = 1 + 6 * 8 + 1;
+const VERSION: u8 = 3;
+/// The version before, which instances still make during an update.
+const VERSION_WITHOUT_ROOMS: u8 = 2;
+/// Version, seven numbers, and the length of the sid.
+const FIXED_BYTES: usize = 1 + 7 * 8 + 1;
 /// The longest text that a cursor can be: base64 takes four for three.
 const MAX_TEXT_BYTES: usize = (FIXED_BYTES + 255 + MAC_BYTES).div_ceil(3) * 4;

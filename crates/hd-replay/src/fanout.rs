@@ -2,8 +2,12 @@
 
 use std::collections::VecDeque;
 
-use crate::Rule;
 use crate::rules::Rules;
+use crate::{Rule, Standing};
+
+/// What [`FanoutQueue::enter`] returns for a client that is behind. Such a socket is not sent the events
+/// that are sent without the queue either.
+pub const DUE_NONE: u64 = u64::MAX;
 
 /// Events that wait to be sent, in the order in which they were published.
 ///
@@ -119,9 +123,14 @@ impl<J> FanoutQueue<J> {
         sockets <= self.max_direct && is_first
     }
 
-    /// How many events were queued so far: a socket that enters now is due none of them.
-    pub fn enter(&self) -> u64 {
-        if self.rules.hold(Rule::NewcomerSkipsQueue) {
+    /// After which event of the queue a socket is due the events, when its client stands so to the log
+    /// now: those that are queued already are in what it is sent, and of a client that is behind all that
+    /// will be, until it asks again.
+    pub fn enter(&self, standing: Standing) -> u64 {
+        let is_behind = matches!(standing, Standing::Behind(_));
+        if is_behind && self.rules.hold(Rule::BehindGetsPortionsOnly) {
+            DUE_NONE
+        } else if self.rules.hold(Rule::NewcomerSkipsQueue) {
             self.count
         } else {
             0

@@ -6,6 +6,7 @@
 //! - [`Log`] keeps the latest events of each room, bounded in count, bytes and
 //!   age, under [`Offset`]s of one order: what a client of several rooms missed
 //!   comes back in the order in which it was sent.
+//! - [`Trimmed`] remembers of each room what the log no longer has.
 //! - [`Cursor`] is where a client stands: whose it is, in which log, and from
 //!   where on. It travels sealed, as the `pid` of Socket.IO's connection state
 //!   recovery, so that nothing is kept for a client that is away.
@@ -51,15 +52,19 @@ mod resume;
 mod room_log;
 mod rules;
 mod seen;
+mod trimmed;
 
-pub use broker::{Broker, BrokerConfig, FollowOutcome, PublishOutcome};
+pub use broker::{Ahead, Arrival, Broker, BrokerConfig, FollowOutcome, PublishOutcome};
 pub use chain::{Acknowledged, Chain, ChainStep, Link, Place};
 pub use config::LogConfig;
 pub use cursor::{Cursor, CursorError, LogId, MAC_BYTES};
-pub use fanout::{Due, FanoutPass, FanoutQueue, Later, Queued, Start};
-pub use log::{Gap, Log, NewEntry};
+pub use fanout::{DUE_NONE, Due, FanoutPass, FanoutQueue, Later, Queued, Start};
+pub use log::{Gap, Log, NewEntry, Portion};
 pub use offset::{InvalidOffset, Offset};
-pub use resume::{Reconnect, ResumeOutcome, ResumeRefusal, ResumeRequest, Resumed};
+pub use resume::{
+    Events, Reconnect, ResumeOutcome, ResumeRefusal, ResumeRequest, Resumed, Standing,
+};
 #[doc(hidden)]
 pub use rules::Rule;
 pub use seen::{Seen, SeenConfig};
+pub use trimmed::{EVERYONE_KEY, Trimmed, room_key, room_set_key};

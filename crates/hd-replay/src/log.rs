@@ -7,6 +7,7 @@ use hd_rooms::RoomName;
 use crate::config::millis;
 use crate::order::Order;
 use crate::room_log::{Entry, RoomLog};
+use crate::trimmed::{EVERYONE_KEY, Trimmed, room_key};
 use crate::{LogConfig, Offset};
 
 /// The latest events of every room, in one order.
@@ -20,14 +21,9 @@ pub struct Log<E> {
     rooms: HashMap<RoomName, RoomLog<E>>,
     all: Order<E>,
     held: Held,
-    /// Where the log began.
-    began: Offset,
     last: Offset,
-    /// The latest event that was dropped since the whole log was full.
-    dropped: Option<Offset>,
-    /// The latest event whose time was over. Clocks are set back, and differ
-    /// between who appends and who asks: the time alone does not tell.
-    expired: Option<Offset>,
+    /// What it does not have.
+    trimmed: Trimmed,
 }
 
 /// What the rooms hold, each event once.
@@ -65,6 +61,15 @@ impl<'a, E> NewEntry<'a, E> {
     }
 }
 
+/// A portion of what a client missed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Portion<'a, E> {
+    /// Events, in order.
+    pub events: Vec<(Offset, &'a E)>,
+    /// The offset of the last one, if there are more.
+    pub behind: Option<Offset>,
+}
+
 /// Why what a client missed cannot be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Gap {
@@ -74,9 +79,6 @@ pub enum Gap {
     /// More was sent meanwhile than is kept for a room, or in all.
     #[error("more was sent meanwhile than is kept")]
     Dropped,
-    /// More was sent meanwhile than one replay may have.
-    #[error("more was sent meanwhile than a replay may have")]
-    TooMuch,
     /// The offset is before the beginning of this log: the process is a new one.
     #[error("the log is younger than the offset")]
     BeforeLog,
@@ -89,23 +91,23 @@ impl<E> Log<E> {
     /// An empty log that begins now.
     #[must_use]
     pub fn new(config: LogConfig, now_millis: u64) -> Self {
-        Self::starting_at(config, Offset::new(now_millis, 0))
+        let began = Offset::new(now_millis, 0);
+        Self::starting_at(config, began, Trimmed::all_up_to(began))
     }
 
     /// An empty log that begins after an offset: that of a log which it is a copy
-    /// of. What is up to the offset is not in it, and it says so.
+    /// of. What is up to the offset is not in it, and `trimmed` is what that was:
+    /// [`Trimmed::all_up_to`] the offset where nobody knows.
     #[must_use]
-    pub fn starting_at(config: LogConfig, began: Offset) -> Self {
+    pub fn starting_at(config: LogConfig, began: Offset, trimmed: Trimmed) -> Self {
         Self {
             config,
             everyone: RoomLog::new(),
             rooms: HashMap::new(),
             all: Order::new(),
             held: Held::default(),
-            began,
             last: began,
-            dropped: None,
-            expired: None,
+            trimmed,
         }
     }
 
@@ -145,6 +147,12 @@ impl<E> Log<E> {
         self.held.bytes
     }
 
+    /// What it does not have.
+    #[must_use]
+    pub const fn trimmed(&self) -> &Trimmed {
+        &self.trimmed
+    }
+
     /// Rooms of which something is kept.
     #[must_use]
     pub fn room_count(&self) -> usize {
@@ -175,7 +183,12 @@ impl<E> Log<E> {
         self.all.push(&entry);
         if entry.rooms.is_empty() {
             self.everyone.push(Arc::clone(&entry));
-            self.held.trim(&mut self.everyone, &self.config);
+            let excess = Excess {
+                held: &mut self.held,
+                trimmed: &mut self.trimmed,
+                now_millis,
+            };
+            excess.trim(&mut self.everyone, EVERYONE_KEY, &self.config);
         }
         for room in &entry.rooms {
             let log = match self.rooms.get_mut(room) {
@@ -183,18 +196,19 @@ impl<E> Log<E> {
                 None => self.rooms.entry(room.clone()).or_insert(RoomLog::new()),
             };
             log.push(Arc::clone(&entry));
-            self.held.trim(log, &self.config);
+            let excess = Excess {
+                held: &mut self.held,
+                trimmed: &mut self.trimmed,
+                now_millis,
+            };
+            excess.trim(log, room_key(room.as_str()), &self.config);
         }
         // The rooms hold it from here on, and the last of them counts it off.
         drop(entry);
         self.all.sweep(self.held.events);
         self.expire(now_millis);
-        while self.held.bytes > self.config.max_total_bytes {
-            let Some(offset) = self.drop_oldest() else {
-                break;
-            };
-            self.dropped = Some(offset);
-        }
+        while self.held.bytes > self.config.max_total_bytes && self.drop_oldest(now_millis) {}
+        self.trimmed.bound(self.config.max_trimmed_rooms);
     }
 
     /// Drops what is older than events are kept. Appending does it too; a log
@@ -204,8 +218,9 @@ impl<E> Log<E> {
         while let Some(offset) = self.all.oldest()
             && offset.millis().saturating_add(ttl) < now_millis
         {
-            self.expired = self.drop_oldest();
+            self.drop_oldest(now_millis);
         }
+        self.trimmed.bound(self.config.max_trimmed_rooms);
     }
 
     /// What a client of these rooms has missed after an offset, in order. What
@@ -220,48 +235,96 @@ impl<E> Log<E> {
         after: Offset,
         now_millis: u64,
     ) -> Result<Vec<(Offset, &E)>, Gap> {
-        if after < self.began {
-            return Err(Gap::BeforeLog);
-        }
-        if after > self.last {
-            return Err(Gap::AfterLog);
-        }
-        if after.millis().saturating_add(self.config.ttl_millis()) < now_millis {
-            return Err(Gap::TooOld);
-        }
-        if self.expired.is_some_and(|expired| expired > after) {
-            return Err(Gap::TooOld);
-        }
-        if self.dropped.is_some_and(|dropped| dropped > after) {
-            return Err(Gap::Dropped);
-        }
-        let named = rooms.iter().filter_map(|room| self.rooms.get(room));
-        let mut missed = Vec::new();
-        for room in named.chain([&self.everyone]) {
-            missed.extend(room.after(after).ok_or(Gap::Dropped)?);
-        }
-        missed.retain(|entry| {
-            entry.stale_at > now_millis && !entry.except.iter().any(|room| rooms.contains(room))
-        });
-        missed.sort_unstable_by_key(|entry| entry.offset);
-        missed.dedup_by_key(|entry| entry.offset);
-        let bytes: usize = missed.iter().map(|entry| entry.bytes).sum();
-        if bytes > self.config.max_replay_bytes {
-            return Err(Gap::TooMuch);
-        }
+        let missed = self.missed_entries(rooms, after, now_millis)?;
         Ok(missed
             .into_iter()
             .map(|entry| (entry.offset, &entry.event))
             .collect())
     }
 
-    /// Drops the oldest event from wherever it still is. Returns its offset, or
-    /// `None` when there is no event.
-    fn drop_oldest(&mut self) -> Option<Offset> {
-        let (offset, entry) = self.all.pop_oldest()?;
-        let Some(entry) = entry.upgrade() else {
-            return Some(offset);
+    /// The first portion of what a client of these rooms has missed after an
+    /// offset: as much as [`LogConfig::max_replay_bytes`], one event at least.
+    ///
+    /// # Errors
+    ///
+    /// [`Gap`] when that cannot be told.
+    pub fn portion(
+        &self,
+        rooms: &[RoomName],
+        after: Offset,
+        now_millis: u64,
+    ) -> Result<Portion<'_, E>, Gap> {
+        let missed = self.missed_entries(rooms, after, now_millis)?;
+        let mut bytes = 0;
+        let fits = |(index, entry): &(usize, &Entry<E>)| {
+            bytes += entry.bytes;
+            *index == 0 || bytes <= self.config.max_replay_bytes
         };
+        let count = missed.len();
+        let entries = missed.into_iter().enumerate().take_while(fits);
+        let events: Vec<(Offset, &E)> = entries
+            .map(|(_, entry)| (entry.offset, &entry.event))
+            .collect();
+        let behind = match events.last() {
+            Some((offset, _)) if events.len() < count => Some(*offset),
+            _ => None,
+        };
+        Ok(Portion { events, behind })
+    }
+
+    fn missed_entries(
+        &self,
+        rooms: &[RoomName],
+        after: Offset,
+        now_millis: u64,
+    ) -> Result<Vec<&Entry<E>>, Gap> {
+        if after > self.last {
+            return Err(Gap::AfterLog);
+        }
+        // The first of all offsets stands for a position that nobody knows.
+        if after < self.trimmed.floor() || after == Offset::default() {
+            return Err(Gap::BeforeLog);
+        }
+        if self
+            .trimmed
+            .latest_of(rooms)
+            .is_some_and(|latest| latest > after)
+        {
+            let is_old = after.millis().saturating_add(self.config.ttl_millis()) < now_millis;
+            return Err(if is_old { Gap::TooOld } else { Gap::Dropped });
+        }
+        let named = rooms.iter().filter_map(|room| self.rooms.get(room));
+        let mut missed: Vec<&Entry<E>> = Vec::new();
+        for room in named.chain([&self.everyone]) {
+            missed.extend(room.after(after));
+        }
+        let ttl = self.config.ttl_millis();
+        missed.retain(|entry| {
+            entry.stale_at > now_millis && !entry.except.iter().any(|room| rooms.contains(room))
+        });
+        missed.sort_unstable_by_key(|entry| entry.offset);
+        missed.dedup_by_key(|entry| entry.offset);
+        let is_old = |entry: &&Entry<E>| entry.offset.millis().saturating_add(ttl) < now_millis;
+        if missed.first().is_some_and(is_old) {
+            return Err(Gap::TooOld);
+        }
+        Ok(missed)
+    }
+
+    /// Drops the oldest event from wherever it still is. Returns false when there
+    /// is no event.
+    fn drop_oldest(&mut self, now_millis: u64) -> bool {
+        let Some((offset, entry)) = self.all.pop_oldest() else {
+            return false;
+        };
+        let Some(entry) = entry.upgrade() else {
+            return true;
+        };
+        let is_missed = entry.stale_at > now_millis;
+        if is_missed {
+            // A room that dropped it before remembers that it did.
+            self.trimmed.record(&entry.rooms, offset);
+        }
         if entry.rooms.is_empty() {
             drop(self.everyone.pop_if(offset));
         }
@@ -270,13 +333,32 @@ impl<E> Log<E> {
                 continue;
             };
             drop(log.pop_if(offset));
-            // What it dropped for want of room is as old, and older.
             if log.is_empty() {
                 self.rooms.remove(room);
             }
         }
         self.held.release(entry);
-        Some(offset)
+        true
+    }
+}
+
+/// What a room has over its bounds.
+struct Excess<'a> {
+    held: &'a mut Held,
+    trimmed: &'a mut Trimmed,
+    now_millis: u64,
+}
+
+impl Excess<'_> {
+    /// Brings a room, or everyone's, within its bounds.
+    fn trim<E>(self, log: &mut RoomLog<E>, key: u64, config: &LogConfig) {
+        while let Some(entry) = log.pop_excess(config.max_events, config.max_bytes) {
+            // Nobody misses what is not replayed any more.
+            if entry.stale_at > self.now_millis {
+                self.trimmed.insert(key, entry.offset);
+            }
+            self.held.release(entry);
+        }
     }
 }
 
@@ -291,13 +373,6 @@ impl Held {
         if let Some(entry) = Arc::into_inner(entry) {
             self.events -= 1;
             self.bytes -= entry.total_bytes();
-        }
-    }
-
-    /// Brings a room, or everyone's, within its bounds.
-    fn trim<E>(&mut self, log: &mut RoomLog<E>, config: &LogConfig) {
-        while let Some(entry) = log.pop_excess(config.max_events, config.max_bytes) {
-            self.release(entry);
         }
     }
 }

@@ -36,8 +36,6 @@ impl<E> Entry<E> {
 pub(crate) struct RoomLog<E> {
     entries: VecDeque<Arc<Entry<E>>>,
     bytes: usize,
-    /// The latest event that was dropped for want of room.
-    dropped: Option<Offset>,
 }
 
 impl<E> RoomLog<E> {
@@ -45,7 +43,6 @@ impl<E> RoomLog<E> {
         Self {
             entries: VecDeque::new(),
             bytes: 0,
-            dropped: None,
         }
     }
 
@@ -77,9 +74,7 @@ impl<E> RoomLog<E> {
         if is_within || self.entries.len() == 1 {
             return None;
         }
-        let entry = self.pop()?;
-        self.dropped = Some(entry.offset);
-        Some(entry)
+        self.pop()
     }
 
     /// Takes this event out if it is the oldest: where it is not, it is gone
@@ -93,13 +88,10 @@ impl<E> RoomLog<E> {
         }
     }
 
-    /// The events after an offset, or `None` when one of them was dropped.
-    pub(crate) fn after(&self, offset: Offset) -> Option<impl Iterator<Item = &Entry<E>>> {
-        if self.dropped.is_some_and(|dropped| dropped > offset) {
-            return None;
-        }
+    /// The events after an offset.
+    pub(crate) fn after(&self, offset: Offset) -> impl Iterator<Item = &Entry<E>> {
         let first = self.entries.partition_point(|entry| entry.offset <= offset);
-        Some(self.entries.range(first..).map(|entry| &**entry))
+        self.entries.range(first..).map(|entry| &**entry)
     }
 
     fn pop(&mut self) -> Option<Arc<Entry<E>>> {

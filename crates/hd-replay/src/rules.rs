@@ -8,6 +8,12 @@
 pub enum Rule {
     /// A cursor is good for its own user only.
     CursorIsPersonal,
+    /// A cursor is good for the rooms only that it was made for.
+    CursorIsOfItsRooms,
+    /// What an instance does not understand is a gap.
+    UnreadableIsAGap,
+    /// A client that is behind is due nothing that is published.
+    BehindGetsPortionsOnly,
     /// A client whose offset this instance has not read yet gets nothing up to that offset.
     AheadIsSkipped,
     /// An offset from before the cursor does not count.

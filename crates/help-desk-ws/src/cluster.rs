@@ -347,6 +347,8 @@ impl Cluster {
         let delivery = self.parse_and_publish(record);
         if delivery.is_none() {
             tracing::error!(offset = %record.offset, "an event of the shared log is not understood");
+            // Nobody knows for whom it is.
+            self.notifications.handle_unreadable(record.offset);
         }
         delivery
     }

@@ -25,6 +25,7 @@ fuzz_target!(|input: (&str, u64, u64, u64, &str)| {
             log: LogId(log),
             start: Offset::new(millis, 0),
             stale: None,
+            rooms: (log % 2 == 0).then_some(millis),
             sid: sid.to_owned(),
         };
         let sealed = cursor.seal(checksum);

@@ -1,6 +1,6 @@
-use hd_replay::{Gap, Log, LogConfig};
+use hd_replay::{Gap, Log, LogConfig, Offset, Portion, Trimmed, room_key};
 
-use super::{HOUR, NOON, log, missed, send};
+use super::{HOUR, NOON, log, missed, rooms, send};
 
 fn bounded(config: LogConfig) -> Log<&'static str> {
     Log::new(config, NOON)
@@ -70,25 +70,66 @@ fn a_full_log_drops_the_oldest_events_whosever_they_are() {
 
     send(&mut log, &["luis"], "4", NOON);
     assert_eq!((log.len(), log.bytes(), log.room_count()), (3, 3, 1));
-    // What was dropped was Ana's, but the log does not remember that.
-    assert_eq!(missed(&log, &["luis"], before, NOON), Err(Gap::Dropped));
+    assert_eq!(missed(&log, &["ana"], before, NOON), Err(Gap::Dropped));
+    assert_eq!(missed(&log, &["ana"], first, NOON), Ok(vec!["3"]));
+    // What was dropped was Ana's.
     assert_eq!(
-        missed(&log, &["luis"], first, NOON),
+        missed(&log, &["luis"], before, NOON),
         Ok(vec!["2", "3", "4"])
     );
 }
 
 #[test]
-fn a_replay_has_so_many_bytes_at_most() {
+fn a_portion_of_a_replay_has_so_many_bytes_at_most_but_one_event_in_any_case() {
     let mut log = bounded(LogConfig {
         max_replay_bytes: 3,
         ..LogConfig::default()
     });
     let before = log.last_offset();
     let first = send(&mut log, &["ana"], "1", NOON);
-    send(&mut log, &[], "234", NOON);
-    assert_eq!(missed(&log, &["ana"], before, NOON), Err(Gap::TooMuch));
-    assert_eq!(missed(&log, &["ana"], first, NOON), Ok(vec!["234"]));
+    let second = send(&mut log, &[], "23", NOON);
+    let third = send(&mut log, &["ana"], "45678", NOON);
+    let portion = |after| log.portion(&rooms(&["ana"]), after, NOON);
+    let events = vec![(first, &"1"), (second, &"23")];
+    let behind = Some(second);
+    assert_eq!(portion(before), Ok(Portion { events, behind }));
+    let events = vec![(third, &"45678")];
+    let behind = None;
+    assert_eq!(portion(second), Ok(Portion { events, behind }));
+}
+
+#[test]
+fn what_was_trimmed_elsewhere_is_a_gap_for_its_rooms_only() {
+    let [before, trimmed, began] = [0, 1, 2].map(|count| Offset::new(NOON, count));
+    let memory = [(room_key("ana"), trimmed)];
+    let memory = Trimmed::from_parts(Offset::default(), memory);
+    let log: Log<&str> = Log::starting_at(LogConfig::default(), began, memory);
+    assert_eq!(missed(&log, &["ana"], before, NOON), Err(Gap::Dropped));
+    assert_eq!(missed(&log, &["ana"], trimmed, NOON), Ok(vec![]));
+    assert_eq!(missed(&log, &["luis"], before, NOON), Ok(vec![]));
+}
+
+#[test]
+fn so_many_rooms_of_which_something_was_removed_are_remembered() {
+    let mut log = bounded(LogConfig {
+        max_events: 1,
+        max_trimmed_rooms: 4,
+        ..LogConfig::default()
+    });
+    let before = log.last_offset();
+    let users = ["1", "2", "3", "4", "5"];
+    let mut removed = before;
+    for user in users {
+        removed = send(&mut log, &[user], "removed", NOON);
+        send(&mut log, &[user], "retained", NOON);
+        assert!(log.trimmed().rooms().len() <= 4);
+    }
+    assert!(log.trimmed().floor() > before && log.trimmed().floor() < removed);
+    for user in users {
+        assert!(missed(&log, &[user], before, NOON).is_err());
+    }
+    assert_eq!(missed(&log, &["6"], before, NOON), Err(Gap::BeforeLog));
+    assert_eq!(missed(&log, &["6"], removed, NOON), Ok(vec![]));
 }
 
 #[test]

@@ -170,3 +170,20 @@ fn entries_without_a_link_follow() {
     assert_eq!(step, ChainStep::Next);
     assert_eq!(entry(&mut chain, link(OLD, 11), 12), ChainStep::Next);
 }
+
+#[test]
+fn what_is_missing_in_the_middle_of_another_log_need_not_be_trimmed() {
+    let link = |is_beginning| Link {
+        log: LogId(2),
+        before: Some(Offset::new(9, 0)),
+        is_beginning,
+    };
+    let read = |log, millis| Place {
+        log: LogId(log),
+        offset: Offset::new(millis, 0),
+    };
+    assert!(!link(false).follows_what_was_trimmed(read(1, 5)));
+    assert!(link(false).follows_what_was_trimmed(read(2, 5)));
+    assert!(link(false).follows_what_was_trimmed(read(1, 0)));
+    assert!(link(true).follows_what_was_trimmed(read(1, 5)));
+}

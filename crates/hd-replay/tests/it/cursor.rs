@@ -6,6 +6,7 @@ fn cursor() -> Cursor {
         log: LogId(7),
         start: Offset::new(1_764_072_000_123, 2),
         stale: None,
+        rooms: Some(ROOMS),
         sid: "BwcHBwcHBwcHBwcHBwcH".to_owned(),
     }
 }
@@ -25,12 +26,23 @@ fn mac(key: u8) -> impl Fn(&[u8]) -> [u8; MAC_BYTES] {
 #[test]
 fn comes_back_as_it_was() {
     let text = cursor().seal(mac(1));
-    assert_eq!(text.len(), 115, "{text}");
+    assert_eq!(text.len(), 126, "{text}");
     assert_eq!(Cursor::open(&text, mac(1)), Ok(cursor()));
 
     let stale = Some(Offset::new(1_764_072_000_500, 0));
     let cursor = Cursor { stale, ..cursor() };
     assert_eq!(Cursor::open(&cursor.seal(mac(1)), mac(1)), Ok(cursor));
+}
+
+#[test]
+fn a_cursor_of_the_version_before_has_no_rooms() {
+    let before = Cursor {
+        rooms: None,
+        ..cursor()
+    };
+    let text = before.seal(mac(1));
+    assert_eq!(text.len(), 115, "{text}");
+    assert_eq!(Cursor::open(&text, mac(1)), Ok(before));
 }
 
 #[test]
@@ -68,7 +80,14 @@ fn an_offset_that_did_not_count_does_not_count_the_next_time() {
     assert_eq!(second.after(Some(later(10))), Offset::default());
     let next = Offset::new(later(11).millis(), 0);
     let place = (LogId(7), next);
-    let third = Cursor::anew(42, place, String::new(), Some(&second), Some(later(10)));
+    let third = Cursor::anew(
+        42,
+        ROOMS,
+        place,
+        String::new(),
+        Some(&second),
+        Some(later(10)),
+    );
     assert_eq!(third.after(Some(later(10))), next);
 }
 
@@ -94,6 +113,17 @@ fn what_somebody_else_has_got_does_not_count() {
     assert_eq!(next.after(Some(later(10))), Offset::default());
 }
 
+#[test]
+fn what_other_rooms_were_sent_does_not_count() {
+    let before = Cursor {
+        rooms: Some(ROOMS + 1),
+        ..cursor()
+    };
+    let cursor = anew(Some(&before), Some(later(10)));
+    assert_eq!(cursor.after(Some(later(10))), Offset::default());
+    assert_eq!(cursor.after(Some(later(5))), later(5));
+}
+
 fn later(millis: u64) -> Offset {
     Offset::new(cursor().start.millis() + millis, 0)
 }
@@ -107,7 +137,7 @@ fn anew(before: Option<&Cursor>, shown: Option<Offset>) -> Cursor {
         sid,
         ..
     } = cursor();
-    Cursor::anew(identity, (log, start), sid, before, shown)
+    Cursor::anew(identity, ROOMS, (log, start), sid, before, shown)
 }
 
 #[test]
@@ -140,8 +170,10 @@ fn what_is_no_cursor_is_refused() {
 #[test]
 fn a_later_version_is_malformed_though_well_sealed() {
     use base64::Engine as _;
-    let bytes = [3_u8; 60];
+    let bytes = [4_u8; 68];
     let text =
         base64::prelude::BASE64_URL_SAFE_NO_PAD.encode([&bytes[..], &mac(1)(&bytes)[..]].concat());
     assert_eq!(Cursor::open(&text, mac(1)), Err(CursorError::Malformed));
 }
+
+const ROOMS: u64 = 0x0123_4567_89AB_CDEF;

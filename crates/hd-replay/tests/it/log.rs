@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use hd_replay::{Gap, Log, LogConfig, NewEntry, Offset};
+use hd_replay::{Gap, Log, LogConfig, NewEntry, Offset, Trimmed};
 
 use super::{HOUR, NOON, log, missed, room, rooms, send};
 
@@ -101,12 +101,36 @@ fn offsets_of_another_log_are_gaps() {
 }
 
 #[test]
-fn who_is_away_for_too_long_has_a_gap_though_nothing_was_sent() {
-    let log = log();
+fn a_client_to_which_nothing_was_sent_has_no_gap_however_long_it_was_away() {
+    let mut log = log();
     let before = log.last_offset();
-    let day = NOON + 24 * HOUR;
-    assert_eq!(missed(&log, &["ana"], before, day), Ok(vec![]));
-    assert_eq!(missed(&log, &["ana"], before, day + 1), Err(Gap::TooOld));
+    let first = send(&mut log, &["ana"], "one", NOON + HOUR);
+    let later = NOON + 26 * HOUR;
+    assert_eq!(missed(&log, &["ana"], before, later), Err(Gap::TooOld));
+    assert_eq!(missed(&log, &["luis"], before, later), Ok(vec![]));
+
+    log.expire(later);
+    assert_eq!(missed(&log, &["ana"], before, later), Err(Gap::TooOld));
+    assert_eq!(missed(&log, &["ana"], first, later), Ok(vec![]));
+    send(&mut log, &["luis"], "two", later);
+    assert_eq!(missed(&log, &["luis"], before, later), Ok(vec!["two"]));
+}
+
+#[test]
+fn an_event_that_was_stale_when_it_was_removed_is_no_gap() {
+    let mut log = log();
+    let before = log.last_offset();
+    let offset = log.next_offset(NOON);
+    let ana = rooms(&["ana"]);
+    let entry = NewEntry {
+        ttl: Some(Duration::from_secs(60)),
+        ..NewEntry::to(&ana, 3, "one")
+    };
+    log.append(offset, entry, NOON);
+    let later = NOON + 25 * HOUR;
+    log.expire(later);
+    assert!(log.is_empty());
+    assert_eq!(missed(&log, &["ana"], before, later), Ok(vec![]));
 }
 
 #[test]
@@ -116,7 +140,7 @@ fn what_has_expired_is_a_gap_though_the_clock_is_set_back() {
     send(&mut log, &["ana"], "one", NOON);
     let day = NOON + 24 * HOUR;
     log.expire(day + 1);
-    assert_eq!(missed(&log, &["ana"], before, day), Err(Gap::TooOld));
+    assert_eq!(missed(&log, &["ana"], before, day), Err(Gap::Dropped));
     let after = log.last_offset();
     assert_eq!(missed(&log, &["ana"], after, day), Ok(vec![]));
 }
@@ -124,7 +148,7 @@ fn what_has_expired_is_a_gap_though_the_clock_is_set_back() {
 #[test]
 fn a_copy_of_the_rest_of_a_log_says_what_it_has_not() {
     let [began, next] = [0, 1].map(|count| Offset::new(NOON, count));
-    let mut log = Log::starting_at(LogConfig::default(), began);
+    let mut log = Log::starting_at(LogConfig::default(), began, Trimmed::all_up_to(began));
     log.append(next, NewEntry::to(&[], 3, "one"), NOON);
     assert_eq!(missed(&log, &[], began, NOON), Ok(vec!["one"]));
     let before = Offset::new(NOON - 1, 9);

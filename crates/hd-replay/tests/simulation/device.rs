@@ -1,12 +1,17 @@
 //! A client, as socket.io-client 4.8 is one (`socket.ts`: `onevent`,
 //! `emitEvent`, `onconnect`, `onclose`).
 
+use std::rc::Rc;
+
 use hd_replay::{LogId, Offset};
+use hd_rooms::RoomName;
 
 use super::node::{Auth, ConnectionId, Frame};
 
 pub(crate) struct Device {
     pub(crate) user: usize,
+    /// The rooms that its token is good for.
+    pub(crate) rooms: Rc<[RoomName]>,
     pub(crate) phase: Phase,
     pid: Option<String>,
     last_offset: Option<Offset>,
@@ -39,14 +44,17 @@ pub(crate) enum Heard {
     Connected {
         recovered: bool,
         place: (LogId, Offset),
+        /// What it was admitted to.
+        rooms: Rc<[RoomName]>,
     },
     Closed,
 }
 
 impl Device {
-    pub(crate) const fn new(user: usize) -> Self {
+    pub(crate) const fn new(user: usize, rooms: Rc<[RoomName]>) -> Self {
         Self {
             user,
+            rooms,
             phase: Phase::Offline,
             pid: None,
             last_offset: None,
@@ -65,6 +73,7 @@ impl Device {
     pub(crate) fn auth(&self) -> Auth {
         Auth {
             user: self.user,
+            rooms: Rc::clone(&self.rooms),
             pid: self.pid.clone(),
             offset: self
                 .pid
@@ -93,7 +102,7 @@ impl Device {
                     offset,
                 },
             ) => vec![self.event(publication, offset)],
-            (Phase::Joining(id), Frame::Connect { pid, place }) => {
+            (Phase::Joining(id), Frame::Connect { pid, place, rooms }) => {
                 self.phase = Phase::Connected(id);
                 let recovered = self.pid.as_ref() == Some(&pid);
                 self.pid = Some(pid);
@@ -102,7 +111,11 @@ impl Device {
                     .into_iter()
                     .map(|(publication, offset)| self.event(publication, offset))
                     .collect();
-                heard.push(Heard::Connected { recovered, place });
+                heard.push(Heard::Connected {
+                    recovered,
+                    place,
+                    rooms,
+                });
                 heard
             }
             (Phase::Joining(_) | Phase::Connected(_), Frame::Close) => {

@@ -1,10 +1,12 @@
 //! What goes wrong, until it is calm.
 
-use super::device::Phase;
+use std::rc::Rc;
+
+use super::device::{Device, Phase};
 use super::mutant::Mutant;
-use super::node::{Frame, Life, Node, StreamLink};
+use super::node::{Frame, Life, Node, StreamLink, Version};
 use super::plan::Weather;
-use super::world::{Step, World};
+use super::world::{Step, World, rooms_of};
 
 #[derive(Clone, Copy, Debug)]
 enum Fault {
@@ -15,6 +17,7 @@ enum Fault {
     ClockStep,
     Pause,
     SwitchUser,
+    ChangeRooms,
     LoseStream,
     LoseEnd,
 }
@@ -24,7 +27,13 @@ impl World {
         if self.is_calm {
             return;
         }
-        let often = [Fault::CutOne, Fault::CutOne, Fault::CutMany, Fault::Deploy];
+        let often = [
+            Fault::CutOne,
+            Fault::CutOne,
+            Fault::CutMany,
+            Fault::Deploy,
+            Fault::ChangeRooms,
+        ];
         let seldom = [Fault::Crash, Fault::ClockStep, Fault::Pause];
         let rough = [Fault::SwitchUser, Fault::LoseStream, Fault::LoseEnd];
         let is_rough = self.plan.weather == Weather::Rough;
@@ -43,6 +52,7 @@ impl World {
             Fault::ClockStep => self.step_a_clock(),
             Fault::Pause => self.pause(),
             Fault::SwitchUser => self.switch_user(),
+            Fault::ChangeRooms => self.change_rooms(),
             Fault::LoseStream => self.lose_stream(),
             Fault::LoseEnd => self.lose_end(),
         }
@@ -63,8 +73,14 @@ impl World {
     }
 
     pub(crate) fn start_node(&mut self) {
-        let skew = self.any_skew(5_000);
-        self.nodes.push(Node::new(self.plan.log, skew, self.mutant));
+        let skew = self.any_skew(120_000);
+        let version = if self.plan.has_two_versions && self.nodes.len() < self.plan.nodes {
+            Version::First
+        } else {
+            Version::Second
+        };
+        let node = Node::new(version, self.plan.log, skew, self.mutant);
+        self.nodes.push(node);
         self.wake(self.nodes.len() - 1);
     }
 
@@ -90,6 +106,10 @@ impl World {
         if self.is_loss_unnoticed() {
             return;
         }
+        self.kill(node);
+    }
+
+    fn kill(&mut self, node: usize) {
         self.nodes[node].life = Life::Dead;
         for id in self.connections_of(node) {
             self.cut(id);
@@ -173,6 +193,30 @@ impl World {
             self.client_notices(id);
         }
         self.devices[device].user = user;
+        self.devices[device].rooms = Rc::clone(&self.rooms[user]);
+    }
+
+    /// A device has a token with another role. It hands that in, or reconnects with it.
+    fn change_rooms(&mut self) {
+        let device = self.random.below(self.devices.len());
+        let Device { user, phase, .. } = self.devices[device];
+        if phase == Phase::Left {
+            return;
+        }
+        let user = if self.plan.shares_rooms { 0 } else { user };
+        let rooms = rooms_of(user, self.random.below(3));
+        self.devices[device].rooms = Rc::clone(&rooms);
+        self.witnesses[device].change_rooms(&rooms);
+        match phase {
+            Phase::Connected(id) if self.random.has_chance(50) => {
+                self.after(1, 100, Step::Refresh(id, rooms));
+            }
+            Phase::Joining(id) | Phase::Connected(id) => {
+                self.cut(id);
+                self.client_notices(id);
+            }
+            Phase::Offline | Phase::Left => {}
+        }
     }
 
     /// Redis comes back with nothing, often on another machine.
@@ -187,27 +231,36 @@ impl World {
 
     /// A replica takes Redis' place that had not got everything yet. Some node
     /// knows of what is lost, and lives until that is noticed, and meanwhile the
-    /// stream is not trimmed up to there: what nobody knows any more, nobody can
-    /// tell.
+    /// stream is not trimmed up to there. Or all that know die: then only a page
+    /// that has received it can tell.
     fn lose_end(&mut self) {
         if self.plan.stream_max < usize::MAX {
             return;
         }
         let lost = 1 + self.random.below(5);
-        let alive = self.nodes_that(|life| life != Life::Dead);
-        let is_known = |end| {
-            let mut alive = alive.iter();
-            let log = self.stream.log();
-            alive.any(|node| self.nodes[*node].knows_of_more_than(log, end))
-        };
-        if !self.stream.end_without(lost).is_some_and(is_known) {
+        let Some(end) = self.stream.end_without(lost) else {
             return;
+        };
+        let log = self.stream.log();
+        let mut knowing = self.nodes_that(|life| life != Life::Dead);
+        knowing.retain(|node| self.nodes[*node].knows_of_more_than(log, end));
+        self.lost_logs.insert(log);
+        if knowing.is_empty() || (!self.is_loss_unnoticed() && self.random.has_chance(30)) {
+            if self.stream.begins_within(lost) {
+                return;
+            }
+            self.note(|_| format!("{knowing:?} know what is lost, and die"));
+            for node in knowing {
+                self.kill(node);
+            }
+            self.stream.lose_end_unknown(lost);
+            return self.break_links();
         }
         if self.random.has_chance(50) {
             self.stream_skew = self.any_skew(30_000);
         }
         self.stream.lose_end(lost);
-        self.unnoticed = Some((self.stream.log(), self.now + NOTICED_WITHIN));
+        self.unnoticed = Some((log, self.now + NOTICED_WITHIN));
         self.break_links();
     }
 

@@ -94,4 +94,4 @@ fn report(line: &str) {
 }
 
 /// Each of them is a world of some minutes.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 2_000;

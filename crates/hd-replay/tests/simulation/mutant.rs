@@ -46,6 +46,20 @@ pub(crate) enum Mutant {
     SendsQueuedToNewcomers,
     /// An event is sent at once though earlier ones are queued.
     OvertakesTheQueue,
+    /// A `pid` is good for other rooms.
+    TakesPidsOfOtherRooms,
+    /// What a node does not understand is skipped.
+    SkipsTheUnreadable,
+    /// A client that is behind is sent what is published.
+    SendsPublishedToThoseBehind,
+    /// Nodes go by their own clocks.
+    GoesByItsOwnClock,
+    /// Nobody remembers what the stream no longer has.
+    ForgetsWhatWasTrimmed,
+    /// Nobody remembers for whom that was.
+    ForgetsWhoseWasTrimmed,
+    /// The end of the stream counts that was asked for before the client came.
+    BelievesAnEarlierEnd,
 }
 
 impl Mutant {
@@ -58,7 +72,14 @@ impl Mutant {
             Self::TakesOffsetsOfOtherLogs => Some(Rule::ForeignOffsetIsIgnored),
             Self::SendsQueuedToNewcomers => Some(Rule::NewcomerSkipsQueue),
             Self::OvertakesTheQueue => Some(Rule::QueueIsInOrder),
-            Self::TakesIdsTwice
+            Self::TakesPidsOfOtherRooms => Some(Rule::CursorIsOfItsRooms),
+            Self::SkipsTheUnreadable => Some(Rule::UnreadableIsAGap),
+            Self::SendsPublishedToThoseBehind => Some(Rule::BehindGetsPortionsOnly),
+            Self::GoesByItsOwnClock
+            | Self::ForgetsWhatWasTrimmed
+            | Self::ForgetsWhoseWasTrimmed
+            | Self::BelievesAnEarlierEnd
+            | Self::TakesIdsTwice
             | Self::EntersBeforeReading
             | Self::EntersAfterReading
             | Self::SendsMissedLater

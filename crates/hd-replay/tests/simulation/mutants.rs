@@ -44,4 +44,11 @@ mutants! {
     an_offset_of_another_log_does_not_count: TakesOffsetsOfOtherLogs,
     a_socket_gets_nothing_that_was_queued_before_it_entered: SendsQueuedToNewcomers,
     nothing_overtakes_the_queue: OvertakesTheQueue,
+    a_pid_is_of_its_rooms: TakesPidsOfOtherRooms,
+    what_is_not_understood_is_a_gap: SkipsTheUnreadable,
+    a_client_that_is_behind_gets_portions_only: SendsPublishedToThoseBehind,
+    the_stream_s_clock_counts: GoesByItsOwnClock,
+    what_was_trimmed_is_remembered: ForgetsWhatWasTrimmed,
+    what_was_trimmed_is_remembered_for_each_room: ForgetsWhoseWasTrimmed,
+    an_earlier_end_of_the_stream_proves_nothing: BelievesAnEarlierEnd,
 }

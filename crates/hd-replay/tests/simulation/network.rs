@@ -3,6 +3,9 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use hd_replay::{Arrival, Standing};
+use hd_rooms::RoomName;
+
 use super::device::Phase;
 use super::mutant::Mutant;
 use super::node::{Auth, ConnectionId, Frame, Life, Resumed};
@@ -31,6 +34,12 @@ enum Path {
 enum End {
     Open,
     Gone,
+}
+
+impl Connection {
+    pub(crate) const fn node(&self) -> usize {
+        self.node
+    }
 }
 
 impl World {
@@ -77,74 +86,98 @@ impl World {
             return self.close_transport(id);
         }
         let waits = self.mutant != Some(Mutant::LetsInAheadOfItsReader);
-        if waits && self.nodes[node].is_behind(&auth) {
+        let arrival = self.nodes[node].arrive();
+        if waits && self.nodes[node].is_behind(&auth, arrival) {
             self.counts.waited += 1;
-            self.nodes[node].waiting.push((id, auth));
+            self.nodes[node].waiting.push((id, auth, arrival));
             return self.after(READER_TIMEOUT, READER_TIMEOUT, Step::StopWaiting(id));
         }
-        self.let_in(id, &auth);
+        self.let_in(id, &auth, arrival);
     }
 
     /// Those who waited for what has been read now.
     pub(crate) fn let_in_who_waits(&mut self, node: usize) {
         let waiting = std::mem::take(&mut self.nodes[node].waiting);
-        for (id, auth) in waiting {
-            if self.nodes[node].is_behind(&auth) {
-                self.nodes[node].waiting.push((id, auth));
+        for (id, auth, arrival) in waiting {
+            if self.nodes[node].is_behind(&auth, arrival) {
+                self.nodes[node].waiting.push((id, auth, arrival));
             } else {
-                self.let_in(id, &auth);
+                self.let_in(id, &auth, arrival);
             }
         }
     }
 
     pub(crate) fn stop_waiting(&mut self, id: ConnectionId) {
         let waiting = &mut self.nodes[self.connections[id.0].node].waiting;
-        if let Some(place) = waiting.iter().position(|(of, _)| *of == id) {
-            let (_, auth) = waiting.remove(place);
-            self.let_in(id, &auth);
+        if let Some(place) = waiting.iter().position(|(of, ..)| *of == id) {
+            let (_, auth, arrival) = waiting.remove(place);
+            self.let_in(id, &auth, arrival);
         }
     }
 
     /// Reads the log, answers, and enters the rooms: one step, unless it is
     /// broken on purpose.
-    fn let_in(&mut self, id: ConnectionId, auth: &Auth) {
+    fn let_in(&mut self, id: ConnectionId, auth: &Auth, arrival: Arrival) {
         let Connection { node, node_end, .. } = self.connections[id.0];
         if node_end == End::Gone {
             return;
         }
-        let rooms = Rc::clone(&self.rooms[auth.user]);
+        let rooms = Rc::clone(&auth.rooms);
         if self.mutant == Some(Mutant::EntersBeforeReading) {
-            self.nodes[node].enter(id, rooms, None);
+            self.nodes[node].enter(id, rooms, (Standing::Current, Arrival::default()));
             return self.after(1, 200, Step::Finish(id, Half::Read(auth.clone())));
         }
         let Resumed {
             pid,
             place,
             missed,
-            ahead,
-        } = self.resume(id, auth);
+            standing,
+        } = self.resume(id, auth, arrival);
         let mut frames = missed;
         match self.mutant {
-            Some(Mutant::SendsMissedBeforeReply) => frames.push(Frame::Connect { pid, place }),
+            Some(Mutant::SendsMissedBeforeReply) => {
+                frames.push(Frame::Connect {
+                    pid,
+                    place,
+                    rooms: Rc::clone(&rooms),
+                });
+            }
             Some(Mutant::SendsMissedLater) => {
-                let missed = std::mem::replace(&mut frames, vec![Frame::Connect { pid, place }]);
+                let reply = Frame::Connect {
+                    pid,
+                    place,
+                    rooms: Rc::clone(&rooms),
+                };
+                let missed = std::mem::replace(&mut frames, vec![reply]);
                 self.after(1, 200, Step::Finish(id, Half::Send(missed)));
             }
-            _ => frames.insert(0, Frame::Connect { pid, place }),
+            _ => frames.insert(
+                0,
+                Frame::Connect {
+                    pid,
+                    place,
+                    rooms: Rc::clone(&rooms),
+                },
+            ),
         }
         self.send_all(id, frames);
         if self.mutant == Some(Mutant::EntersAfterReading) {
-            return self.after(1, 200, Step::Finish(id, Half::Enter));
+            return self.after(1, 200, Step::Finish(id, Half::Enter(rooms)));
         }
-        self.nodes[node].enter(id, rooms, ahead);
+        self.nodes[node].enter(id, rooms, (standing, arrival));
     }
 
-    fn resume(&mut self, id: ConnectionId, auth: &Auth) -> Resumed {
+    fn resume(&mut self, id: ConnectionId, auth: &Auth, arrival: Arrival) -> Resumed {
         let node = self.connections[id.0].node;
-        let now = self.clock(self.nodes[node].skew);
-        let rooms = Rc::clone(&self.rooms[auth.user]);
-        let (resumed, outcome) = self.nodes[node].resume(id, auth, &rooms, now);
+        let now = self.now_at(node);
+        let (resumed, outcome) = self.nodes[node].resume(id, auth, arrival, now);
         self.count(outcome);
+        if !self.has_reason(outcome, auth) {
+            self.needless = true;
+        }
+        if self.nodes[node].forked().is_some() {
+            self.wake(node);
+        }
         self.note(|_| {
             format!(
                 "node {node} lets {auth:?} in: {outcome:?}, {:?}",
@@ -155,26 +188,22 @@ impl World {
     }
 
     pub(crate) fn finish(&mut self, id: ConnectionId, half: Half) {
-        let Connection {
-            node,
-            node_end,
-            device,
-            ..
-        } = self.connections[id.0];
+        let Connection { node, node_end, .. } = self.connections[id.0];
         if node_end == End::Gone {
             return;
         }
         match half {
             Half::Read(auth) => {
+                let arrival = self.nodes[node].arrive();
                 let Resumed {
                     pid, place, missed, ..
-                } = self.resume(id, &auth);
-                self.send(id, Frame::Connect { pid, place });
+                } = self.resume(id, &auth, arrival);
+                let rooms = auth.rooms;
+                self.send(id, Frame::Connect { pid, place, rooms });
                 self.send_all(id, missed);
             }
-            Half::Enter => {
-                let rooms = Rc::clone(&self.rooms[self.devices[device].user]);
-                self.nodes[node].enter(id, rooms, None);
+            Half::Enter(rooms) => {
+                self.nodes[node].enter(id, rooms, (Standing::Current, Arrival::default()))
             }
             Half::Send(frames) => self.send_all(id, frames),
         }
@@ -210,6 +239,9 @@ impl World {
         let Some(frame) = connection.in_flight.pop_front() else {
             return Ok(()); // lost
         };
+        if connection.in_flight.len() <= FEW_FRAMES {
+            self.after(0, 20, Step::Drained(id));
+        }
         if self.devices[device].connection() != Some(id) {
             return Ok(());
         }
@@ -217,6 +249,25 @@ impl World {
             self.hear(device, heard)?;
         }
         Ok(())
+    }
+
+    pub(crate) fn drained(&mut self, id: ConnectionId) {
+        if self.connections[id.0].node_end == End::Open {
+            self.send_portion(id);
+        }
+    }
+
+    /// A client hands in a new token, and stays.
+    pub(crate) fn refresh(&mut self, id: ConnectionId, rooms: Rc<[RoomName]>) {
+        let Connection {
+            node,
+            path,
+            node_end,
+            ..
+        } = self.connections[id.0];
+        if path == Path::Whole && node_end == End::Open {
+            self.nodes[node].change_rooms(id, rooms);
+        }
     }
 
     /// Cuts a connection: a part of what is in flight arrives. Each end notices
@@ -286,6 +337,8 @@ impl World {
     }
 }
 
+/// When no more wait, a client is sent the next portion.
+const FEW_FRAMES: usize = 1;
 /// Time that a CONNECT waits for the reader of its node.
 const READER_TIMEOUT: u64 = 5_000;
 /// After which a dead connection is noticed.

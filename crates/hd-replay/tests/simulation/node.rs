@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use hd_replay::{
-    Acknowledged, Broker, BrokerConfig, Chain, ChainStep, Cursor, Due, FanoutPass, FanoutQueue,
-    FollowOutcome, LogConfig, LogId, MAC_BYTES, NewEntry, Offset, Place, Reconnect, ResumeOutcome,
-    ResumeRequest, SeenConfig, Start,
+    Acknowledged, Arrival, Broker, BrokerConfig, Chain, ChainStep, Cursor, DUE_NONE, Due,
+    FanoutPass, FanoutQueue, FollowOutcome, Gap, LogConfig, LogId, MAC_BYTES, NewEntry, Offset,
+    Place, Reconnect, ResumeOutcome, ResumeRequest, SeenConfig, Standing, Start, Trimmed,
 };
 use hd_rooms::RoomName;
 
@@ -21,16 +22,24 @@ pub(crate) struct ConnectionId(pub(crate) usize);
 /// What a node sends.
 #[derive(Clone, Debug)]
 pub(crate) enum Frame {
-    Connect { pid: String, place: (LogId, Offset) },
-    Event { publication: usize, offset: Offset },
+    Connect {
+        pid: String,
+        place: (LogId, Offset),
+        rooms: Rc<[RoomName]>,
+    },
+    Event {
+        publication: usize,
+        offset: Offset,
+    },
     Disconnect,
     Close,
 }
 
-/// What a client says of itself in CONNECT. Its user is in its token.
+/// What a client says of itself in CONNECT. Its user and its rooms are in its token.
 #[derive(Clone, Debug)]
 pub(crate) struct Auth {
     pub(crate) user: usize,
+    pub(crate) rooms: Rc<[RoomName]>,
     pub(crate) pid: Option<String>,
     pub(crate) offset: Option<String>,
 }
@@ -66,19 +75,28 @@ pub(crate) enum StreamLink {
     Broken,
 }
 
+/// Of the software.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    First,
+    /// It may write what the first one does not understand.
+    Second,
+}
+
 pub(crate) struct Node {
+    pub(crate) version: Version,
     pub(crate) life: Life,
     pub(crate) reader: Reader,
     pub(crate) sockets: BTreeMap<ConnectionId, Socket>,
     /// CONNECTs that wait for the reader.
-    pub(crate) waiting: Vec<(ConnectionId, Auth)>,
+    pub(crate) waiting: Vec<(ConnectionId, Auth, Arrival)>,
     /// How far its clock is ahead, in milliseconds.
     pub(crate) skew: i64,
     queue: FanoutQueue<Job>,
     /// What is being sent to the sockets of one audience.
     pass: Option<Pass>,
     /// Counts the changes of the rooms.
-    version: u64,
+    rooms_version: u64,
     /// How far it has read, once it has begun.
     chain: Option<Chain>,
     /// What it was told to be in the stream.
@@ -94,6 +112,7 @@ pub(crate) struct Socket {
     rooms: Rc<[RoomName]>,
     /// How many events were queued before it entered.
     entered_after: u64,
+    standing: Standing,
 }
 
 /// An event that waits, and whose clients have received it elsewhere.
@@ -125,8 +144,7 @@ pub(crate) struct Resumed {
     /// Where it is, if it begins anew.
     pub(crate) place: (LogId, Offset),
     pub(crate) missed: Vec<Frame>,
-    /// Up to where the client has had what is not here yet.
-    pub(crate) ahead: Option<Offset>,
+    pub(crate) standing: Standing,
 }
 
 /// What an entry of the stream is to a node.
@@ -141,8 +159,14 @@ pub(crate) enum Followed {
 }
 
 impl Node {
-    pub(crate) fn new(config: LogConfig, skew: i64, mutant: Option<Mutant>) -> Self {
+    pub(crate) fn new(
+        version: Version,
+        config: LogConfig,
+        skew: i64,
+        mutant: Option<Mutant>,
+    ) -> Self {
         Self {
+            version,
             life: Life::Filling,
             reader: Reader::Idle,
             sockets: BTreeMap::new(),
@@ -150,7 +174,7 @@ impl Node {
             skew,
             queue: fanout_queue(mutant),
             pass: None,
-            version: 0,
+            rooms_version: 0,
             chain: None,
             acknowledged: Acknowledged::default(),
             link: StreamLink::Broken,
@@ -201,32 +225,73 @@ impl Node {
     }
 
     /// Takes notice of the next entry of the stream.
-    pub(crate) fn handle_entry(&mut self, entry: &Entry) -> Followed {
-        match self.follow(entry) {
+    pub(crate) fn handle_entry(&mut self, entry: &Entry, trimmed: &Trimmed) -> Followed {
+        let read = self.chain.as_ref().map(Chain::place);
+        match self.follow(entry, trimmed) {
             ChainStep::Next => Followed::Next,
             ChainStep::Passed | ChainStep::Lost => Followed::Passed,
             ChainStep::Began(place) => {
-                self.begin_log_at(place);
+                let is_known = |read| entry.link.follows_what_was_trimmed(read);
+                if read.is_none_or(is_known) {
+                    self.begin_log_at(place, trimmed);
+                } else {
+                    self.begin_log_at(place, &Trimmed::all_up_to(place.offset));
+                }
                 Followed::Gap
             }
         }
     }
 
-    fn begin_log_at(&mut self, began: Place) {
+    fn begin_log_at(&mut self, began: Place, trimmed: &Trimmed) {
         let (config, mutant) = (self.config, self.mutant);
         let broker = self.broker.get_or_insert_with(|| broker(config, mutant));
-        broker.begin_log_at(began);
+        let trimmed = match mutant {
+            Some(Mutant::ForgetsWhatWasTrimmed) => Trimmed::nothing(),
+            Some(Mutant::ForgetsWhoseWasTrimmed) => Trimmed::all_up_to(began.offset),
+            _ => trimmed.clone(),
+        };
+        broker.begin_log_at(began, trimmed);
     }
 
-    fn follow(&mut self, entry: &Entry) -> ChainStep {
+    /// Where it is in the order of those who present an offset.
+    pub(crate) fn arrive(&mut self) -> Arrival {
+        self.broker.as_mut().map(Broker::arrive).unwrap_or_default()
+    }
+
+    pub(crate) fn arrivals(&self) -> Arrival {
+        self.broker
+            .as_ref()
+            .map(Broker::arrivals)
+            .unwrap_or_default()
+    }
+
+    /// It has read the stream to its end.
+    pub(crate) fn handle_end(&mut self, end: Place, asked: Arrival) -> Vec<ConnectionId> {
+        let broker = self.broker.as_mut();
+        broker
+            .map(|broker| broker.handle_end(end, asked))
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn understands(&self, entry: &Entry) -> bool {
+        let is_new = entry.event.as_ref().is_some_and(|event| event.is_new);
+        !is_new || self.version == Version::Second
+    }
+
+    pub(crate) fn handle_unreadable(&mut self, entry: &Entry) -> bool {
+        let broker = self.broker.as_mut();
+        broker.is_some_and(|broker| broker.handle_unreadable(entry.offset))
+    }
+
+    fn follow(&mut self, entry: &Entry, trimmed: &Trimmed) -> ChainStep {
         let Some(chain) = &mut self.chain else {
             let mut began = entry.link.begins_after(entry.offset);
             self.chain = Some(Chain::at(began));
             if self.mutant == Some(Mutant::TrimsInSilence) {
                 began.offset = Offset::default();
             }
-            self.begin_log_at(began);
-            return self.follow(entry);
+            self.begin_log_at(began, trimmed);
+            return self.follow(entry, trimmed);
         };
         let before = chain.place();
         if self.mutant == Some(Mutant::ForgetsWhatWasAcknowledged) {
@@ -257,10 +322,11 @@ impl Node {
         let has_left = |id: &ConnectionId| !sockets.contains_key(id);
         let new = || NewEntry {
             except: &event.audience.except,
-            ..NewEntry::to(&event.audience.rooms, EVENT_BYTES, Rc::clone(entry))
+            ttl: event.ttl.map(Duration::from_millis),
+            ..NewEntry::to(&event.audience.rooms, event.bytes, Rc::clone(entry))
         };
         let except: Vec<ConnectionId> = match broker.publish_at(entry.offset, has_left, new) {
-            FollowOutcome::Accepted { except } => except.iter().map(|(id, _)| *id).collect(),
+            FollowOutcome::Accepted { except } => except.iter().map(|ahead| ahead.socket).collect(),
             FollowOutcome::OutOfOrder => return Sends::default(),
         };
         self.send(event, Rc::clone(entry), except, is_for_many)
@@ -277,6 +343,8 @@ impl Node {
         let recipients = if is_for_many { MAX_DIRECT + 1 } else { 1 };
         if self.queue.is_direct(recipients) {
             let sockets = self.resolve(&event.audience, &except).into_iter();
+            let is_due = |id: &ConnectionId| self.sockets[id].entered_after != DUE_NONE;
+            let sockets = sockets.filter(is_due);
             return Sends {
                 frames: sockets.map(|id| (id, Rc::clone(&entry))).collect(),
                 starts_task: false,
@@ -303,7 +371,7 @@ impl Node {
                     pass: FanoutPass::new(self.resolve(&audience, &except), first),
                     audience,
                     except,
-                    version: self.version,
+                    version: self.rooms_version,
                     entries,
                 }
             }
@@ -311,7 +379,7 @@ impl Node {
         while let Some(joining) = self.queue.take_if(|job| {
             let is_same =
                 Rc::ptr_eq(job.audience(), &pass.audience) || **job.audience() == *pass.audience;
-            is_same && job.except == pass.except && pass.version == self.version
+            is_same && job.except == pass.except && pass.version == self.rooms_version
         }) {
             pass.entries.push(Rc::clone(&joining.job().entry));
             pass.pass.begin(joining);
@@ -353,38 +421,73 @@ impl Node {
             .collect()
     }
 
-    pub(crate) fn enter(&mut self, id: ConnectionId, rooms: Rc<[RoomName]>, ahead: Option<Offset>) {
-        let entered_after = self.queue.enter();
+    pub(crate) fn enter(
+        &mut self,
+        id: ConnectionId,
+        rooms: Rc<[RoomName]>,
+        (standing, arrival): (Standing, Arrival),
+    ) {
         let socket = Socket {
             rooms,
-            entered_after,
+            entered_after: self.queue.enter(standing),
+            standing,
         };
         self.sockets.insert(id, socket);
-        self.version += 1;
+        self.rooms_version += 1;
         let sockets = &self.sockets;
         if let Some(broker) = &mut self.broker {
-            broker.enter(id, ahead, |id| !sockets.contains_key(id));
+            broker.enter(id, (standing, arrival), |id| !sockets.contains_key(id));
         }
+    }
+
+    pub(crate) fn change_rooms(&mut self, id: ConnectionId, rooms: Rc<[RoomName]>) {
+        if let Some(socket) = self.sockets.get_mut(&id) {
+            socket.rooms = rooms;
+            self.rooms_version += 1;
+        }
+    }
+
+    /// The next portion for a client, if it is behind.
+    pub(crate) fn next_portion(
+        &mut self,
+        id: ConnectionId,
+        now: u64,
+    ) -> Option<Result<Vec<Rc<Entry>>, Gap>> {
+        let socket = self.sockets.get_mut(&id)?;
+        let Standing::Behind(position) = socket.standing else {
+            return None;
+        };
+        let broker = self.broker.as_mut()?;
+        Some(match broker.next_portion(position, &socket.rooms, now) {
+            Ok((events, standing)) => {
+                socket.standing = standing;
+                socket.entered_after = self.queue.enter(standing);
+                Ok(events
+                    .into_iter()
+                    .map(|(_, entry)| Rc::clone(entry))
+                    .collect())
+            }
+            Err(gap) => Err(gap),
+        })
     }
 
     pub(crate) fn leave(&mut self, id: ConnectionId) {
         self.sockets.remove(&id);
-        self.version += 1;
+        self.rooms_version += 1;
     }
 
     /// Every socket leaves.
     pub(crate) fn leave_all(&mut self) {
         self.sockets.clear();
-        self.version += 1;
+        self.rooms_version += 1;
     }
 
     /// Whether a client is ahead of this node's reader.
-    pub(crate) fn is_behind(&self, auth: &Auth) -> bool {
-        let place = auth.reconnect().and_then(|reconnect| reconnect.place());
+    pub(crate) fn is_behind(&self, auth: &Auth, arrival: Arrival) -> bool {
         let broker = self.broker.as_ref();
-        place
-            .zip(broker)
-            .is_some_and(|(place, broker)| !broker.has_reached(place))
+        let may_resume =
+            |(place, broker): (Place, &Broker<_, _>)| broker.may_resume(place, arrival);
+        !auth.place().zip(broker).is_none_or(may_resume)
     }
 
     /// What `socketio/recovery.rs` of hd-ws-server does.
@@ -392,16 +495,17 @@ impl Node {
         &mut self,
         id: ConnectionId,
         auth: &Auth,
-        rooms: &[RoomName],
+        arrival: Arrival,
         now: u64,
     ) -> (Resumed, ResumeOutcome) {
         let place = self.log_place().expect("a node that serves has begun");
         let reconnect = auth.reconnect();
         let request = ResumeRequest {
             identity: auth.identity(),
-            rooms,
+            rooms: &auth.rooms,
             own_room: None,
             reconnect: reconnect.as_ref(),
+            arrival,
         };
         // It makes the `pid` another one than the client has.
         let new_sid = || id.0.to_string();
@@ -415,9 +519,14 @@ impl Node {
             pid: resumed.cursor.map_or_else(kept, |cursor| cursor.seal(mac)),
             place,
             missed: missed.filter_map(|(_, entry)| entry.to_frame()).collect(),
-            ahead: resumed.ahead,
+            standing: resumed.standing,
         };
-        (answer, resumed.outcome)
+        let (outcome, lost) = (resumed.outcome, resumed.lost);
+        if let Some((lost, chain)) = lost.zip(self.chain.as_mut()) {
+            // Whoever keeps the stream is told: another log begins.
+            chain.handle_end(chain.place().offset, Some(lost.offset));
+        }
+        (answer, outcome)
     }
 }
 
@@ -464,6 +573,11 @@ impl Auth {
         u64::try_from(self.user).expect("a few users")
     }
 
+    /// Up to where it has received everything.
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.reconnect()?.place()
+    }
+
     fn reconnect(&self) -> Option<Reconnect> {
         Some(Reconnect {
             cursor: Cursor::open(self.pid.as_ref()?, mac),
@@ -482,7 +596,5 @@ pub(crate) fn mac(bytes: &[u8]) -> [u8; MAC_BYTES] {
     code
 }
 
-/// What an event counts for.
-const EVENT_BYTES: usize = 10;
 /// An event for more sockets is queued.
 const MAX_DIRECT: usize = 64;

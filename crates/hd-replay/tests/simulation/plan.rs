@@ -28,6 +28,13 @@ pub(crate) struct Plan {
     pub(crate) stream_max: usize,
     pub(crate) read_most: usize,
     pub(crate) log: LogConfig,
+    pub(crate) max_trimmed_rooms: usize,
+    /// Whether nodes that start later write what the first ones do not understand.
+    pub(crate) has_two_versions: bool,
+    /// Whether most users are sent nothing.
+    pub(crate) is_quiet: bool,
+    /// Whether all users are in the same rooms.
+    pub(crate) shares_rooms: bool,
 }
 
 impl Plan {
@@ -39,7 +46,7 @@ impl Plan {
         let length = random.between(60_000, 600_000);
         let faults = random.between(5, 40);
         let (log, stream_max) = match weather {
-            Weather::Gentle => (LogConfig::default(), usize::MAX),
+            Weather::Gentle => (gentle_log(random), usize::MAX),
             Weather::Rough => (short_log(random), short_stream(random)),
         };
         Self {
@@ -53,12 +60,25 @@ impl Plan {
             stream_max,
             read_most: 1 + random.below(20),
             log,
+            max_trimmed_rooms: if random.has_chance(20) { 2 } else { MANY_ROOMS },
+            is_quiet: random.has_chance(30),
+            shares_rooms: random.has_chance(10),
+            has_two_versions: weather == Weather::Rough && random.has_chance(20),
         }
     }
 }
 
-fn short_log(random: &mut Random) -> LogConfig {
+/// One that is long enough, and replays in portions.
+fn gentle_log(random: &mut Random) -> LogConfig {
     let mut log = LogConfig::default();
+    if random.has_chance(50) {
+        log.max_replay_bytes = 10 + random.below(100);
+    }
+    log
+}
+
+fn short_log(random: &mut Random) -> LogConfig {
+    let mut log = gentle_log(random);
     if random.has_chance(30) {
         log.max_events = 2 + random.below(20);
     }
@@ -66,12 +86,23 @@ fn short_log(random: &mut Random) -> LogConfig {
         log.max_total_bytes = 50 + random.below(400);
     }
     if random.has_chance(20) {
-        log.max_replay_bytes = 10 + random.below(100);
+        log.max_bytes = 50 + random.below(200);
+    }
+    if random.has_chance(20) {
+        log.max_trimmed_rooms = random.below(3);
     }
     if random.has_chance(30) {
         log.ttl = Duration::from_millis(random.between(5_000, 60_000));
     }
     log
+}
+
+impl Plan {
+    /// Whether what was trimmed is remembered for every room there is.
+    pub(crate) fn remembers_all_rooms(&self) -> bool {
+        let rooms = self.max_trimmed_rooms.min(self.log.max_trimmed_rooms);
+        rooms >= MANY_ROOMS && !self.has_two_versions
+    }
 }
 
 fn short_stream(random: &mut Random) -> usize {
@@ -81,3 +112,6 @@ fn short_stream(random: &mut Random) -> usize {
         usize::MAX
     }
 }
+
+/// More than there are.
+const MANY_ROOMS: usize = 100;

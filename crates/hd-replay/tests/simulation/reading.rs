@@ -2,6 +2,9 @@
 
 use std::rc::Rc;
 
+use hd_replay::Arrival;
+
+use super::mutant::Mutant;
 use super::node::{ConnectionId, Followed, Life, Reader, Sends, StreamLink};
 use super::plan::Weather;
 use super::stream::{Batch, Entry};
@@ -51,27 +54,50 @@ impl World {
         }
         let after = reader.place().map(|(_, last)| last).unwrap_or_default();
         let batch = stream.read(after, self.plan.read_most);
-        self.after(0, 20, Step::Take { node, batch });
+        let asked = reader.arrivals();
+        let latency = self.answer_latency();
+        self.after(0, latency, Step::Take { node, batch, asked });
     }
 
-    pub(crate) fn take_batch(&mut self, index: usize, batch: Batch) {
+    /// How long the stream's answer may take.
+    fn answer_latency(&mut self) -> u64 {
+        let is_slow = !self.is_calm && self.random.has_chance(10);
+        match (is_slow, self.plan.weather) {
+            (false, _) => 20,
+            (true, Weather::Gentle) => 500,
+            (true, Weather::Rough) => 5_000,
+        }
+    }
+
+    pub(crate) fn take_batch(&mut self, index: usize, batch: Batch, asked: Arrival) {
         let node = &mut self.nodes[index];
         if node.life == Life::Dead {
             return;
         }
-        let is_at_end = batch.is_empty();
+        let is_at_end = batch.entries.is_empty();
         let was_woken = node.reader == Reader::ReadingAndWoken;
         node.reader = Reader::Idle;
         if is_at_end && node.life == Life::Filling {
             node.life = Life::Serving;
         }
-        for entry in batch {
-            match self.nodes[index].handle_entry(&entry) {
+        if is_at_end {
+            let is_earlier = self.mutant == Some(Mutant::BelievesAnEarlierEnd);
+            let asked = if is_earlier { node.arrivals() } else { asked };
+            for id in node.handle_end(batch.end, asked) {
+                self.close_transport(id);
+            }
+        }
+        for entry in batch.entries {
+            match self.nodes[index].handle_entry(&entry, &batch.trimmed) {
                 Followed::Next => {}
                 Followed::Passed => continue,
                 Followed::Gap => self.send_everyone_away(index),
             }
-            self.deliver(index, &entry);
+            if self.nodes[index].understands(&entry) {
+                self.deliver(index, &entry);
+            } else if self.nodes[index].handle_unreadable(&entry) {
+                self.send_everyone_away(index);
+            }
         }
         self.let_in_who_waits(index);
         let is_forked = self.nodes[index].forked().is_some();
@@ -104,6 +130,29 @@ impl World {
         self.note(|_| format!("node {index} fans out to {:?}", ids(&frames)));
         self.send_events(&frames);
         self.after(1, 150, Step::FanOut(index));
+    }
+
+    /// A client's queue has drained: it is sent the next portion, if it is behind.
+    pub(crate) fn send_portion(&mut self, id: ConnectionId) {
+        let index = self.connections[id.0].node();
+        let now = self.now_at(index);
+        if self.nodes[index].life == Life::Dead {
+            return;
+        }
+        match self.nodes[index].next_portion(id, now) {
+            None => {}
+            Some(Ok(entries)) => {
+                self.note(|_| format!("node {index} sends {id:?} the portion {entries:?}"));
+                self.counts.portions += 1;
+                for entry in entries {
+                    self.send_events(&[(id, entry)]);
+                }
+            }
+            Some(Err(gap)) => {
+                self.note(|_| format!("node {index} has no portion for {id:?}: {gap}"));
+                self.close_transport(id);
+            }
+        }
     }
 
     fn send_events(&mut self, frames: &[(ConnectionId, Rc<Entry>)]) {

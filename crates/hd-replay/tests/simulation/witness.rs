@@ -20,6 +20,10 @@ pub(crate) enum Violation {
     Misdirected { publication: usize },
     /// It was told that it had recovered, and it had never been here.
     NothingToRecover,
+    /// It was told that it had recovered, in other rooms than it was told for before.
+    RecoveredInOtherRooms,
+    /// It was told, and nothing was sent to its rooms meanwhile.
+    ToldForNothing,
     /// Faults are over, and it is not connected.
     NotBack,
     /// A publisher was told that an event was taken that is nowhere.
@@ -33,7 +37,10 @@ pub(crate) enum Violation {
 pub(crate) struct Witness {
     /// Whom it was told for.
     user: Option<usize>,
-    rooms: Rc<[RoomName]>,
+    /// The rooms that it was told for, and those that it has had since.
+    rooms: Vec<Rc<[RoomName]>>,
+    /// The latest time that the stream's clock has shown.
+    pub(crate) clock: u64,
     /// The first of all entries that the device has not come to.
     next: usize,
     /// What is before this one is up to what it was told: a node that is behind
@@ -52,7 +59,8 @@ impl Witness {
     pub(crate) fn new() -> Self {
         Self {
             user: None,
-            rooms: Rc::new([]),
+            rooms: Vec::new(),
+            clock: 0,
             next: 0,
             forgiven: 0,
             owed: None,
@@ -72,10 +80,10 @@ impl Witness {
     ) {
         if self.user != Some(user) {
             self.user = Some(user);
-            self.rooms = Rc::clone(rooms);
             self.had.clear();
             self.forgiven = 0;
         }
+        self.rooms = vec![Rc::clone(rooms)];
         self.got.clear();
         self.owed = None;
         // What the stream has lost may have later offsets than what follows.
@@ -90,11 +98,20 @@ impl Witness {
         self.forgiven = self.forgiven.max(self.next);
     }
 
-    pub(crate) fn recovered(&self, user: usize) -> Result<(), Violation> {
-        if self.user == Some(user) {
-            Ok(())
-        } else {
-            Err(Violation::NothingToRecover)
+    pub(crate) fn recovered(&self, user: usize, rooms: &[RoomName]) -> Result<(), Violation> {
+        if self.user != Some(user) {
+            return Err(Violation::NothingToRecover);
+        }
+        match self.rooms.first() {
+            Some(told_for) if **told_for == *rooms => Ok(()),
+            _ => Err(Violation::RecoveredInOtherRooms),
+        }
+    }
+
+    /// The device has another token.
+    pub(crate) fn change_rooms(&mut self, rooms: &Rc<[RoomName]>) {
+        if self.rooms.last() != Some(rooms) {
+            self.rooms.push(Rc::clone(rooms));
         }
     }
 
@@ -113,7 +130,7 @@ impl Witness {
         let Some(place) = place.map(|place| self.next + place) else {
             return self.late(publication, all.iter().position(is_it), all);
         };
-        if !self.is_for_it(&all[place]) {
+        if !self.may_have(&all[place]) {
             return Err(Violation::Misdirected { publication });
         }
         self.pass(place, all)?;
@@ -158,7 +175,7 @@ impl Witness {
         let from = self.next.max(self.forgiven);
         for (index, entry) in all.iter().enumerate().take(to).skip(from) {
             if let Some(event) = &entry.event
-                && self.is_for_it(entry)
+                && self.must_have(entry)
                 && !self.had.contains(&index)
             {
                 let publication = event.publication;
@@ -171,9 +188,22 @@ impl Witness {
         Ok(())
     }
 
-    fn is_for_it(&self, entry: &Entry) -> bool {
+    /// Whether it is for any rooms that it has had.
+    fn may_have(&self, entry: &Entry) -> bool {
         let event = entry.event.as_ref();
-        event.is_some_and(|event| event.audience.has(&self.rooms))
+        event.is_some_and(|event| self.rooms.iter().any(|rooms| event.audience.has(rooms)))
+    }
+
+    /// Whether it is for all of them, and not stale.
+    fn must_have(&self, entry: &Entry) -> bool {
+        entry.event.as_ref().is_some_and(|event| {
+            let stale_at = event
+                .ttl
+                .map(|ttl| entry.offset.millis().saturating_add(ttl));
+            let is_fresh = stale_at.is_none_or(|stale_at| stale_at > self.clock);
+            let is_owed = is_fresh && !entry.is_forgiven.get();
+            is_owed && self.rooms.iter().all(|rooms| event.audience.has(rooms))
+        })
     }
 }
 

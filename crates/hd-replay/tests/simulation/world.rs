@@ -1,10 +1,10 @@
 //! The world under its clock: what happens, one thing after another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
 
-use hd_replay::{LogId, ResumeOutcome};
+use hd_replay::{Arrival, Gap, LogId, Offset, Place, ResumeOutcome, ResumeRefusal};
 use hd_rooms::RoomName;
 
 use super::device::{Device, Heard, Phase};
@@ -32,7 +32,18 @@ pub(crate) enum Step {
     Take {
         node: usize,
         batch: Batch,
+        asked: Arrival,
     },
+    /// A node has the stream's answer to an append.
+    Answer {
+        publication: usize,
+        node: usize,
+        place: Option<Place>,
+    },
+    /// A client's queue has drained.
+    Drained(ConnectionId),
+    /// A node has a client's new token.
+    Refresh(ConnectionId, Rc<[RoomName]>),
     /// A node's task sends some of what was queued.
     FanOut(usize),
     /// A device connects to some node.
@@ -57,7 +68,7 @@ pub(crate) enum Step {
 
 pub(crate) enum Half {
     Read(Auth),
-    Enter,
+    Enter(Rc<[RoomName]>),
     Send(Vec<Frame>),
 }
 
@@ -73,6 +84,12 @@ pub(crate) struct Counts {
     /// Clients that came back and were told that they may have missed
     /// something.
     pub(crate) told: u64,
+    /// The same, since their rooms had changed.
+    pub(crate) rooms_changed: u64,
+    /// The same, since what they had received was found to be lost.
+    pub(crate) lost_ends: u64,
+    /// Portions of replays, after the first ones.
+    pub(crate) portions: u64,
     /// CONNECTs that waited for the reader of their node.
     pub(crate) waited: u64,
     /// Times that a node did not find its place in the stream any more.
@@ -88,6 +105,9 @@ impl Counts {
         self.connects += other.connects;
         self.recovered += other.recovered;
         self.told += other.told;
+        self.rooms_changed += other.rooms_changed;
+        self.lost_ends += other.lost_ends;
+        self.portions += other.portions;
         self.waited += other.waited;
         self.lost_places += other.lost_places;
     }
@@ -97,7 +117,7 @@ impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} virtual hours, {} faults, {} published, {} delivered, {} connects, {} recovered, {} told, {} waited, {} places lost",
+            "{} virtual hours, {} faults, {} published, {} delivered, {} connects, {} recovered, {} told, {} more for their rooms, {} for what was lost, {} portions, {} waited, {} places lost",
             self.millis / (60 * 60 * 1000),
             self.faults,
             self.published,
@@ -105,6 +125,9 @@ impl fmt::Display for Counts {
             self.connects,
             self.recovered,
             self.told,
+            self.rooms_changed,
+            self.lost_ends,
+            self.portions,
             self.waited,
             self.lost_places
         )
@@ -125,6 +148,12 @@ pub(crate) struct World {
     pub(crate) stream_skew: i64,
     pub(crate) stream_paused_until: u64,
     pub(crate) is_calm: bool,
+    /// Logs that have lost their end.
+    pub(crate) lost_logs: BTreeSet<LogId>,
+    /// Whether a client was notified for nothing.
+    pub(crate) needless: bool,
+    /// The latest time that the stream's clock has shown.
+    pub(crate) latest: u64,
     pub(crate) nodes: Vec<Node>,
     pub(crate) connections: Vec<Connection>,
     pub(crate) devices: Vec<Device>,
@@ -142,20 +171,30 @@ impl World {
     pub(crate) fn new(seed: u64, weather: Weather, mutant: Option<Mutant>) -> Self {
         let mut random = Random::new(seed);
         let plan = Plan::new(&mut random, weather);
-        let rooms: Vec<Rc<[RoomName]>> = (0..plan.users).map(rooms_of).collect();
+        let rooms: Vec<Rc<[RoomName]>> = (0..plan.users)
+            .map(|user| if plan.shares_rooms { 0 } else { user })
+            .map(|user| rooms_of(user, user % 2))
+            .collect();
         let mut world = Self {
             now: 0,
             steps: BTreeMap::new(),
             scheduled: 0,
             mutant,
-            stream: Stream::new(LogId(1), plan.stream_max, NOON),
+            stream: Stream::new(LogId(1), (plan.stream_max, plan.max_trimmed_rooms), NOON),
             unnoticed: None,
             stream_skew: 0,
             stream_paused_until: 0,
             is_calm: false,
+            lost_logs: BTreeSet::new(),
+            needless: false,
+            latest: 0,
             nodes: Vec::new(),
             connections: Vec::new(),
-            devices: plan.devices.iter().map(|user| Device::new(*user)).collect(),
+            devices: plan
+                .devices
+                .iter()
+                .map(|user| Device::new(*user, Rc::clone(&rooms[*user])))
+                .collect(),
             witnesses: plan.devices.iter().map(|_| Witness::new()).collect(),
             rooms,
             publications: Vec::new(),
@@ -196,6 +235,7 @@ impl World {
             if !matches!(device.phase, Phase::Connected(_)) {
                 return Err(Violation::NotBack);
             }
+            witness.clock = self.latest;
             witness.end(&self.all)?;
         }
         let is_there = |publication| {
@@ -221,7 +261,11 @@ impl World {
                 return Ok(());
             };
             self.now = at;
+            self.latest = self.latest.max(self.clock(self.stream_skew));
             self.take(step)?;
+            if self.needless {
+                return Err(Violation::ToldForNothing);
+            }
         }
         Err(Violation::Unsettled)
     }
@@ -231,7 +275,14 @@ impl World {
             Step::Publish(publication) => self.publish(publication),
             Step::Append { publication, node } => self.append(publication, node),
             Step::Read(node) => self.read(node),
-            Step::Take { node, batch } => self.take_batch(node, batch),
+            Step::Take { node, batch, asked } => self.take_batch(node, batch, asked),
+            Step::Answer {
+                publication,
+                node,
+                place,
+            } => self.answer(publication, node, place),
+            Step::Drained(id) => self.drained(id),
+            Step::Refresh(id, rooms) => self.refresh(id, rooms),
             Step::FanOut(node) => self.fan_out(node),
             Step::Connect(device) => self.connect(device),
             Step::Admit(id, auth) => self.admit(id, auth),
@@ -271,6 +322,48 @@ impl World {
         (NOON + self.now).saturating_add_signed(skew)
     }
 
+    /// The time as a node knows it: the stream's.
+    pub(crate) fn now_at(&mut self, node: usize) -> u64 {
+        if self.mutant == Some(Mutant::GoesByItsOwnClock) {
+            return self.clock(self.nodes[node].skew);
+        }
+        let error = self.random.between(0, 100);
+        self.clock(self.stream_skew) - error
+    }
+
+    /// Whether a client that was notified may have missed anything.
+    pub(crate) fn has_reason(&self, outcome: ResumeOutcome, auth: &Auth) -> bool {
+        let ResumeOutcome::Refused(refusal) = outcome else {
+            return true;
+        };
+        let Some(place) = auth.place() else {
+            return true;
+        };
+        let is_to_be_checked = match refusal {
+            ResumeRefusal::LostEnd => return self.lost_logs.contains(&place.log),
+            ResumeRefusal::Gap(Gap::TooOld | Gap::Dropped) => true,
+            // Of as many rooms as there are.
+            ResumeRefusal::Gap(Gap::BeforeLog) => {
+                // In another log than it had read, a node may know nothing.
+                let is_first_log = place.log == LogId(1);
+                is_first_log && self.plan.remembers_all_rooms() && place.offset != Offset::default()
+            }
+            ResumeRefusal::Gap(Gap::AfterLog)
+            | ResumeRefusal::Pid(_)
+            | ResumeRefusal::OtherIdentity
+            | ResumeRefusal::OtherLog
+            | ResumeRefusal::RoomsChanged
+            | ResumeRefusal::Offset => false,
+        };
+        let is_missed = |entry: &Rc<Entry>| {
+            let event = entry.event.as_ref();
+            entry.link.log == place.log
+                && entry.offset > place.offset
+                && event.is_some_and(|event| event.audience.names(&auth.rooms))
+        };
+        !is_to_be_checked || self.all.iter().any(is_missed)
+    }
+
     /// By how much an offset leaps ahead.
     pub(crate) fn leap(&mut self) -> u64 {
         self.random.between(0, 0xFFFF)
@@ -281,6 +374,7 @@ impl World {
         self.note(|_| format!("device {device} hears {heard:?}"));
         let user = self.devices[device].user;
         let witness = &mut self.witnesses[device];
+        witness.clock = self.latest;
         match heard {
             Heard::Event {
                 publication,
@@ -290,13 +384,17 @@ impl World {
                 witness.event(publication, offset, &self.all)
             }
             Heard::Connected {
-                recovered: true, ..
-            } => witness.recovered(user),
+                recovered: true,
+                rooms,
+                ..
+            } => witness.recovered(user, &rooms),
             Heard::Connected {
                 recovered: false,
                 place,
+                rooms,
             } => {
-                witness.told(user, &self.rooms[user], place, &self.all);
+                witness.told(user, &rooms, place, &self.all);
+                witness.change_rooms(&self.devices[device].rooms);
                 Ok(())
             }
             Heard::Closed => {
@@ -311,14 +409,16 @@ impl World {
         match outcome {
             ResumeOutcome::First => {}
             ResumeOutcome::Recovered => self.counts.recovered += 1,
+            ResumeOutcome::Refused(ResumeRefusal::RoomsChanged) => self.counts.rooms_changed += 1,
+            ResumeOutcome::Refused(ResumeRefusal::LostEnd) => self.counts.lost_ends += 1,
             ResumeOutcome::Refused(_) => self.counts.told += 1,
         }
     }
 }
 
 /// A user is alone in the first, and shares the second.
-fn rooms_of(user: usize) -> Rc<[RoomName]> {
-    [format!("user_{user}"), format!("role_{}", user % 2)]
+pub(crate) fn rooms_of(user: usize, role: usize) -> Rc<[RoomName]> {
+    [format!("user_{user}"), format!("role_{role}")]
         .iter()
         .map(|name| RoomName::new(name).expect("a short name"))
         .collect()

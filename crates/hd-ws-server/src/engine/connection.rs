@@ -43,6 +43,8 @@ pub struct Connection<A: Application> {
     pub(super) user: OnceLock<Arc<User>>,
     /// What the queue counts for in the sum over all.
     pub(super) queued: AtomicUsize,
+    /// Whether the application is to be told when the queue has drained.
+    pub(super) awaits_drain: AtomicBool,
     client: A::Client,
 }
 
@@ -101,6 +103,7 @@ impl<A: Application> Connection<A> {
             inbound: InboundBuckets::default(),
             user: OnceLock::new(),
             queued: AtomicUsize::new(0),
+            awaits_drain: AtomicBool::new(false),
             client,
         }
     }
@@ -385,7 +388,7 @@ impl<A: Application> Connection<A> {
         }
     }
 
-    fn wake(&self, mut state: MutexGuard<'_, State>) -> Option<Event> {
+    fn wake(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> Option<Event> {
         let event = state.wire.poll_event();
         self.count_queue(state.wire.queued_memory());
         if let Some(deadline) = state.wire.poll_timeout() {

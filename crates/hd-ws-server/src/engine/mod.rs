@@ -96,6 +96,11 @@ pub trait Application: Send + Sync + Sized + 'static {
         let _ = connection;
     }
 
+    /// Nothing waits for the client any more, and the application wanted to know.
+    fn drained(&self, connection: &Arc<Connection<Self>>) {
+        let _ = connection;
+    }
+
     /// The session has ended. Nothing follows.
     fn closed(&self, connection: &Arc<Connection<Self>>, reason: CloseReason);
 

@@ -47,7 +47,7 @@ impl SendQueues {
 impl<A: Application> Connection<A> {
     /// Counts what waits now. Under the lock of the session, wherever its queue
     /// may have changed; a message that is written at once changes nothing.
-    pub(super) fn count_queue(&self, queued: usize) {
+    pub(super) fn count_queue(self: &Arc<Self>, queued: usize) {
         let before = self.queued.load(Ordering::Relaxed);
         if queued == before {
             return;
@@ -57,6 +57,28 @@ impl<A: Application> Connection<A> {
             let engine = Arc::clone(&self.engine);
             // Locks of other sessions are not taken under that of one.
             self.spawn(async move { engine.shed() });
+        }
+        self.tell_if_drained();
+    }
+
+    /// Has the application told once, by [`Application::drained`], when nothing waits for the client
+    /// any more.
+    pub(crate) fn tell_when_drained(self: &Arc<Self>) {
+        // Under the lock, as every count of the queue.
+        let state = self.lock();
+        self.awaits_drain.store(true, Ordering::Relaxed);
+        self.tell_if_drained();
+        drop(state);
+    }
+
+    fn tell_if_drained(self: &Arc<Self>) {
+        let is_drained = self.queued.load(Ordering::Relaxed) == 0;
+        if is_drained && self.awaits_drain.swap(false, Ordering::Relaxed) {
+            let connection = Arc::clone(self);
+            // The caller holds the session's lock, and maybe the application's.
+            self.spawn(async move {
+                connection.engine.application.drained(&connection);
+            });
         }
     }
 }

@@ -58,6 +58,10 @@ impl<'a> Emission<'a> {
         self.offset = Some(offset);
     }
 
+    pub(super) const fn is_in_log(&self) -> bool {
+        self.offset.is_some()
+    }
+
     /// The event for clients of Socket.IO, all of which have the same parser.
     pub(super) fn socket_io(&self) -> &Encoded {
         self.socket_io

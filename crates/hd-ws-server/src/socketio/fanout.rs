@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use engineio_proto::EncodedPacket;
-use hd_replay::{Due, FanoutPass, FanoutQueue, Queued, Start};
+use hd_replay::{Due, FanoutPass, FanoutQueue, Queued, Standing, Start};
 use hd_rooms::Audience;
 use socketio_proto::Encoded;
 use tokio::runtime::Handle;
@@ -97,11 +97,15 @@ impl Fanout {
         self.lock().is_direct(sockets)
     }
 
-    /// A socket enters that is served on this runtime. Returns how many events were queued so far:
-    /// it is due none of them.
-    pub(super) fn enter(&self, runtime: &Handle) -> u64 {
+    /// A socket enters that is served on this runtime.
+    pub(super) fn set_runtime(&self, runtime: &Handle) {
         self.runtime.get_or_init(|| runtime.clone());
-        self.lock().enter()
+    }
+
+    /// After which event of the queue a socket is due the events, when its client stands so to the
+    /// log now.
+    pub(super) fn after(&self, standing: Standing) -> u64 {
+        self.lock().enter(standing)
     }
 
     /// Queues an event, and starts the task that sends what is queued, `run`, where none runs.

@@ -19,6 +19,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use engineio_proto::{CloseReason, EncodedPacket, Message};
+use hd_replay::Standing;
 use hd_rooms::RoomName;
 use serde_json::value::RawValue;
 use socketio_proto::{
@@ -220,6 +221,13 @@ impl Application for SocketIo {
         }
     }
 
+    fn drained(&self, connection: &Arc<Connection<Self>>) {
+        let sockets = connection.client().lock().sockets.clone();
+        for socket in sockets {
+            socket.namespace().send_portion(&socket);
+        }
+    }
+
     fn closed(&self, connection: &Arc<Connection<Self>>, reason: CloseReason) {
         let (sockets, askers) = connection.client().lock().take_all();
         drop(askers); // not under the lock
@@ -382,6 +390,11 @@ fn resume(
     let encode = |offset, event: &Encoded, packets: &mut Vec<EncodedPacket>| {
         is_complete &= push_logged(namespace, dialect, offset, event, packets);
     };
+    let arrival = terms
+        .presented
+        .as_ref()
+        .map(|presented| presented.arrival)
+        .unwrap_or_default();
     let order = namespace.order();
     let mut broker = order.lock();
     let resumed = order.resume(&mut broker, identity, &rooms, terms.presented, encode);
@@ -397,9 +410,13 @@ fn resume(
     packets.extend(resumed.missed);
     let identification = (resumed.sid, resumed.outcome);
     let socket = Socket::new(connection, namespace, dialect, data, identification);
-    let is_in = enter(&mut client, &socket, &rooms, &packets);
+    let standing = resumed.standing;
+    let is_in = enter(&mut client, &socket, (&rooms, standing), &packets);
     if is_in {
-        broker.enter(socket.clone(), resumed.ahead, Socket::has_left);
+        broker.enter(socket.clone(), (standing, arrival), Socket::has_left);
+    }
+    if is_in && socket.is_behind() {
+        connection.tell_when_drained();
     }
     Entered {
         socket,
@@ -425,12 +442,12 @@ fn announce(entered: Entered) {
 fn enter(
     client: &mut ClientState,
     socket: &Socket,
-    rooms: &[RoomName],
+    (rooms, standing): (&[RoomName], Standing),
     reply: &[EncodedPacket],
 ) -> bool {
     let connection = &socket.0.connection;
     let mut joined = Ok(());
-    let sent = connection.send_then(reply, || joined = socket.enter_rooms(rooms));
+    let sent = connection.send_then(reply, || joined = socket.enter_rooms(rooms, standing));
     if sent.is_err() {
         return false;
     }

@@ -155,9 +155,20 @@ impl Namespace {
         if at_most == 0 {
             return Emitted::sent(0);
         }
+        // What is in the log, those that are behind get from there.
+        let is_due = |socket: &&Socket| !emission.is_in_log() || !socket.is_behind();
+        let sent = |socket: &&Socket| socket.send(emission.packets_for(socket)).is_some();
         if self.0.fanout.is_direct(at_most) {
-            let sent = |socket: &&Socket| socket.send(emission.packets_for(socket)).is_some();
-            return Emitted::sent(self.resolve(audience).iter().filter(sent).count());
+            let sockets = self.resolve(audience);
+            return Emitted::sent(sockets.iter().filter(is_due).filter(sent).count());
+        }
+        if !emission.is_in_log() && self.order().can_recover() {
+            let behind = self.resolve(audience);
+            let behind = behind.iter().filter(|socket| socket.is_behind());
+            // Not counted: its client is due nothing of the queue.
+            behind.for_each(|socket| {
+                sent(&socket);
+            });
         }
         let fanout = &self.0.fanout;
         fanout.queue(audience.clone(), emission.to_event(), || {

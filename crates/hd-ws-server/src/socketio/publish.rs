@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use engineio_proto::EncodedPacket;
 use hd_replay::{
-    Broker, BrokerConfig, FollowOutcome, Log, LogId, NewEntry, Offset, Place, PublishOutcome,
-    SeenConfig,
+    Arrival, Broker, BrokerConfig, FollowOutcome, Log, LogId, NewEntry, Offset, Place,
+    PublishOutcome, SeenConfig, Trimmed,
 };
 use hd_rooms::{Audience, RoomName};
 use socketio_proto::{Encoded, EventName, OutgoingArgs};
 use tokio::sync::Notify;
 
 use super::dialect::RecoveryRequest;
-use super::emission::Emission;
+use super::emission::{Emission, push_logged};
 use super::fanout::Emitted;
 use super::recovery::{
     Clock, PresentedPid, Recovery, RecoveryConfig, Resumed, Terms, system_clock,
@@ -83,6 +83,8 @@ pub(super) struct Order {
     recovery: Option<Recovery>,
     broker: Mutex<Broker<Encoded, Socket>>,
     clock: Clock,
+    /// What a client has proven the shared log to have lost, until the application asks.
+    lost: Mutex<Option<Place>>,
     /// Told of each event of a log that is shared; `None` for one that is not.
     advanced: Option<Notify>,
 }
@@ -129,7 +131,7 @@ impl Namespace {
                 let all = publication.audience.clone();
                 let audience = except
                     .iter()
-                    .fold(all, |audience, (socket, _)| socket.except_self(audience));
+                    .fold(all, |audience, ahead| ahead.socket.except_self(audience));
                 self.send(&audience, &emission)
             }
             FollowOutcome::OutOfOrder => {
@@ -147,12 +149,93 @@ impl Namespace {
     /// another log, is told that it may have missed something. A later log has
     /// a greater id.
     pub fn begin_log_at(&self, id: LogId, began: Offset) {
+        self.begin_log_knowing(id, began, Trimmed::all_up_to(began));
+    }
+
+    /// As [`begin_log_at`](Self::begin_log_at), where it is known what the log does not have: only who
+    /// has missed any of that is notified. It has to be read after the log, or in one step with it, and
+    /// to be all that is missing: see [`hd_replay::Link::follows_what_was_trimmed`].
+    pub fn begin_log_knowing(&self, id: LogId, began: Offset, trimmed: Trimmed) {
         let began = Place {
             log: id,
             offset: began,
         };
-        self.order().lock().begin_log_at(began);
+        self.order().lock().begin_log_at(began, trimmed);
         self.order().tell_advanced();
+    }
+
+    /// A record of the shared log is not understood, since a later version has written it. It may be
+    /// for anybody here, so the log begins behind it and the transports of all sockets are closed: those
+    /// that have missed it are notified when they reconnect. Returns how many sockets there were.
+    pub fn handle_unreadable(&self, offset: Offset) -> usize {
+        if !self.order().lock().handle_unreadable(offset) {
+            return 0;
+        }
+        self.order().tell_advanced();
+        self.close_transports(&Audience::everyone())
+    }
+
+    /// Which clients have presented an offset by now, for [`handle_log_end`](Self::handle_log_end).
+    #[must_use]
+    pub fn arrivals(&self) -> Arrival {
+        self.order().lock().arrivals()
+    }
+
+    /// The shared log ends there, and all of it has been published here. That was asked for after
+    /// [`arrivals`](Self::arrivals) had returned `asked`: a client that had presented a later offset by
+    /// then proves that the log has lost its end. Its transport is closed if it has been let in, and it
+    /// is notified. Returns how many were closed.
+    pub fn handle_log_end(&self, end: Place, asked: Arrival) -> usize {
+        let proofs = self.order().lock().handle_end(end, asked);
+        self.order().tell_advanced();
+        for socket in &proofs {
+            socket.close_transport();
+        }
+        proofs.len()
+    }
+
+    /// Sends the next portion of what its client has missed to a socket that is behind.
+    pub(super) fn send_portion(&self, socket: &Socket) {
+        let now = self.order().now();
+        let mut broker = self.order().lock();
+        let Some(position) = socket.behind() else {
+            return;
+        };
+        // Its token may be a new one.
+        let rooms = socket.rooms();
+        match broker.next_portion(position, &rooms, now) {
+            Ok((events, standing)) => {
+                let (mut packets, dialect) = (Vec::with_capacity(events.len()), socket.dialect());
+                let mut push =
+                    |&(offset, event)| push_logged(self, dialect, offset, event, &mut packets);
+                if !events.iter().all(&mut push) {
+                    drop(broker);
+                    // It is notified when it reconnects.
+                    socket.close_transport();
+                    return;
+                }
+                // Still under the lock: what is published later is sent later. A client that is gone
+                // needs nothing.
+                let _gone = socket.send(&packets);
+                socket.set_standing(standing);
+                drop(broker);
+                if socket.is_behind() && !socket.has_left() {
+                    socket.0.connection.tell_when_drained();
+                }
+            }
+            Err(gap) => {
+                drop(broker);
+                tracing::debug!(%gap, "the log no longer has what a client has yet to be sent");
+                socket.close_transport();
+            }
+        }
+    }
+
+    /// The place that a client has proven to be lost from the shared log since this was last asked.
+    /// Another log is to begin then, as after any other loss.
+    #[must_use]
+    pub fn take_lost(&self) -> Option<Place> {
+        self.order().lost().take()
     }
 
     /// How much is kept for clients that are away, and of publications.
@@ -189,6 +272,7 @@ impl Order {
             recovery,
             broker: Mutex::new(Broker::new(config, random_log_id(), clock())),
             clock,
+            lost: Mutex::new(None),
         }
     }
 
@@ -199,6 +283,10 @@ impl Order {
     /// Whether clients may come back.
     pub(super) fn can_recover(&self) -> bool {
         self.recovery.is_some()
+    }
+
+    fn lost(&self) -> MutexGuard<'_, Option<Place>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now(&self) -> u64 {
@@ -213,7 +301,8 @@ impl Order {
 
     /// On which terms a client connects that requests this.
     pub(super) fn terms(&self, request: RecoveryRequest) -> Terms {
-        Terms::new(request, self.recovery.as_ref())
+        let arrive = || self.lock().arrive();
+        Terms::new(request, self.recovery.as_ref(), arrive)
     }
 
     /// Waits until a log that is shared has come to where a client is: what was
@@ -224,16 +313,16 @@ impl Order {
         presented: Option<&PresentedPid>,
     ) -> Option<impl Future<Output = ()> + Send + use<'_>> {
         let advanced = self.advanced.as_ref()?;
-        let place = presented?.place()?;
-        let has_come = move || self.lock().has_reached(place);
-        if has_come() {
+        let (place, arrival) = (presented?.place()?, presented?.arrival);
+        let may_resume = move || self.lock().may_resume(place, arrival);
+        if may_resume() {
             return None;
         }
         let waiting = async move {
             let mut told = pin!(advanced.notified());
             // Before it is looked again, so that nothing goes unnoticed.
             told.as_mut().enable();
-            while !has_come() {
+            while !may_resume() {
                 told.as_mut().await;
                 told.set(advanced.notified());
                 told.as_mut().enable();
@@ -257,7 +346,11 @@ impl Order {
         let (Some(recovery), Some(identity)) = (&self.recovery, identity) else {
             return Resumed::without_recovery();
         };
-        recovery.resume(broker, identity, rooms, presented, self.now(), encode)
+        let resumed = recovery.resume(broker, identity, rooms, presented, self.now(), encode);
+        if resumed.lost.is_some() {
+            *self.lost() = resumed.lost;
+        }
+        resumed
     }
 }
 

@@ -11,8 +11,8 @@ use std::time::SystemTime;
 
 use engineio_proto::{EncodedPacket, Sid};
 use hd_replay::{
-    Broker, Cursor, CursorError, LogConfig, MAC_BYTES, Offset, Place, Reconnect, ResumeOutcome,
-    ResumeRefusal, ResumeRequest,
+    Arrival, Broker, Cursor, CursorError, LogConfig, MAC_BYTES, Offset, Place, Reconnect,
+    ResumeOutcome, ResumeRefusal, ResumeRequest, Standing,
 };
 use hd_rooms::RoomName;
 use socketio_proto::Encoded;
@@ -100,6 +100,7 @@ pub(super) struct PresentedPid {
     /// The public id in the cursor.
     sid: Option<Sid>,
     reconnect: Reconnect,
+    pub(super) arrival: Arrival,
 }
 
 /// What a client is answered, and sent after that.
@@ -111,8 +112,11 @@ pub(super) struct Resumed {
     /// After which offset the client is sent events. `None` where nothing can be recovered.
     pub(super) from: Option<Offset>,
     pub(super) missed: Vec<EncodedPacket>,
-    pub(super) ahead: Option<Offset>,
+    /// How the client stands to the log then.
+    pub(super) standing: Standing,
     pub(super) outcome: RecoveryOutcome,
+    /// What the client has proven the shared log to have lost.
+    pub(super) lost: Option<Place>,
 }
 
 /// What opens and seals cursors.
@@ -128,7 +132,7 @@ impl Recovery {
     }
 
     /// Opens what a client that reconnects presents.
-    fn present(&self, pid: String, offset: Option<&str>) -> PresentedPid {
+    fn present(&self, pid: String, offset: Option<&str>, arrival: Arrival) -> PresentedPid {
         let opened = self.open(&pid).and_then(|cursor| {
             let sid = cursor.sid.parse().map_err(|_| CursorError::Malformed)?;
             Ok((cursor, sid))
@@ -142,6 +146,7 @@ impl Recovery {
             pid,
             sid,
             reconnect: Reconnect { cursor, shown },
+            arrival,
         }
     }
 
@@ -166,6 +171,10 @@ impl Recovery {
             rooms,
             own_room: own_room.as_ref(),
             reconnect: presented.as_ref().map(|presented| &presented.reconnect),
+            arrival: presented
+                .as_ref()
+                .map(|presented| presented.arrival)
+                .unwrap_or_default(),
         };
         let mut fresh = None;
         let make_sid = || {
@@ -201,7 +210,8 @@ impl Recovery {
                 None => kept.map(|kept| kept.offset),
             },
             missed,
-            ahead: resumed.ahead,
+            standing: resumed.standing,
+            lost: resumed.lost,
             outcome,
         }
     }
@@ -219,7 +229,11 @@ impl Recovery {
 }
 
 impl Terms {
-    pub(super) fn new(request: RecoveryRequest, recovery: Option<&Recovery>) -> Self {
+    pub(super) fn new(
+        request: RecoveryRequest,
+        recovery: Option<&Recovery>,
+        arrive: impl FnOnce() -> Arrival,
+    ) -> Self {
         let can_recover = request.can_recover();
         Self {
             dialect: request.dialect,
@@ -229,7 +243,7 @@ impl Terms {
             presented: recovery
                 .filter(|_| can_recover)
                 .zip(request.pid)
-                .map(|(recovery, pid)| recovery.present(pid, request.offset.as_deref())),
+                .map(|(recovery, pid)| recovery.present(pid, request.offset.as_deref(), arrive())),
         }
     }
 }
@@ -248,7 +262,8 @@ impl Resumed {
             pid: None,
             from: None,
             missed: Vec::new(),
-            ahead: None,
+            standing: Standing::Current,
+            lost: None,
             outcome: RecoveryOutcome::None,
         }
     }

@@ -2,11 +2,12 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use engineio_proto::{CloseReason, EncodedPacket, Sid, Transport};
+use hd_replay::{DUE_NONE, Place, Standing};
 use hd_rooms::{Audience, InsertError, JoinError, MemberKey, RoomName};
 use socketio_proto::{EventName, OutgoingArgs, Parser};
 
@@ -31,6 +32,8 @@ pub(super) struct SocketInner {
     pub(super) dialect: Dialect,
     recovery: RecoveryOutcome,
     entry: OnceLock<Entry>,
+    /// From where on its client has yet to be sent the log.
+    behind: Mutex<Option<Box<Place>>>,
     /// The connection may be there still, and the client may have come back by
     /// another socket.
     has_left: AtomicBool,
@@ -39,11 +42,12 @@ pub(super) struct SocketInner {
 }
 
 /// A socket's place in its namespace.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Entry {
     key: MemberKey,
-    /// How many events had been queued by then; see [`enter`](super::fanout::Fanout::enter).
-    after: u64,
+    /// After which of the queued events it is due the events; see
+    /// [`after`](super::fanout::Fanout::after). It changes under the lock of the order of publications.
+    after: AtomicU64,
 }
 
 /// A socket does not fit into a namespace's registry.
@@ -102,6 +106,7 @@ impl Socket {
             dialect,
             recovery,
             entry: OnceLock::new(),
+            behind: Mutex::new(None),
             has_left: AtomicBool::new(false),
             announcement: Mutex::new(Announcement::Pending),
             data,
@@ -211,9 +216,37 @@ impl Socket {
         }
     }
 
-    /// How many events had been queued when the socket entered.
+    /// After which of the queued events the socket is due the events.
     pub(super) fn entered_after(&self) -> u64 {
-        self.0.entry.get().map_or(0, |entry| entry.after)
+        let entry = self.0.entry.get();
+        entry.map_or(0, |entry| entry.after.load(Ordering::Relaxed))
+    }
+
+    /// Whether its client gets what is published from the log, in portions.
+    pub(super) fn is_behind(&self) -> bool {
+        self.entered_after() == DUE_NONE
+    }
+
+    /// From where on its client has yet to be sent the log.
+    pub(super) fn behind(&self) -> Option<Place> {
+        self.lock_behind().as_deref().copied()
+    }
+
+    /// Its client stands so to the log now. Under the lock of the order of publications.
+    pub(super) fn set_standing(&self, standing: Standing) {
+        let Some(entry) = self.0.entry.get() else {
+            return;
+        };
+        *self.lock_behind() = match standing {
+            Standing::Behind(place) => Some(Box::new(place)),
+            Standing::Current | Standing::Ahead(_) => None,
+        };
+        let after = self.namespace().fanout().after(standing);
+        entry.after.store(after, Ordering::Relaxed);
+    }
+
+    fn lock_behind(&self) -> MutexGuard<'_, Option<Box<Place>>> {
+        self.0.behind.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn dialect(&self) -> Dialect {
@@ -330,12 +363,19 @@ impl Socket {
     }
 
     /// Enters the namespace's registry and these rooms.
-    pub(super) fn enter_rooms(&self, rooms: &[RoomName]) -> Result<(), EnterError> {
+    pub(super) fn enter_rooms(
+        &self,
+        rooms: &[RoomName],
+        standing: Standing,
+    ) -> Result<(), EnterError> {
         let mut registry = self.namespace().rooms_mut();
-        let after = self.namespace().fanout().enter(self.0.connection.runtime());
+        let fanout = self.namespace().fanout();
+        fanout.set_runtime(self.0.connection.runtime());
+        let after = AtomicU64::new(0);
         let key = registry.insert(self.clone())?;
         let is_first = self.0.entry.set(Entry { key, after }).is_ok();
         debug_assert!(is_first, "a socket enters once");
+        self.set_standing(standing);
         self.namespace().has_entered(self.0.dialect);
         if self.namespace().has_own_rooms() {
             registry.join(key, &own_room(self.id()))?;

@@ -21,6 +21,7 @@ mod packets;
 mod plain_messages;
 mod polling;
 mod polling_abuse;
+mod portions;
 mod recovery;
 mod recovery_state;
 mod rejections;

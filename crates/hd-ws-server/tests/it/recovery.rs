@@ -57,7 +57,7 @@ pub(crate) fn to(room: &str) -> Audience {
 }
 
 /// Publishes an event with this number.
-fn publish(server: &SocketServer, audience: &Audience, number: u32) {
+pub(crate) fn publish(server: &SocketServer, audience: &Audience, number: u32) {
     publish_with_id(server, audience, number, None);
 }
 
@@ -158,6 +158,16 @@ impl Peer {
     /// Leaves without a word.
     pub(crate) fn drop_connection(&self, server: &SocketServer) {
         let _closed = self.websocket.0.shutdown(std::net::Shutdown::Both);
+        assert_eq!(server.next_end().socket, self.socket);
+    }
+
+    /// What it had missed, as far as it followed the reply.
+    pub(crate) fn replayed(&self) -> &[u32] {
+        &self.replayed
+    }
+
+    /// That the server has closed its transport.
+    pub(crate) fn assert_ended(&self, server: &SocketServer) {
         assert_eq!(server.next_end().socket, self.socket);
     }
 

@@ -416,3 +416,24 @@ fn attachments_are_replayed_with_the_offset_in_the_payload() {
     assert_eq!(client.websocket.next(), Some((0x82, b"data".to_vec())));
     client.websocket.send(&frame(0x88, b""));
 }
+
+#[test]
+fn a_replay_in_portions_is_whole_and_in_order_for_each_kind_of_client() {
+    let small_portions = LogConfig {
+        max_replay_bytes: 1400,
+        ..LogConfig::default()
+    };
+    for kind in KINDS {
+        let server = start_with(small_portions, Parser::Text);
+        let client = Client::connect(&server, kind, 42, None);
+        let _closed = client.websocket.0.shutdown(std::net::Shutdown::Both);
+        for number in 0..50 {
+            publish(&server, number);
+        }
+        let mut client = client.reconnect(&server);
+        assert!(client.recovered, "{kind:?}");
+        publish(&server, 50);
+        let expected: Vec<u64> = (0..=50).collect();
+        assert_eq!(client.numbers(51), expected, "{kind:?}");
+    }
+}

@@ -43,7 +43,7 @@ fn publish_at_with_ttl(
 }
 
 /// Offsets of a log that began a second ago.
-fn shared_offsets() -> impl Fn(u64) -> Offset {
+pub(crate) fn shared_offsets() -> impl Fn(u64) -> Offset {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::SystemTime::UNIX_EPOCH)
         .expect("after 1970");

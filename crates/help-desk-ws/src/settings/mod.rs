@@ -227,6 +227,11 @@ impl Settings {
         let send_queue_bytes = reader.value(&var::SEND_QUEUE_BYTES, |text| {
             values::number(text, LEAST_SEND_QUEUE_BYTES..=MOST_BYTES)
         });
+        let replay = replay.map(|log| LogConfig {
+            // A portion goes into the queue of a client at once.
+            max_replay_bytes: log.max_replay_bytes.min(send_queue_bytes / 2),
+            ..log
+        });
 
         let client_limits = limits::client_limits(&mut reader, send_queue_bytes);
         let emit_rates = limits::emit_rates(&mut reader);

@@ -45,7 +45,9 @@ async function start(t, service, { heading, io }, user = newUser()) {
   const client = { proxy, user, token: tokenFor(user), shown: [], reloads: 0, changed: () => {} };
   const sockets = [];
   const timers = new Set();
+  let hasEnded = false;
   t.after(() => {
+    hasEnded = true;
     timers.forEach(clearTimeout);
     sockets.forEach((close) => close());
   });
@@ -61,7 +63,7 @@ async function start(t, service, { heading, io }, user = newUser()) {
       sockets.push(() => socket.terminate());
       return socket;
     },
-    setTimeout: (call) => timers.add(setTimeout(call, 50)),
+    setTimeout: (call) => hasEnded || timers.add(setTimeout(call, 50)),
     localStorage: { getItem: () => client.token },
     reloadNotifications: () => {
       client.reloads += 1;
@@ -139,9 +141,9 @@ for (const [name, kind] of Object.entries(CLIENTS)) {
       const service = await startService(t, { ALLOW_EIO3: "true" });
       const client = await start(t, service, kind);
       client.proxy.cut();
-      await emitNumbers(service, client.user, 1, 3);
       const other = newUser();
-      client.token = tokenFor(other);
+      client.token = tokenFor(other); // before any attempt to connect again
+      await emitNumbers(service, client.user, 1, 3);
       client.proxy.mend();
       await client.until(() => client.reloads === 2);
       await service.logged(/Client may have missed events: .* reason=pid_other_user/);

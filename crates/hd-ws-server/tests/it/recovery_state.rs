@@ -38,7 +38,7 @@ struct Kept {
     offset: String,
 }
 
-/// A client that keeps its place as the guide says.
+/// A client that keeps its position as the guide says.
 struct Client {
     kind: Kind,
     websocket: WebSocket,
@@ -131,7 +131,7 @@ impl Client {
     }
 
     fn kept(&self) -> &Kept {
-        self.kept.as_ref().expect("a place")
+        self.kept.as_ref().expect("a position")
     }
 
     /// The next event: its name, its payload and its offset.

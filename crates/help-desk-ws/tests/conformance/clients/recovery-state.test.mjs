@@ -1,4 +1,4 @@
-// Clients without connection state recovery, which keep their place as docs/front-end.md shows: its
+// Clients without connection state recovery, which keep their position as docs/front-end.md shows: its
 // snippets are what runs here. Needs the binary, WS_BIN.
 
 import assert from "node:assert/strict";
@@ -135,7 +135,7 @@ for (const [name, kind] of Object.entries(CLIENTS)) {
       assert.deepEqual(client.shown, [7]);
     });
 
-    // The snippet for 2.x keeps its token where its place is; the others read it at each connect.
+    // The snippet for 2.x keeps its token where its position is; the others read it at each connect.
     const asksAnew = { skip: kind.io === io2 && "the snippet asks for its token once" };
     test("recovers nothing when another user signs in", asksAnew, async (t) => {
       const service = await startService(t, { ALLOW_EIO3: "true" });

@@ -1,4 +1,4 @@
-"""python-socketio that keeps its place: the code in docs/front-end.md, against the service at WS_URL."""
+"""python-socketio that keeps its position: the code in docs/front-end.md, against the service at WS_URL."""
 
 import asyncio
 import os

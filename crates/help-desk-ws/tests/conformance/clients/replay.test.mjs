@@ -76,6 +76,33 @@ describe("a client that lost its connection", options, () => {
     });
   }
 
+  // Some twenty times what may wait for a client: it goes out in portions, at the client's pace.
+  for (const [name, transports] of Object.entries(TRANSPORTS)) {
+    test(`gets more than its queue holds, over ${name}`, async (t) => {
+      const service = await startService(t, {
+        SEND_QUEUE_BYTES: String(260 * 1024),
+        REPLAY_MAX_BYTES: String(16 * 1024 * 1024),
+      });
+      const user = newUser();
+      const client = await numbered(t, service, user, { transports });
+      const seen = [];
+      client.socket.on("large", ({ number }) => seen.push(number));
+      const id = await cut(client);
+      const padding = "x".repeat(200 * 1024);
+      for (let number = 1; number <= 25; number += 1) {
+        await emit(service.url, user, "large", { number, padding });
+      }
+      const back = received(client.socket, "connect");
+      client.proxy.mend();
+      await back;
+      await emit(service.url, user, "large", { number: 26 });
+      while (seen.length < 26) {
+        await received(client.socket, "large");
+      }
+      assert.deepEqual([seen, client.socket.recovered, client.socket.id], [range(26), true, id]);
+    });
+  }
+
   test("gets it though it had never been sent anything", async (t) => {
     const service = await startService(t);
     const user = newUser();

@@ -86,8 +86,8 @@ mod socketio;
 pub use socketio::{
     AckError, Admission, Answers, Clock, ConnectRequest, CursorMac, DisconnectReason, Emitted,
     Moved, Namespace, NamespaceConfig, NamespaceHandler, PendingAck, Publication, Published,
-    RecoveryConfig, RecoveryOutcome, RecoveryRefusal, Refusal, ReplayCounts, RoomChange,
-    RoomChanges, Socket, SocketIo, SocketIoClient, system_clock,
+    RECOVERY_STATE_EVENT, RecoveryConfig, RecoveryOutcome, RecoveryRefusal, Refusal, ReplayCounts,
+    RoomChange, RoomChanges, Socket, SocketIo, SocketIoClient, system_clock,
 };
 
 mod token_bucket;

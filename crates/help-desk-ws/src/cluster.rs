@@ -27,8 +27,10 @@ use socketio_proto::{Args, EventName, OutgoingArgs};
 use tokio::sync::Notify;
 
 use crate::node_peers::{LINGER_MILLIS, NodePeers};
+use crate::telemetry::Counters;
 use crate::telemetry::events::{
-    LogBack, LogCutOff, LogGap, LogMoved, LogOpened, RedisEvicts, RoomsNotHandedOver, WaitingForLog,
+    EventDelivered, LogBack, LogCutOff, LogGap, LogMoved, LogOpened, RedisEvicts,
+    RoomsNotHandedOver, WaitingForLog,
 };
 
 /// This process in its cluster.
@@ -39,6 +41,7 @@ pub(crate) struct Cluster {
     /// Node's servers, where there are some beside this one.
     peers: Option<Arc<NodePeers>>,
     delivered: Delivered,
+    counters: Arc<Counters>,
     is_cut_off: AtomicBool,
 }
 
@@ -97,6 +100,8 @@ struct SharedEvent<'a> {
 
 /// What became of an event of the log here.
 enum Delivery {
+    /// It was a change, of so many sockets.
+    Changed(usize),
     Over(usize),
     UnderWay(Emitted),
 }
@@ -106,12 +111,14 @@ impl Cluster {
         log: SharedLog,
         notifications: Namespace,
         peers: Option<Arc<NodePeers>>,
+        counters: Arc<Counters>,
     ) -> Self {
         Self {
             log,
             notifications,
             peers,
             delivered: Delivered::default(),
+            counters,
             is_cut_off: AtomicBool::new(false),
         }
     }
@@ -316,12 +323,19 @@ impl Cluster {
     async fn finish(&self, under_way: &mut Vec<(Offset, Option<Delivery>)>) {
         for (offset, delivery) in under_way.drain(..) {
             let sockets = match delivery {
-                Some(Delivery::UnderWay(emitted)) => emitted.await,
-                Some(Delivery::Over(sockets)) => sockets,
+                Some(Delivery::UnderWay(emitted)) => self.count(emitted.await),
+                Some(Delivery::Over(sockets)) => self.count(sockets),
+                Some(Delivery::Changed(sockets)) => sockets,
                 None => 0,
             };
             self.delivered.note(offset, sockets);
         }
+    }
+
+    /// Counts the sockets that an event went to, whichever instance accepted it.
+    fn count(&self, sockets: usize) -> usize {
+        EventDelivered { sockets }.emit(&self.counters);
+        sockets
     }
 
     fn begin_at(&self, place: Place) {
@@ -343,7 +357,7 @@ impl Cluster {
         if change::is_change(&record.bytes) {
             let peers = self.peers.as_deref();
             return change::carry_out(&record.bytes, &self.notifications, peers)
-                .map(Delivery::Over);
+                .map(Delivery::Changed);
         }
         let event: SharedEvent<'_> = serde_json::from_slice(&record.bytes).ok()?;
         let mut audience = Audience::everyone();

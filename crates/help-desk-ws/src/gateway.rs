@@ -323,6 +323,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_back_end_may_not_emit_the_recovery_state() {
+        let name = hd_ws_server::RECOVERY_STATE_EVENT;
+        assert_eq!(name, hd_events::RECOVERY_STATE_EVENT);
+    }
+
+    #[test]
     fn a_client_is_in_its_own_room_and_in_those_of_its_claims() {
         let mut payload = JwtPayload::new(UserId::new(42).unwrap());
         assert_eq!(rooms_of(&payload), [room_of(&Target::User(42))]);

@@ -94,8 +94,15 @@ async fn serve(
     tokio::spawn(async move { expiries.run().await });
     let peers = node_peers(&settings, &notifications, &counters);
     let shared = settings.cluster.clone().map(SharedLog::new);
-    let cluster =
-        shared.map(|log| Arc::new(Cluster::new(log, notifications.clone(), peers.clone())));
+    let cluster = shared.map(|log| {
+        let counters = Arc::clone(&counters);
+        Arc::new(Cluster::new(
+            log,
+            notifications.clone(),
+            peers.clone(),
+            counters,
+        ))
+    });
     let node = settings.node_name.clone();
     let node = node.unwrap_or_else(presence::default_node_name);
     let presence = match (settings.cluster.clone(), changes) {

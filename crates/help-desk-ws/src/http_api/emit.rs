@@ -27,7 +27,7 @@ use crate::cluster::{Cluster, ClusterEvent, EventArgs};
 use crate::gateway::room_of;
 use crate::settings::{EmitWithoutRedis, Scope};
 use crate::telemetry::events::{
-    EmitAccepted, EmitLocal, EmitNotKept, EmitRefused, EmitRepeated, IdForgotten,
+    EmitAccepted, EmitLocal, EmitNotKept, EmitRefused, EmitRepeated, EventDelivered, IdForgotten,
 };
 
 /// An event that was taken from the back end, and is on its way.
@@ -64,7 +64,15 @@ enum Outcome {
         success: bool,
         /// Whether all whom it is for are to get it.
         accepted: bool,
-        delivered: usize,
+        /// Sockets of this instance that took it. Those of other instances are not counted.
+        #[serde(rename = "deliveredLocally")]
+        delivered_locally: usize,
+    },
+    /// Its id is a duplicate: it was accepted before.
+    Duplicate {
+        success: bool,
+        accepted: bool,
+        duplicate: bool,
     },
     /// In a batch.
     Refused { success: bool, error: Value },
@@ -277,38 +285,49 @@ impl HttpApi {
     /// What became of an event, once that is known.
     async fn outcome(&self, taken: Taken, permit: &EmitPermit<'_>) -> Outcome {
         let (event, user_id) = (taken.event.as_str(), taken.user_id);
-        let delivered = match taken.delivery {
-            Delivery::Over { delivered } => delivered,
-            Delivery::UnderWay(emitted) => emitted.await,
+        let delivered_locally = match taken.delivery {
+            Delivery::Over { delivered } => self.count(delivered),
+            Delivery::UnderWay(emitted) => self.count(emitted.await),
+            // Counted where it was read from the log.
             Delivery::Shared(cluster, offset) => cluster.delivered(offset).await,
             Delivery::Local(emitted) => {
-                let delivered = emitted.await;
+                let delivered_locally = self.count(emitted.await);
                 if user_id.is_some() {
-                    permit.was_delivered(delivered);
+                    permit.was_delivered(delivered_locally);
                 }
                 EmitLocal {
                     event,
                     user_id,
-                    delivered,
+                    delivered_locally,
                 }
                 .emit(&self.counters);
-                return success(false, delivered);
+                return success(false, delivered_locally);
             }
             Delivery::Repeated => {
                 EmitRepeated { event, user_id }.emit(&self.counters);
-                return success(true, 0);
+                return Outcome::Duplicate {
+                    success: true,
+                    accepted: true,
+                    duplicate: true,
+                };
             }
         };
         if user_id.is_some() {
-            permit.was_delivered(delivered);
+            permit.was_delivered(delivered_locally);
         }
         EmitAccepted {
             event,
             user_id,
-            delivered,
+            delivered_locally,
         }
         .emit(&self.counters);
-        success(true, delivered)
+        success(true, delivered_locally)
+    }
+
+    /// Counts the sockets that an event went to.
+    fn count(&self, sockets: usize) -> usize {
+        EventDelivered { sockets }.emit(&self.counters);
+        sockets
     }
 
     fn refuse(&self, refused: Refused, remote_address: RemoteAddress) -> Refused {
@@ -399,11 +418,11 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, EmitEr
     Ok(Some(IdempotencyKey::new(key)?))
 }
 
-fn success(accepted: bool, delivered: usize) -> Outcome {
+fn success(accepted: bool, delivered_locally: usize) -> Outcome {
     Outcome::Taken {
         success: true,
         accepted,
-        delivered,
+        delivered_locally,
     }
 }
 

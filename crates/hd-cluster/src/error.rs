@@ -1,7 +1,7 @@
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 /// Why a record is not in the log, as far as is known.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {
     /// Redis cannot be reached, or did not answer in time. The record may be in
     /// the log all the same: try again under the same id.

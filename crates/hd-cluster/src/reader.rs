@@ -1,26 +1,23 @@
+//! Reading the log: what is there when an instance starts, and then what is appended.
+
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
-use hd_replay::{Acknowledged, Chain, ChainStep, Link, LogId, Offset, Place};
+use hd_replay::{Acknowledged, Chain, ChainStep, LogId, Offset, Place, Trimmed};
 use redis::aio::MultiplexedConnection;
-use redis::streams::{StreamId, StreamRangeReply, StreamReadOptions, StreamReadReply};
+use redis::streams::StreamReadOptions;
 use redis::{AsyncCommands as _, ErrorKind, RedisError, Value, from_redis_value_ref};
 
 use crate::connection::{backoff, connect};
+use crate::entry::{self, Entry, Plausible};
 use crate::error::is_of_connection;
 use crate::sentinels::{Tenure, another_is_named};
-use crate::shared_log::{fresh_log_id, leap};
-use crate::{OpenError, SharedLog};
-
-/// An entry of the stream.
-struct Entry {
-    offset: Offset,
-    /// `None` from a version that did not write it.
-    link: Option<Link>,
-    /// `None` where a log begins.
-    record: Option<Vec<u8>>,
-}
+use crate::shared_log::leap;
+use crate::steps::{Missing, Steps};
+use crate::{OpenError, Rejection, SharedLog};
 
 /// A record of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,46 +28,62 @@ pub struct Record {
     pub bytes: Vec<u8>,
 }
 
-/// The log as it was found.
+/// What is known of the log once it has been read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Of what is after it, everything is there.
+pub struct Loaded {
+    /// Of what is after it, everything was given.
     pub began: Place,
-    /// What is there after that, in order.
-    pub records: Vec<Record>,
     /// Where it ends.
     pub end: Place,
 }
 
 /// What comes of following.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Followed {
     /// The next records, in order, without a gap.
     Records(Vec<Record>),
     /// Something is missing: it was trimmed before it could be read, or Redis
-    /// has lost it, and with it, maybe, what only others have read. Of what is
-    /// after this place everything will come.
-    Gap(Place),
-    /// Redis does not answer; what is appended meanwhile comes later.
-    CutOff,
+    /// has lost it, and with it, maybe, what only others have read; or it is there
+    /// and does not count. Of what is after this place everything will come; what was
+    /// trimmed before it is known for each room, or not.
+    Gap(Place, Trimmed),
+    /// An entry that does not count. If it has a place in the log, a gap follows.
+    Rejected(Offset, Rejection),
+    /// Redis does not answer, for this reason; what is appended meanwhile comes
+    /// later.
+    CutOff(Arc<RedisError>),
     /// Redis answers again.
     Back,
     /// Sentinel has named another master, where the log goes on.
     Moved,
+    /// The log ended there when it was read last: all that it has was given.
+    End(Place),
 }
 
 impl SharedLog {
-    /// Reads what is in the log, and begins one where there is none.
+    /// Reads what is in the log page by page, and begins one where there is
+    /// none. Returns where it begins and ends.
+    ///
+    /// The first that `take` is given is a [`Followed::Gap`]: where the log
+    /// begins. When this fails, what was taken is to be dropped.
+    ///
+    /// An instance that starts has no memory of what Redis acknowledged. Where
+    /// Redis is not known to have it all, because it has been started again and no
+    /// instance that lives has looked, another log begins.
     ///
     /// # Errors
     ///
     /// [`OpenError`].
-    pub async fn open(&self) -> Result<Snapshot, OpenError> {
+    pub async fn load<F>(&self, mut take: impl FnMut(Followed) -> F) -> Result<Loaded, OpenError>
+    where
+        F: Future<Output = ()>,
+    {
         let unavailable = |error| OpenError::Unavailable(Some(error));
         let config = &self.0.config;
         let connecting = connect(config, config.command_timeout);
         let (mut connection, _) = connecting.await.map_err(unavailable)?;
-        self.read_all(&mut connection).await.map_err(|error| {
+        let loading = self.load_from(&mut connection, &mut take);
+        loading.await.map_err(|error| {
             if is_of_connection(&error) {
                 OpenError::Unavailable(Some(error))
             } else {
@@ -79,37 +92,72 @@ impl SharedLog {
         })
     }
 
-    async fn read_all(
+    async fn load_from<F>(
         &self,
         connection: &mut MultiplexedConnection,
-    ) -> Result<Snapshot, RedisError> {
-        self.begin(connection).await?;
-        let mut read: Option<(Snapshot, Chain)> = None;
-        let mut after = None;
+        take: &mut impl FnMut(Followed) -> F,
+    ) -> Result<Loaded, RedisError>
+    where
+        F: Future<Output = ()>,
+    {
+        self.ask_time(connection).await?;
+        let log = self.begin(connection).await?;
+        self.check_server(connection, log).await?;
+        let mut chain: Option<Chain> = None;
+        let (mut began, mut after) = (None, None);
         loop {
             let page = self.page(connection, after).await?;
             let Some(last) = page.last() else {
                 break;
             };
+            if !self.plausible().is_offset(last.offset) {
+                return Err(RedisError::from((ErrorKind::Io, IN_THE_FUTURE)));
+            }
             after = Some(last.offset);
+            let mut steps = Steps::default();
             for entry in page {
-                let step = read.as_mut().map(|(_, chain)| {
-                    let acknowledged = &mut Acknowledged::default();
-                    chain.handle_entry(entry.offset, entry.link, acknowledged)
-                });
-                match (&mut read, step) {
-                    (Some((snapshot, _)), Some(ChainStep::Next)) => {
-                        snapshot.records.extend(entry.into_record());
+                match (&mut chain, entry.link()) {
+                    (Some(chain), Some(link)) => {
+                        let read = chain.place();
+                        let step = chain.handle_entry(
+                            entry.offset,
+                            Some(link),
+                            &mut Acknowledged::default(),
+                        );
+                        match step {
+                            // Whatever was before is not followed by this one.
+                            ChainStep::Lost | ChainStep::Passed => {
+                                let (began, read) = entry::begin(entry.offset, link);
+                                *chain = Chain::at(read);
+                                steps.handle(entry, ChainStep::Began(began), Missing::Anything);
+                            }
+                            ChainStep::Next | ChainStep::Began(_) => {
+                                steps.handle(entry, step, Missing::before(link, read));
+                            }
+                        }
                     }
-                    // Whatever was before is not followed by this one.
-                    _ => read = Some(entry.begin()),
+                    (None, Some(link)) => {
+                        let (began, read) = entry::begin(entry.offset, link);
+                        chain = Some(Chain::at(read));
+                        steps.handle(entry, ChainStep::Began(began), Missing::Trimmed);
+                    }
+                    (_, None) => steps.pass_over(&entry),
                 }
             }
+            for mut followed in steps.finish() {
+                if let Followed::Gap(place, trimmed) = &mut followed {
+                    began = Some(*place);
+                    self.complete(connection, *place, trimmed).await?;
+                }
+                take(followed).await;
+            }
         }
-        let (snapshot, chain) = read.ok_or((ErrorKind::Io, "the log has gone"))?;
-        Ok(Snapshot {
+        let (Some(chain), Some(began)) = (chain, began) else {
+            return Err(RedisError::from((ErrorKind::Io, "the log has gone")));
+        };
+        Ok(Loaded {
+            began,
             end: chain.place(),
-            ..snapshot
         })
     }
 
@@ -148,9 +196,10 @@ impl SharedLog {
                 }
                 Err(error) => error,
             };
-            tracing::debug!(%error, "the log cannot be read; trying again");
             if attempts.is_none() {
-                take(Followed::CutOff).await;
+                take(Followed::CutOff(Arc::new(error))).await;
+            } else {
+                tracing::debug!(%error, "Cannot read the log in Redis; retrying");
             }
             let attempt = attempts.map_or(0, |attempt| attempt.saturating_add(1));
             attempts = Some(attempt);
@@ -171,6 +220,8 @@ impl SharedLog {
         F: Future<Output = ()>,
     {
         let config = &self.0.config;
+        self.ask_time(&mut connection).await?;
+        let mut clock_asked = Instant::now();
         self.begin(&mut connection).await?;
         // Before the end is asked for: what is acknowledged meanwhile is after it.
         let acknowledged = self.acknowledged().latest(chain.place().log);
@@ -179,41 +230,72 @@ impl SharedLog {
         check(tenure)?;
         chain.handle_end(end, acknowledged);
         self.set_followed(chain, chain.place().offset == end);
-        let wait = usize::try_from(config.read_wait.as_millis()).unwrap_or(usize::MAX);
-        let options = StreamReadOptions::default()
-            .block(wait)
-            .count(config.read_records);
-        let key = [config.log_key()];
+        let mut is_vouched_for = false;
+        // What was read, and is not part of the log, is not read again.
+        let mut passed_over = Offset::default();
+        let mut is_at_end = false;
         loop {
             if let Some(log) = chain.forked() {
                 check(tenure)?;
                 chain.handle_fork(self.fork(&mut connection, log).await?);
             }
+            if !is_vouched_for {
+                // What this instance has read, and was acknowledged, is there.
+                check(tenure)?;
+                self.vouch(&mut connection).await?;
+                is_vouched_for = true;
+            }
+            if clock_asked.elapsed() > config.clock_interval {
+                self.ask_time(&mut connection).await?;
+                clock_asked = Instant::now();
+            }
             let acknowledged = self.acknowledged().latest(chain.place().log);
-            let after = [chain.place().offset.to_string()];
-            let reading = connection.xread_options(&key, &after, &options);
-            let reply: Option<StreamReadReply> = tokio::select! {
+            let after = chain.place().offset.max(passed_over);
+            let reading = self.read(&mut connection, after, is_at_end);
+            let entries = tokio::select! {
                 biased;
                 () = tenure.ended() => return Err(another_is_named()),
-                reply = reading => reply?,
+                entries = reading => entries?,
             };
             if attempts.take().is_some() {
                 take(Followed::Back).await;
             }
-            let streams = reply.into_iter().flat_map(|reply| reply.keys);
-            let entries: Vec<Entry> = streams
-                .flat_map(|stream| stream.ids)
-                .filter_map(entry)
-                .collect();
-            if entries.is_empty() && acknowledged > Some(chain.place().offset) {
+            if entries.is_empty() && is_at_end && acknowledged > Some(chain.place().offset) {
                 let what = "another Redis has the log's end";
                 return Err(RedisError::from((ErrorKind::Io, what)));
             }
-            let is_at_end = entries.len() < config.read_records;
-            for followed in self.steps(chain, entries) {
+            if let Some(last) = entries.last() {
+                if !self.plausible().is_offset(last.offset) {
+                    // The next attempt begins another log.
+                    return Err(RedisError::from((ErrorKind::Io, IN_THE_FUTURE)));
+                }
+                passed_over = last.offset;
+            }
+            let is_idle = entries.is_empty();
+            is_at_end = if is_at_end {
+                entries.len() < FIRST_RECORDS
+            } else {
+                entries.is_empty()
+            };
+            for mut followed in self.steps(chain, entries) {
+                if let Followed::Gap(place, trimmed) = &mut followed
+                    && let Err(error) = self.complete(&mut connection, *place, trimmed).await
+                {
+                    // The gap would be missed if it were not taken now.
+                    tracing::debug!(%error, "Cannot read what was trimmed from the log in Redis");
+                    *trimmed = Trimmed::all_up_to(place.offset);
+                }
                 take(followed).await;
             }
             self.set_followed(chain, is_at_end);
+            if is_at_end && chain.forked().is_none() {
+                // The end of another master's log says nothing of what is lost.
+                check(tenure)?;
+                take(Followed::End(chain.place())).await;
+            }
+            if is_at_end && !is_idle {
+                self.delay_reading(chain.place()).await;
+            }
         }
     }
 
@@ -224,42 +306,36 @@ impl SharedLog {
 
     /// What entries are to who follows.
     fn steps(&self, chain: &mut Chain, entries: Vec<Entry>) -> Vec<Followed> {
-        let mut steps = Vec::new();
-        let mut records = Vec::new();
+        let mut steps = Steps::default();
         for entry in entries {
-            match chain.handle_entry(entry.offset, entry.link, &mut self.acknowledged()) {
-                ChainStep::Next => records.extend(entry.into_record()),
-                ChainStep::Passed | ChainStep::Lost => {}
-                ChainStep::Began(place) => {
-                    // They were all there, up to where the gap is.
-                    if !records.is_empty() {
-                        steps.push(Followed::Records(std::mem::take(&mut records)));
-                    }
-                    steps.push(Followed::Gap(place));
-                    records.extend(entry.into_record());
+            match entry.link() {
+                Some(link) => {
+                    let read = chain.place();
+                    let acknowledged = &mut self.acknowledged();
+                    let step = chain.handle_entry(entry.offset, Some(link), acknowledged);
+                    steps.handle(entry, step, Missing::before(link, read));
                 }
+                None => steps.pass_over(&entry),
             }
         }
-        if !records.is_empty() {
-            steps.push(Followed::Records(records));
-        }
-        steps
+        steps.finish()
     }
 
     /// Begins a log where there is none.
-    async fn begin(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+    async fn begin(&self, connection: &mut MultiplexedConnection) -> Result<LogId, RedisError> {
         let Self(inner) = self;
         let mut begin = inner.scripts.begin.prepare_invoke();
         begin
             .key(inner.config.log_key())
             .key(inner.config.log_id_key())
-            .arg(fresh_log_id());
-        begin.invoke_async(connection).await
+            .key(inner.config.tail_key())
+            .arg(self.fresh_log_id());
+        Ok(LogId(begin.invoke_async(connection).await?))
     }
 
     /// Begins another log instead of one that has lost something, once for all
     /// processes that notice. Returns the one that is appended to then.
-    async fn fork(
+    pub(crate) async fn fork(
         &self,
         connection: &mut MultiplexedConnection,
         log: LogId,
@@ -268,14 +344,18 @@ impl SharedLog {
         let mut fork = inner.scripts.fork.prepare_invoke();
         fork.key(inner.config.log_key())
             .key(inner.config.log_id_key())
-            .arg(fresh_log_id().max(log.0.saturating_add(1)))
+            .key(inner.config.tail_key())
+            .arg(self.fresh_log_id().max(log.0.saturating_add(1)))
             .arg(leap())
             .arg(log.0);
         Ok(LogId(fork.invoke_async(connection).await?))
     }
 
     /// The last offset of the stream.
-    async fn end(&self, connection: &mut MultiplexedConnection) -> Result<Offset, RedisError> {
+    pub(crate) async fn end(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<Offset, RedisError> {
         let info: HashMap<String, Value> = redis::cmd("XINFO")
             .arg("STREAM")
             .arg(self.0.config.log_key())
@@ -288,63 +368,60 @@ impl SharedLog {
         end.ok_or_else(|| RedisError::from((ErrorKind::UnexpectedReturnType, "no last id")))
     }
 
+    /// The next entries. At the end of the log they are waited for.
+    async fn read(
+        &self,
+        connection: &mut MultiplexedConnection,
+        after: Offset,
+        is_at_end: bool,
+    ) -> Result<Vec<Entry>, RedisError> {
+        if !is_at_end {
+            return self.page(connection, Some(after)).await;
+        }
+        let config = &self.0.config;
+        let wait = usize::try_from(config.read_wait.as_millis()).unwrap_or(usize::MAX);
+        let options = StreamReadOptions::default()
+            .block(wait)
+            .count(FIRST_RECORDS);
+        let (key, after) = ([config.log_key()], [after.to_string()]);
+        let answer: Value = connection.xread_options(&key, &after, &options).await?;
+        let stream = entry::entries_of_stream(&answer);
+        Ok(entry::entries(stream, &config.records, self.plausible()))
+    }
+
+    /// Entries that are there, within the bounds of a page.
     async fn page(
         &self,
         connection: &mut MultiplexedConnection,
         after: Option<Offset>,
     ) -> Result<Vec<Entry>, RedisError> {
-        let config = &self.0.config;
-        let from = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
-        let reply: StreamRangeReply = connection
-            .xrange_count(config.log_key(), from, "+", config.read_records)
-            .await?;
-        Ok(reply.ids.into_iter().filter_map(entry).collect())
-    }
-}
-
-impl Entry {
-    /// A log of which this is the first entry that is left.
-    fn begin(self) -> (Snapshot, Chain) {
-        let place = Place {
-            log: self.link.map_or(NO_LOG, |link| link.log),
-            offset: self.offset,
-        };
-        let began = self
-            .link
-            .map_or(place, |link| link.begins_after(self.offset));
-        let snapshot = Snapshot {
-            began,
-            // One without a link may follow any.
-            records: self
-                .link
-                .and_then(|_| self.into_record())
-                .into_iter()
-                .collect(),
-            end: place,
-        };
-        (snapshot, Chain::at(place))
+        let Self(inner) = self;
+        let after = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
+        let mut page = inner.scripts.page.prepare_invoke();
+        page.key(inner.config.log_key())
+            .arg(after)
+            .arg(inner.config.read_records)
+            .arg(inner.config.read_bytes);
+        let answer: Value = page.invoke_async(connection).await?;
+        Ok(entry::entries(
+            &answer,
+            &inner.config.records,
+            self.plausible(),
+        ))
     }
 
-    fn into_record(self) -> Option<Record> {
-        let offset = self.offset;
-        self.record.map(|bytes| Record { offset, bytes })
+    /// Asks Redis for its time.
+    async fn ask_time(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+        let asked = Instant::now();
+        let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(connection).await?;
+        let millis = seconds.saturating_mul(1000).saturating_add(micros / 1000);
+        self.0.clock.handle_time(millis, asked, Instant::now());
+        Ok(())
     }
-}
 
-fn entry(id: StreamId) -> Option<Entry> {
-    let number = |name: &str| id.get::<String>(name)?.parse().ok();
-    let before = id.get::<String>("p").and_then(|before| before.parse().ok());
-    let record = id.get("r");
-    let link = number("l").map(|log| Link {
-        log: LogId(log),
-        before,
-        is_beginning: record.is_none(),
-    });
-    Some(Entry {
-        offset: id.id.parse().ok()?,
-        link,
-        record,
-    })
+    pub(crate) fn plausible(&self) -> Plausible {
+        Plausible::at(self.now_millis())
+    }
 }
 
 /// Whether the connection is still to the master.
@@ -355,5 +432,6 @@ fn check(tenure: &Tenure) -> Result<(), RedisError> {
     Ok(())
 }
 
-/// The log of entries that do not say which.
-const NO_LOG: LogId = LogId(0);
+const IN_THE_FUTURE: &str = "the log has an entry in the far future";
+/// Most records of a read that waits for them. What comes with them is read after them, as pages.
+const FIRST_RECORDS: usize = 16;

@@ -1,14 +1,19 @@
 use std::fmt;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use hd_replay::{Acknowledged, LogId, Offset, Place};
-use redis::{ErrorKind, RedisError, ScriptInvocation};
+use redis::{ErrorKind, FromRedisValue, RedisError, ScriptInvocation};
+use tokio::sync::Notify;
 
+use crate::appender::Appender;
+use crate::clock::RedisClock;
 use crate::connection::{Commands, Leaving, backoff};
 use crate::error::is_of_connection;
 use crate::scripts::Scripts;
+use crate::trim::Reliefs;
 use crate::{AppendError, ClusterConfig, Publish};
 
 /// A log in Redis. A clone is the same log.
@@ -20,8 +25,15 @@ pub(crate) struct Inner {
     pub(crate) config: ClusterConfig,
     pub(crate) commands: Commands,
     pub(crate) scripts: Scripts,
+    pub(crate) appender: Appender,
+    pub(crate) clock: RedisClock,
     pub(crate) is_followed: AtomicBool,
     acknowledged: Mutex<Acknowledged>,
+    /// Something else was acknowledged.
+    newly_acknowledged: Notify,
+    reliefs: Mutex<Reliefs>,
+    /// There are some of which nobody was told.
+    pub(crate) relieved: Notify,
 }
 
 /// Who observes records at other places.
@@ -70,8 +82,13 @@ impl SharedLog {
             config,
             commands: Commands::new(Leaving::WhenReplaced),
             scripts: Scripts::new(),
+            appender: Appender::new(random()),
+            clock: RedisClock::default(),
             is_followed: AtomicBool::new(false),
             acknowledged: Mutex::default(),
+            newly_acknowledged: Notify::new(),
+            reliefs: Mutex::default(),
+            relieved: Notify::new(),
         }))
     }
 
@@ -85,12 +102,21 @@ impl SharedLog {
         }
     }
 
+    /// Milliseconds since 1970 by the clock of Redis, which offsets have their time from. Redis is
+    /// asked when it is connected to, and every some seconds; before that it is the clock of this
+    /// machine.
+    #[must_use]
+    pub fn now_millis(&self) -> u64 {
+        self.0.clock.now_millis(Instant::now())
+    }
+
     /// Appends a record, unless one with its id was appended within
     /// [`id_ttl`](ClusterConfig::id_ttl).
     ///
-    /// A command whose answer does not come is given again, as long as
-    /// [`command_timeout`](ClusterConfig::command_timeout) allows: a record
-    /// without an id gets one for that.
+    /// Records that come while another one is being appended are appended
+    /// together. A command that is not answered is retried, as long as
+    /// [`command_timeout`](ClusterConfig::command_timeout) allows, and takes
+    /// effect once however late it arrives.
     ///
     /// # Errors
     ///
@@ -100,27 +126,7 @@ impl SharedLog {
     ///
     /// The record may be appended or not.
     pub async fn append(&self, id: Option<&str>, record: &[u8]) -> Result<Appended, AppendError> {
-        let Inner {
-            config, scripts, ..
-        } = &*self.0;
-        let (id_key, id_ttl) = match id {
-            Some(id) => (config.id_key(id), config.id_ttl),
-            None => {
-                let id = format!("auto:{:016x}{:016x}", random(), random());
-                (config.id_key(&id), config.command_timeout * 2)
-            }
-        };
-        let mut append = scripts.append.prepare_invoke();
-        append
-            .key(config.log_key())
-            .key(config.log_id_key())
-            .key(id_key)
-            .arg(fresh_log_id())
-            .arg(leap())
-            .arg(config.max_records)
-            .arg(record)
-            .arg(millis(id_ttl));
-        self.invoke(&append).await
+        self.append_in_group(id, record).await
     }
 
     /// Appends a record that every process observes at some other place, and
@@ -152,17 +158,25 @@ impl SharedLog {
         append
             .key(config.log_key())
             .key(config.log_id_key())
+            .key(config.tail_key())
             .key(config.observed_key())
-            .arg(fresh_log_id())
+            .arg(self.fresh_log_id())
             .arg(leap())
-            .arg(config.max_records)
             .arg(record)
             .arg(format!("{}:{}", observer.name, source.since))
             .arg(observer.reports.fetch_add(1, Ordering::Relaxed))
             .arg(source.since)
             .arg(millis(OBSERVATION_TTL))
-            .arg(source.to_string());
+            .arg(source.to_string())
+            .arg(config.max_untrimmed())
+            .arg(config.records.sign(record));
         self.invoke(&append).await
+    }
+
+    /// Names a log, should one begin: a time, and a random number, so that it is
+    /// another one than any before, and later.
+    pub(crate) fn fresh_log_id(&self) -> u64 {
+        (self.now_millis() << RANDOM_BITS) | (random() >> (u64::BITS - RANDOM_BITS))
     }
 
     /// What Redis has said to be in the log.
@@ -173,22 +187,44 @@ impl SharedLog {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a command, and gives it again when it is not answered: it has to be
-    /// one that is carried out once.
-    async fn invoke(&self, command: &ScriptInvocation<'_>) -> Result<Appended, AppendError> {
-        let mut last = None;
-        let trying = self.try_invoke(command, &mut last);
-        match tokio::time::timeout(self.0.config.command_timeout, trying).await {
-            Ok(result) => result,
-            Err(_) => Err(AppendError::Unavailable(last)),
+    pub(crate) fn reliefs(&self) -> MutexGuard<'_, Reliefs> {
+        self.0
+            .reliefs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits a moment before the next read, so that what other instances append
+    /// meanwhile is read together. What this instance has appended is read at
+    /// once: the answers to its emits wait for that.
+    pub(crate) async fn delay_reading(&self, place: Place) {
+        let mut acknowledged = pin!(self.0.newly_acknowledged.notified());
+        // Before it is looked, so that nothing goes unnoticed.
+        acknowledged.as_mut().enable();
+        let latest = self.acknowledged().latest(place.log);
+        if latest <= Some(place.offset) {
+            // Either will do.
+            let _elapsed = tokio::time::timeout(READ_DELAY, acknowledged).await;
         }
     }
 
-    async fn try_invoke(
+    /// Runs an idempotent command, retrying until it is answered.
+    async fn invoke(&self, command: &ScriptInvocation<'_>) -> Result<Appended, AppendError> {
+        let mut last = None;
+        let trying = self.try_invoke(command, |error| last = Some(error));
+        let answer = tokio::time::timeout(self.0.config.command_timeout, trying).await;
+        let (is_new, offset, log): (bool, String, u64) =
+            answer.unwrap_or_else(|_| Err(AppendError::Unavailable(last)))?;
+        let offset = offset.parse().map_err(|_| malformed())?;
+        Ok(self.appended(is_new, offset, LogId(log)))
+    }
+
+    /// Runs an idempotent command, retrying for ever until it is answered.
+    pub(crate) async fn try_invoke<T: FromRedisValue>(
         &self,
         command: &ScriptInvocation<'_>,
-        last: &mut Option<RedisError>,
-    ) -> Result<Appended, AppendError> {
+        mut failed: impl FnMut(RedisError),
+    ) -> Result<T, AppendError> {
         let Inner {
             config, commands, ..
         } = &*self.0;
@@ -202,34 +238,34 @@ impl SharedLog {
                         command.invoke_async(&mut connection).await
                     });
                     match invoking.await {
-                        Ok(answer) => return self.appended(answer),
+                        Ok(answer) => return Ok(answer),
                         Err(error) if is_of_connection(&error) => error,
                         Err(error) => return Err(AppendError::Refused(error)),
                     }
                 }
                 Err(error) => error,
             };
-            *last = Some(error);
+            failed(error);
             tokio::time::sleep(backoff(attempt, config.max_backoff)).await;
             attempt += 1;
         }
     }
 
-    fn appended(
-        &self,
-        (is_new, offset, log): (bool, String, u64),
-    ) -> Result<Appended, AppendError> {
-        let offset: Offset = offset.parse().map_err(|_| {
-            let what = "the answer is no id of a stream";
-            AppendError::Refused(RedisError::from((ErrorKind::UnexpectedReturnType, what)))
-        })?;
+    /// Takes note of what Redis has answered.
+    pub(crate) fn appended(&self, is_new: bool, offset: Offset, log: LogId) -> Appended {
         if !is_new {
-            return Ok(Appended::Repeated(offset));
+            return Appended::Repeated(offset);
         }
-        let log = LogId(log);
         self.acknowledged().insert(Place { log, offset });
-        Ok(Appended::New(offset))
+        self.0.newly_acknowledged.notify_waiters();
+        Appended::New(offset)
     }
+}
+
+/// Redis has answered what no script of ours answers.
+pub(crate) fn malformed() -> AppendError {
+    let what = "the answer is not one of a script of ours";
+    AppendError::Refused(RedisError::from((ErrorKind::UnexpectedReturnType, what)))
 }
 
 impl Default for Observer {
@@ -251,29 +287,24 @@ impl fmt::Display for Source<'_> {
     }
 }
 
-/// Names a log, should one begin: a time, and a random number, so that it is
-/// another one than any before, and later.
-pub(crate) fn fresh_log_id() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let now = now.map_or(0, millis);
-    (now << RANDOM_BITS) | (random() >> (u64::BITS - RANDOM_BITS))
-}
-
 /// By how much ids leap while the clock of Redis is behind.
 pub(crate) fn leap() -> u16 {
     u16::try_from(random() >> 48).expect("sixteen bits")
 }
 
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).expect("invariant: the operating system gives random bytes");
     u64::from_ne_bytes(bytes)
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// From one read that had something to the next. The least that tokio's timer
+/// knows.
+const READ_DELAY: Duration = Duration::from_millis(1);
 /// Of a log's id. What is left of it is good until the year 2527.
 const RANDOM_BITS: u32 = 20;
 /// How long it is remembered who has observed a record: a process that was

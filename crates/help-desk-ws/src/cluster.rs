@@ -2,35 +2,35 @@
 //! it reads from it.
 
 mod change;
+mod record;
 
 pub(crate) use change::{Change, ChangeKind};
+pub(crate) use record::{UnreadableRecord, rooms_of};
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use bytes::Bytes;
 use hd_cluster::{
     AppendError, Appended, Followed, Observer, Offset, OpenError, Place, Record, SharedLog, Source,
-    Status,
+    Status, Trimmed,
 };
-use hd_rooms::{Audience, RoomName};
+use hd_replay::Arrival;
+use hd_rooms::Audience;
 use hd_ws_server::{Emitted, Namespace, Publication};
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use socketio_proto::{Args, EventName, OutgoingArgs};
+use socketio_proto::Args;
 use tokio::sync::Notify;
 
+use self::record::{LogChange, LogEvent, LogRecord};
 use crate::node_peers::{LINGER_MILLIS, NodePeers};
+use crate::settings::EmitWithoutRedis;
 use crate::telemetry::Counters;
 use crate::telemetry::events::{
-    EventDelivered, LogBack, LogCutOff, LogGap, LogMoved, LogOpened, RedisEvicts,
-    RoomsNotHandedOver, WaitingForLog,
+    EntryRejected, EventDelivered, LogBack, LogCutOff, LogGap, LogMoved, LogOpened, LogProvenLost,
+    RecordUnreadable, RedisEvicts, RedisRelieved, RoomsNotHandedOver, WaitingForLog,
 };
 
 /// This process in its cluster.
@@ -40,9 +40,12 @@ pub(crate) struct Cluster {
     notifications: Namespace,
     /// Node's servers, where there are some beside this one.
     peers: Option<Arc<NodePeers>>,
-    delivered: Delivered,
     counters: Arc<Counters>,
+    emit_without_redis: EmitWithoutRedis,
+    delivered: Delivered,
     is_cut_off: AtomicBool,
+    /// Which clients had presented an offset before the log was last read.
+    arrivals: Mutex<Option<Arrival>>,
 }
 
 /// To how many sockets of this process the latest events went.
@@ -72,32 +75,6 @@ pub(crate) enum EventArgs<'a> {
     Packet(&'a Args),
 }
 
-/// An event in the log.
-#[derive(Default, Deserialize, Serialize)]
-struct SharedEvent<'a> {
-    #[serde(borrow)]
-    event: Cow<'a, str>,
-    /// The only argument, and nothing binary.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    payload: Option<&'a RawValue>,
-    /// The arguments, where that does not do.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    args: Option<Vec<&'a RawValue>>,
-    /// In base64.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    attachments: Vec<String>,
-    /// None for everyone.
-    #[serde(borrow, default)]
-    rooms: Vec<Cow<'a, str>>,
-    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
-    except: Vec<Cow<'a, str>>,
-    /// In milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    ttl: Option<u64>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    volatile: bool,
-}
-
 /// What became of an event of the log here.
 enum Delivery {
     /// It was a change, of so many sockets.
@@ -112,14 +89,17 @@ impl Cluster {
         notifications: Namespace,
         peers: Option<Arc<NodePeers>>,
         counters: Arc<Counters>,
+        emit_without_redis: EmitWithoutRedis,
     ) -> Self {
         Self {
             log,
             notifications,
             peers,
-            delivered: Delivered::default(),
             counters,
+            emit_without_redis,
+            delivered: Delivered::default(),
             is_cut_off: AtomicBool::new(false),
+            arrivals: Mutex::default(),
         }
     }
 
@@ -213,9 +193,15 @@ impl Cluster {
     pub(crate) async fn open(&self) -> anyhow::Result<Place> {
         let began = Instant::now();
         let mut told_at = None;
-        let snapshot = loop {
-            match self.log.open().await {
-                Ok(snapshot) => break snapshot,
+        let events = AtomicUsize::new(0);
+        let end = loop {
+            events.store(0, Ordering::Relaxed);
+            let loading = self.log.load(|followed| {
+                events.fetch_add(self.take_loaded(followed), Ordering::Relaxed);
+                std::future::ready(())
+            });
+            match loading.await {
+                Ok(loaded) => break loaded.end,
                 Err(error @ OpenError::NotALog(_)) => return Err(error.into()),
                 Err(error @ OpenError::Unavailable(_)) => {
                     if told_at.is_none_or(|at: Instant| at.elapsed() > REMIND) {
@@ -231,22 +217,49 @@ impl Cluster {
                 }
             }
         };
-        let events = snapshot.records.len();
+        let events = events.into_inner();
         LogOpened { events }.emit();
         if let Some(policy) = self.log.eviction_policy().await {
             RedisEvicts { policy: &policy }.emit();
         }
-        self.begin_at(snapshot.began);
-        let end = snapshot.end.offset.millis();
-        let is_lately = |offset: Offset| offset.millis().saturating_add(LINGER_MILLIS) >= end;
-        for record in snapshot.records {
-            // Nobody is here yet whom a change could move. But those may be on
-            // their way for whom a process listened that has ended lately.
-            if !change::is_change(&record.bytes) || is_lately(record.offset) {
-                drop(self.publish_record(&record));
+        Ok(end)
+    }
+
+    /// Takes over what was in the log before this instance started. Returns how
+    /// many events there were.
+    fn take_loaded(&self, followed: Followed) -> usize {
+        match followed {
+            Followed::Records(records) => {
+                let now = self.log.now_millis();
+                let is_recent =
+                    |offset: Offset| offset.millis().saturating_add(LINGER_MILLIS) >= now;
+                for record in &records {
+                    match self.parse(record) {
+                        Some(LogRecord::Event(event)) => {
+                            drop(self.publish_event(record.offset, &event));
+                        }
+                        // No client is connected yet, so changes are skipped, except recent
+                        // ones: clients of an instance that just exited may still be
+                        // reconnecting.
+                        Some(LogRecord::Change(change)) if is_recent(record.offset) => {
+                            self.apply(&change);
+                        }
+                        Some(LogRecord::Change(_)) => {}
+                        None => {
+                            self.notifications.handle_unreadable(record.offset);
+                        }
+                    }
+                }
+                return records.len();
             }
+            Followed::Gap(began, trimmed) => self.begin_at(began, trimmed),
+            Followed::Rejected(offset, rejection) => {
+                EntryRejected { offset, rejection }.emit(&self.counters);
+            }
+            // Only what is followed is cut off.
+            Followed::CutOff(_) | Followed::Back | Followed::Moved | Followed::End(_) => {}
         }
-        Ok(snapshot.end)
+        0
     }
 
     /// Leaves it to the others to hear what Node's servers publish for clients
@@ -282,51 +295,98 @@ impl Cluster {
         }
     }
 
-    /// Brings to this process' clients what is appended, for ever.
+    /// Delivers to this instance's clients what is appended, and keeps the log
+    /// within its bounds, for ever.
     pub(crate) async fn follow(self: Arc<Self>, from: Place) {
         let log = self.log.clone();
-        log.follow(from, |followed| self.take(followed)).await;
+        let following = log.follow(from, |followed| self.take(followed));
+        let trimming = log.keep_trimmed(|records| RedisRelieved { records }.emit(&self.counters));
+        tokio::join!(Box::pin(trimming), following);
     }
 
     async fn take(&self, followed: Followed) {
+        self.handle(followed).await;
+        // The next read begins after this.
+        *self.arrivals() = Some(self.notifications.arrivals());
+    }
+
+    async fn handle(&self, followed: Followed) {
         match followed {
             Followed::Records(records) => {
                 let mut under_way = Vec::with_capacity(records.len());
                 for record in &records {
-                    if change::is_change(&record.bytes) {
-                        // What came before it goes to who was there before it.
-                        self.finish(&mut under_way).await;
+                    let offset = record.offset;
+                    match self.parse(record) {
+                        Some(LogRecord::Event(event)) => {
+                            under_way.push((offset, self.publish_event(offset, &event)));
+                        }
+                        Some(LogRecord::Change(change)) => {
+                            // What came before it goes to who was there before it.
+                            self.finish(&mut under_way).await;
+                            let sockets = self.apply(&change);
+                            under_way.push((offset, Delivery::Changed(sockets)));
+                        }
+                        None => {
+                            self.finish(&mut under_way).await;
+                            self.notifications.handle_unreadable(offset);
+                            self.delivered.note(offset, 0);
+                        }
                     }
-                    under_way.push((record.offset, self.publish_record(record)));
                 }
                 self.finish(&mut under_way).await;
             }
-            Followed::Gap(began) => {
-                let sockets = self.notifications.len();
-                LogGap { sockets }.emit();
-                self.begin_at(began);
-                // They come back, and are told.
-                self.notifications.close_transports(&Audience::everyone());
+            Followed::Gap(began, trimmed) => {
+                self.begin_at(began, trimmed);
+                self.notify_clients();
             }
-            Followed::CutOff => {
+            Followed::Rejected(offset, rejection) => {
+                EntryRejected { offset, rejection }.emit(&self.counters);
+            }
+            Followed::CutOff(error) => {
                 self.is_cut_off.store(true, Ordering::Relaxed);
-                LogCutOff.emit();
+                LogCutOff {
+                    error: &*error,
+                    emits: self.emit_without_redis,
+                }
+                .emit();
             }
             Followed::Back => {
                 self.is_cut_off.store(false, Ordering::Relaxed);
                 LogBack.emit();
             }
             Followed::Moved => LogMoved.emit(),
+            Followed::End(end) => self.handle_end(end).await,
         }
     }
 
-    async fn finish(&self, under_way: &mut Vec<(Offset, Option<Delivery>)>) {
+    /// All of the log has been published here. A client that had presented a later offset proves
+    /// that Redis has lost the end, though no instance remembers it.
+    async fn handle_end(&self, end: Place) {
+        let asked = self.arrivals().take();
+        if let Some(asked) = asked {
+            self.notifications.handle_log_end(end, asked);
+        }
+        let Some(lost) = self.notifications.take_lost() else {
+            return;
+        };
+        let beginning = Box::pin(self.log.begin_another(lost.log));
+        match beginning.await {
+            Ok(()) => LogProvenLost.emit(),
+            // The next client that proves it has it begun.
+            Err(error) => tracing::debug!(%error, "Cannot begin another log in Redis"),
+        }
+    }
+
+    fn arrivals(&self) -> MutexGuard<'_, Option<Arrival>> {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn finish(&self, under_way: &mut Vec<(Offset, Delivery)>) {
         for (offset, delivery) in under_way.drain(..) {
             let sockets = match delivery {
-                Some(Delivery::UnderWay(emitted)) => self.count(emitted.await),
-                Some(Delivery::Over(sockets)) => self.count(sockets),
-                Some(Delivery::Changed(sockets)) => sockets,
-                None => 0,
+                Delivery::UnderWay(emitted) => self.count(emitted.await),
+                Delivery::Over(sockets) => self.count(sockets),
+                Delivery::Changed(sockets) => sockets,
             };
             self.delivered.note(offset, sockets);
         }
@@ -338,101 +398,63 @@ impl Cluster {
         sockets
     }
 
-    fn begin_at(&self, place: Place) {
-        self.notifications.begin_log_at(place.log, place.offset);
+    fn begin_at(&self, place: Place, trimmed: Trimmed) {
+        self.notifications
+            .begin_log_knowing(place.log, place.offset, trimmed);
+    }
+
+    /// Closes the transports of all clients: they reconnect, and those that have
+    /// missed something get `recovered: false`.
+    fn notify_clients(&self) {
+        let sockets = self.notifications.len();
+        LogGap { sockets }.emit();
+        self.notifications.close_transports(&Audience::everyone());
     }
 
     /// `None` when the record is not understood.
-    fn publish_record(&self, record: &Record) -> Option<Delivery> {
-        let delivery = self.parse_and_publish(record);
-        if delivery.is_none() {
-            tracing::error!(offset = %record.offset, "an event of the shared log is not understood");
-            // Nobody knows for whom it is.
-            self.notifications.handle_unreadable(record.offset);
-        }
-        delivery
+    fn parse<'a>(&self, record: &'a Record) -> Option<LogRecord<'a>> {
+        LogRecord::parse(&record.bytes)
+            .inspect_err(|why| {
+                let offset = record.offset;
+                RecordUnreadable { offset, why: *why }.emit(&self.counters);
+            })
+            .ok()
     }
 
-    fn parse_and_publish(&self, record: &Record) -> Option<Delivery> {
-        if change::is_change(&record.bytes) {
-            let peers = self.peers.as_deref();
-            return change::carry_out(&record.bytes, &self.notifications, peers)
-                .map(Delivery::Changed);
-        }
-        let event: SharedEvent<'_> = serde_json::from_slice(&record.bytes).ok()?;
-        let mut audience = Audience::everyone();
-        for room in &event.rooms {
-            audience = audience.to(RoomName::new(room).ok()?);
-        }
-        for room in &event.except {
-            audience = audience.except(RoomName::new(room).ok()?);
-        }
-        let values: Vec<&RawValue> = event
-            .args
-            .into_iter()
-            .flatten()
-            .chain(event.payload)
-            .collect();
-        let attachments: Option<Vec<Bytes>> = event
-            .attachments
-            .iter()
-            .map(|text| Some(BASE64_STANDARD.decode(text).ok()?.into()))
-            .collect();
-        let attachments = attachments?;
-        let args = OutgoingArgs::with_attachments(&values, &attachments);
-        let name = EventName::new(&event.event).ok()?;
-        if event.volatile {
+    fn apply(&self, change: &LogChange) -> usize {
+        let LogChange {
+            kind,
+            audience,
+            rooms,
+        } = change;
+        let kind = *kind;
+        let change = Change {
+            kind,
+            audience,
+            rooms,
+        };
+        change.carry_out(&self.notifications, self.peers.as_deref())
+    }
+
+    fn publish_event(&self, offset: Offset, event: &LogEvent<'_>) -> Delivery {
+        let audience = &event.audience;
+        if event.is_volatile {
             if !self.is_following() {
                 // It is late: what was appended while this process was cut off,
                 // or had not begun, is being read.
-                return Some(Delivery::Over(0));
+                return Delivery::Over(0);
             }
-            let sockets = self.notifications.emit_volatile(&audience, name, args);
-            return Some(Delivery::Over(sockets));
+            let (name, args) = (event.name(), event.args());
+            return Delivery::Over(self.notifications.emit_volatile(audience, name, args));
         }
         let publication = Publication {
-            audience: &audience,
-            name,
-            args,
-            ttl: event.ttl.map(Duration::from_millis),
+            audience,
+            name: event.name(),
+            args: event.args(),
+            ttl: event.ttl,
             id: None,
         };
-        let emitted = self.notifications.publish_at(record.offset, &publication);
-        Some(Delivery::UnderWay(emitted))
-    }
-}
-
-impl ClusterEvent<'_> {
-    /// The event as it is in the log.
-    fn to_record(self) -> Vec<u8> {
-        let names = |rooms: &[RoomName]| -> Vec<Cow<'static, str>> {
-            rooms.iter().map(|room| room.to_string().into()).collect()
-        };
-        let event = SharedEvent {
-            event: self.name.into(),
-            rooms: names(self.audience.to_rooms()),
-            except: names(self.audience.except_rooms()),
-            ttl: self
-                .ttl
-                .map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
-            volatile: self.is_volatile,
-            ..match self.args {
-                EventArgs::Payload(payload) => SharedEvent {
-                    payload: Some(payload),
-                    ..SharedEvent::default()
-                },
-                EventArgs::Packet(args) => SharedEvent {
-                    args: Some(args.iter().collect()),
-                    attachments: args
-                        .attachments()
-                        .iter()
-                        .map(|data| BASE64_STANDARD.encode(data))
-                        .collect(),
-                    ..SharedEvent::default()
-                },
-            }
-        };
-        serde_json::to_vec(&event).expect("invariant: text and numbers are JSON")
+        Delivery::UnderWay(self.notifications.publish_at(offset, &publication))
     }
 }
 

@@ -7,10 +7,10 @@ use std::time::{Instant, SystemTime};
 
 use anyhow::Context as _;
 use hd_auth::{Algorithm, JwtPayload, Mac, Signer, UserId, Verifier};
-use hd_cluster::{PresenceConfig, SharedLog};
+use hd_cluster::{ClusterConfig, PresenceConfig, RecordKeys, RecordMac, SharedLog};
 use hd_ws_server::{
-    AllowedOrigins, CursorMac, Engine, HttpCloseHook, Namespace, NamespaceConfig, OriginPolicy,
-    RecoveryConfig, RejectionHook, Server, ServerConfig, SocketIo, system_clock,
+    AllowedOrigins, Clock, CursorMac, Engine, HttpCloseHook, Namespace, NamespaceConfig,
+    OriginPolicy, RecoveryConfig, RejectionHook, Server, ServerConfig, SocketIo, system_clock,
 };
 use http::header::AUTHORIZATION;
 use socketio_proto::{ClientConfig, Limits};
@@ -78,12 +78,18 @@ async fn serve(
         parser: settings.parser,
         ..ClientConfig::default()
     });
+    let shared = settings.cluster.clone().map(|config| {
+        SharedLog::new(ClusterConfig {
+            records: record_keys(&settings),
+            ..config
+        })
+    });
     let config = NamespaceConfig {
         recovery: settings.replay.map(|log| RecoveryConfig {
             log,
             is_shared: settings.cluster.is_some(),
             macs: pid_macs(&settings),
-            clock: system_clock(),
+            clock: clock(shared.as_ref()),
         }),
         seen: settings.idempotency,
         // Node's servers send to a socket so.
@@ -93,14 +99,13 @@ async fn serve(
     let engine = Arc::new(Engine::new(server_config(&settings), io));
     tokio::spawn(async move { expiries.run().await });
     let peers = node_peers(&settings, &notifications, &counters);
-    let shared = settings.cluster.clone().map(SharedLog::new);
     let cluster = shared.map(|log| {
-        let counters = Arc::clone(&counters);
         Arc::new(Cluster::new(
             log,
             notifications.clone(),
             peers.clone(),
-            counters,
+            Arc::clone(&counters),
+            settings.emit_without_redis,
         ))
     });
     let node = settings.node_name.clone();
@@ -215,18 +220,46 @@ fn node_peers(
 /// What seals the `pid` of a client, and what sealed it before the secret was
 /// changed.
 fn pid_macs(settings: &Settings) -> Vec<CursorMac> {
+    let macs = macs(settings, "help-desk-ws pid");
+    macs.map(|mac| Box::new(mac) as CursorMac).collect()
+}
+
+/// The time that offsets have: that of Redis, where it assigns them.
+fn clock(shared: Option<&SharedLog>) -> Clock {
+    match shared.cloned() {
+        Some(log) => Box::new(move || log.now_millis()),
+        None => system_clock(),
+    }
+}
+
+/// What signs records of the shared log: by the secret that all instances have
+/// anyway, and by the one before while it is being changed. One that was made up
+/// for this run is no other instance's, and signs nothing.
+fn record_keys(settings: &Settings) -> RecordKeys {
+    if settings.jwt.is_ephemeral {
+        return RecordKeys::default();
+    }
+    // The number is that of the format in which a record is signed.
+    let macs = macs(settings, "help-desk-ws log record 1");
+    let macs = macs.map(|mac| Box::new(mac) as RecordMac).collect();
+    RecordKeys::new(macs, settings.unsigned_records)
+}
+
+/// Codes for a purpose, by each secret, the current one first.
+fn macs(
+    settings: &Settings,
+    purpose: &'static str,
+) -> impl Iterator<Item = impl Fn(&[u8]) -> [u8; 16] + use<>> + use<> {
     let config = settings.jwt.verifier_config();
-    std::iter::once(&config.secret)
-        .chain(&config.previous_secrets)
-        .map(|secret| {
-            let mac = Mac::new(secret, "help-desk-ws pid");
-            let half = move |message: &[u8]| {
+    std::iter::once(config.secret)
+        .chain(config.previous_secrets)
+        .map(move |secret| {
+            let mac = Mac::new(&secret, purpose);
+            move |message: &[u8]| {
                 let code = mac.code(message);
                 *code.first_chunk().expect("invariant: half of 32 bytes")
-            };
-            Box::new(half) as CursorMac
+            }
         })
-        .collect()
 }
 
 fn server_config(settings: &Settings) -> ServerConfig {

@@ -63,13 +63,13 @@ impl Redis {
         ask(self.port, command)
     }
 
-    /// Most keys of ids that it remembers of emits, without what the names of all keys begin with.
+    /// The ids of emits that it remembers.
     pub(crate) fn ids(&self) -> Result<Vec<String>> {
-        let keys = self.ask(&["KEYS", "*:id:*"])?;
-        let ids = keys
-            .lines()
-            .filter_map(|key| Some(key.split_once(":id:")?.1));
-        Ok(ids.map(str::to_owned).collect())
+        let mut ids = Vec::new();
+        for bucket in self.ask(&["KEYS", "*:ids:*"])?.lines() {
+            ids.extend(self.ask(&["HKEYS", bucket])?.lines().map(str::to_owned));
+        }
+        Ok(ids)
     }
 
     /// How many commands it has carried out.

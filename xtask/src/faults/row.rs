@@ -301,6 +301,10 @@ impl Row {
             // Full within minutes, so that what still grows is not the log.
             settings.push(("REPLAY_MAX_EVENTS".to_owned(), "16".to_owned()));
         }
+        if self == Self::VersionSkew {
+            // The other version may sign none.
+            settings.push(("REDIS_UNSIGNED_RECORDS".to_owned(), "accept".to_owned()));
+        }
         if self == Self::Mixed {
             // The emitter is classic also beside a sharded adapter.
             settings.push(("REDIS_PUBSUB".to_owned(), "auto".to_owned()));

@@ -4,8 +4,9 @@ use hd_cluster::{
     AppendError, Appended, ClusterConfig, Observer, Offset, Publish, SharedLog, Source,
 };
 
-use crate::redis_server::{PATIENCE, RedisServer};
+use crate::redis_server::{PATIENCE, RedisServer, wait_until};
 use crate::relay::Relay;
+use crate::snapshot::Whole as _;
 
 #[tokio::test]
 async fn records_get_offsets_in_order() {
@@ -33,8 +34,8 @@ async fn offsets_follow_each_other_and_leap_while_the_clock_is_behind() {
     let redis = RedisServer::start();
     let log = redis.log();
     log.open().await.unwrap();
-    let future = "99999999999999-7";
-    redis.command(&["XADD", "{help-desk-ws}:log", future, "r", "x"]);
+    let future = format!("{}-7", redis.millis() + 3_600_000);
+    redis.command(&["XADD", "{help-desk-ws}:log", &future, "r", "x"]);
     let mut before: Offset = future.parse().unwrap();
     let mut leaps = Vec::new();
     for _ in 0..4 {
@@ -73,28 +74,230 @@ async fn an_id_is_taken_once_whichever_process_it_comes_to() {
     assert_eq!(logs[0].open().await.unwrap().records.len(), 1);
 }
 
+/// Ids are forgotten together: those of one time to live when another one is over.
 #[tokio::test]
 async fn an_id_is_forgotten_after_its_time() {
     let redis = RedisServer::start();
     let log = SharedLog::new(ClusterConfig {
-        id_ttl: Duration::from_millis(1),
+        id_ttl: Duration::from_millis(200),
         ..redis.config()
     });
-    assert!(matches!(
-        log.append(Some("a"), b"").await,
-        Ok(Appended::New(_))
-    ));
-    while redis.command(&["EXISTS", "{help-desk-ws}:id:a"]) != "0\n" {
-        std::thread::yield_now();
+    let began = Instant::now();
+    let mut offsets = Vec::new();
+    while offsets.len() < 2 {
+        match log.append(Some("a"), b"").await.unwrap() {
+            Appended::New(offset) => offsets.push(offset),
+            Appended::Repeated(offset) => assert_eq!(offset, offsets[0]),
+        }
+        assert!(began.elapsed() < PATIENCE);
     }
-    assert!(matches!(
-        log.append(Some("a"), b"").await,
-        Ok(Appended::New(_))
-    ));
+    let remembered = offsets[1].millis() - offsets[0].millis();
+    assert!(remembered >= 200, "{remembered} ms");
+    wait_until("the ids expire", || {
+        redis.command(&["KEYS", "{help-desk-ws}:ids:*"]) == "\n"
+    });
 }
 
 #[tokio::test]
-async fn the_stream_keeps_so_many_records_roughly() {
+async fn an_id_is_a_duplicate_also_within_one_group_and_one_bucket_later() {
+    let redis = RedisServer::start();
+    let log = SharedLog::new(ClusterConfig {
+        id_ttl: Duration::from_secs(1),
+        ..redis.config()
+    });
+    log.open().await.unwrap();
+    // Those that come while the first is under way are one group.
+    let tasks = ["x", "a", "b", "a", "b", "a"].map(|id| {
+        let log = log.clone();
+        tokio::spawn(async move { (id, log.append(Some(id), id.as_bytes()).await.unwrap()) })
+    });
+    let mut new = Vec::new();
+    for task in tasks {
+        if let (id, Appended::New(offset)) = task.await.unwrap() {
+            new.push((id, offset));
+        }
+    }
+    let mut ids: Vec<&str> = new.iter().map(|(id, _)| *id).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["a", "b", "x"]);
+    // The bucket after the one that they are in.
+    let bucket = |millis: u64| millis / 1000;
+    let first = bucket(new[0].1.millis());
+    wait_until("the next second begins", || bucket(redis.millis()) > first);
+    if bucket(redis.millis()) == first + 1 {
+        let repeated = log.append(Some(new[0].0), b"").await.unwrap();
+        // It may have become later meanwhile.
+        let is_later = bucket(redis.millis()) > first + 1;
+        assert!(is_later || repeated == Appended::Repeated(new[0].1));
+    }
+}
+
+#[tokio::test]
+async fn appends_that_wait_cost_few_commands_and_an_idle_one_few_as_well() {
+    let redis = RedisServer::start();
+    let log = redis.log();
+    log.append(None, b"the script is loaded").await.unwrap();
+    let commands = |redis: &RedisServer| -> usize {
+        let stats = redis.command(&["INFO", "commandstats"]);
+        let calls = stats.lines().filter_map(|line| {
+            let (name, calls) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            let is_ours = !name.starts_with("info") && !name.starts_with("config");
+            is_ours.then(|| calls.split(',').next()?.parse::<usize>().ok())?
+        });
+        calls.sum()
+    };
+    redis.command(&["CONFIG", "RESETSTAT"]);
+    for _ in 0..10 {
+        log.append(None, b"x").await.unwrap();
+    }
+    // One script with six commands: it needs no id to be kept.
+    assert!(commands(&redis) <= 70, "{}", commands(&redis));
+
+    redis.command(&["CONFIG", "RESETSTAT"]);
+    let tasks: Vec<_> = (0..1000)
+        .map(|_| {
+            let log = log.clone();
+            tokio::spawn(async move { log.append(None, b"x").await })
+        })
+        .collect();
+    for task in tasks {
+        assert!(matches!(task.await.unwrap(), Ok(Appended::New(_))));
+    }
+    let each = commands(&redis);
+    assert!(each <= 1300, "{each} commands for 1,000 appends");
+    assert_eq!(log.open().await.unwrap().records.len(), 1011);
+}
+
+/// A group whose answer is lost is retried, and appended once; so is one whose
+/// bytes arrive when all is over.
+#[tokio::test]
+async fn a_group_that_arrives_late_as_well_is_appended_once() {
+    let redis = RedisServer::start();
+    let mut relay = Relay::to(redis.address()).await;
+    let url = format!("redis://{}", relay.address());
+    let log = SharedLog::new(ClusterConfig {
+        command_timeout: Duration::from_secs(4),
+        ..ClusterConfig::new(url.parse().unwrap())
+    });
+    log.append(None, b"first").await.unwrap();
+    relay.hold();
+    let tasks: Vec<_> = (0..10)
+        .map(|_| {
+            let log = log.clone();
+            tokio::spawn(async move { log.append(None, b"x").await })
+        })
+        .collect();
+    for task in tasks {
+        let appended = task.await.unwrap();
+        assert!(matches!(appended, Ok(Appended::New(_))), "{appended:?}");
+    }
+    let appended = || redis.command(&["XLEN", "{help-desk-ws}:log"]);
+    let before = appended();
+    // The entry that begins the log, and these.
+    assert_eq!(before, "12\n");
+    relay.deliver().await;
+    assert_eq!(appended(), before);
+    // And it goes on.
+    log.append(None, b"last").await.unwrap();
+    assert_eq!(redis.log().open().await.unwrap().records.len(), 12);
+}
+
+/// Appends one record and, while that is under way, nine more, all with ids.
+fn append_ten(log: &SharedLog) -> Vec<tokio::task::JoinHandle<Result<Appended, AppendError>>> {
+    let ids = (0..10).map(|number| format!("id {number}"));
+    let appends = ids.map(|id| {
+        let log = log.clone();
+        tokio::spawn(async move { log.append(Some(&id), id.as_bytes()).await })
+    });
+    appends.collect()
+}
+
+#[tokio::test]
+async fn a_group_whose_answer_is_lost_is_retried_and_appended_once() {
+    let redis = RedisServer::start();
+    let relay = Relay::to(redis.address()).await;
+    let url = format!("redis://{}", relay.address());
+    let log = SharedLog::new(ClusterConfig {
+        command_timeout: Duration::from_secs(4),
+        ..ClusterConfig::new(url.parse().unwrap())
+    });
+    log.append(None, b"first").await.unwrap();
+    relay.mute();
+    let mut offsets = Vec::new();
+    for append in append_ten(&log) {
+        // To its caller a retry is the append.
+        match append.await.unwrap().unwrap() {
+            Appended::New(offset) => offsets.push(offset),
+            Appended::Repeated(offset) => panic!("{offset} is repeated"),
+        }
+    }
+    let records = redis.log().open().await.unwrap().records;
+    let there: Vec<Offset> = records.iter().skip(1).map(|record| record.offset).collect();
+    offsets.sort_unstable();
+    assert_eq!(offsets, there);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_instance_appended_before_it_died_is_repeated_by_another() {
+    let redis = RedisServer::start();
+    let relay = Relay::to(redis.address()).await;
+    let url = format!("redis://{}", relay.address());
+    let dying = SharedLog::new(ClusterConfig::new(url.parse().unwrap()));
+    dying.append(None, b"first").await.unwrap();
+    relay.mute();
+    let appends = append_ten(&dying);
+    wait_until("the first is there", || {
+        let length = redis.command(&["XLEN", "{help-desk-ws}:log"]);
+        // The entry that begins the log, and one.
+        length
+            .trim()
+            .parse::<usize>()
+            .is_ok_and(|length| length > 2)
+    });
+    for append in appends {
+        append.abort();
+    }
+    let other = redis.log();
+    for append in append_ten(&other) {
+        append.await.unwrap().unwrap();
+    }
+    assert_eq!(other.open().await.unwrap().records.len(), 11);
+}
+
+/// What an instance of an older version does to the same keys.
+fn append_as_an_older_version(redis: &RedisServer, record: &str, id: &str) {
+    let last = redis.command(&["XREVRANGE", "{help-desk-ws}:log", "+", "-", "COUNT", "1"]);
+    let mut lines = last.lines();
+    let before = lines.next().expect("an entry");
+    let log = lines.nth(1).expect("its log");
+    let stream = "{help-desk-ws}:log";
+    let offset = redis.command(&["XADD", stream, "*", "l", log, "p", before, "r", record]);
+    let key = format!("{{help-desk-ws}}:id:{id}");
+    redis.command(&["SET", &key, offset.trim(), "PX", "60000"]);
+}
+
+#[tokio::test]
+async fn an_older_version_appends_to_the_same_log_and_its_ids_are_known() {
+    let redis = RedisServer::start();
+    let log = redis.log();
+    log.append(Some("ours"), b"0").await.unwrap();
+    append_as_an_older_version(&redis, "1", "theirs");
+    let repeated = log.append(Some("theirs"), b"x").await.unwrap();
+    assert!(matches!(repeated, Appended::Repeated(_)), "{repeated:?}");
+    log.append(Some("ours too"), b"2").await.unwrap();
+    append_as_an_older_version(&redis, "3", "more");
+    log.append(None, b"4").await.unwrap();
+    // One log, in which each entry names the one before.
+    let snapshot = redis.log().open().await.unwrap();
+    let records: Vec<&[u8]> = snapshot.records.iter().map(|r| &*r.bytes).collect();
+    assert_eq!(records, [b"0", b"1", b"2", b"3", b"4"]);
+    // An older version looks for the id where it always was.
+    let key = "{help-desk-ws}:id:ours too";
+    assert_eq!(redis.command(&["EXISTS", key]), "1\n");
+}
+
+#[tokio::test]
+async fn the_stream_keeps_twice_as_many_records_while_nobody_trims_it() {
     let redis = RedisServer::start();
     let log = SharedLog::new(ClusterConfig {
         max_records: 100,
@@ -105,7 +308,7 @@ async fn the_stream_keeps_so_many_records_roughly() {
     }
     let snapshot = log.open().await.unwrap();
     let count = snapshot.records.len();
-    assert!((99..300).contains(&count), "{count} records");
+    assert!((199..400).contains(&count), "{count} records");
     // What is before the first record that is left may be missing.
     assert!(
         snapshot

@@ -1,23 +1,24 @@
 use std::sync::{Arc, Mutex};
 
-use hd_cluster::{Followed, Place, Record, SharedLog, Status};
+use hd_cluster::{Followed, Place, Record, SharedLog, Status, Trimmed};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::redis_server::{PATIENCE, RedisServer};
+use crate::snapshot::Whole as _;
 
-const LOG: &str = "{help-desk-ws}:log";
+pub(crate) const LOG: &str = "{help-desk-ws}:log";
 const COPY: &str = "{help-desk-ws}:copy";
 
 /// A process that follows a log.
-struct Follower {
+pub(crate) struct Follower {
     task: JoinHandle<()>,
     followed: mpsc::UnboundedReceiver<Followed>,
     last: Arc<Mutex<Place>>,
 }
 
 impl Follower {
-    fn start(log: &SharedLog, from: Place) -> Self {
+    pub(crate) fn start(log: &SharedLog, from: Place) -> Self {
         Self::start_with(log, from, watch::channel(true).1)
     }
 
@@ -31,7 +32,9 @@ impl Follower {
                 if let Followed::Records(records) = &what {
                     seen.lock().expect("no panic").offset = records.last().expect("some").offset;
                 }
-                let _unheard = sender.send(what);
+                if !matches!(what, Followed::End(_)) {
+                    let _unheard = sender.send(what);
+                }
                 let mut is_let_go = is_let_go.clone();
                 // The test may be over.
                 async move { drop(is_let_go.wait_for(|is_let_go| *is_let_go).await) }
@@ -45,39 +48,48 @@ impl Follower {
         }
     }
 
-    async fn next(&mut self) -> Followed {
+    pub(crate) async fn next(&mut self) -> Followed {
         let next = tokio::time::timeout(PATIENCE, self.followed.recv());
         next.await.expect("something comes").expect("it follows")
     }
 
     /// The next records, as many as are wanted; nothing else may come.
-    async fn texts(&mut self, count: usize) -> Vec<String> {
+    pub(crate) async fn texts(&mut self, count: usize) -> Vec<String> {
         let mut texts = Vec::new();
         while texts.len() < count {
             match self.next().await {
                 Followed::Records(records) => texts.extend(records.into_iter().map(text)),
-                other
-                @ (Followed::Gap(_) | Followed::CutOff | Followed::Back | Followed::Moved) => {
-                    panic!("{other:?}")
-                }
+                other @ (Followed::Gap(..)
+                | Followed::Rejected(..)
+                | Followed::CutOff(_)
+                | Followed::Back
+                | Followed::Moved
+                | Followed::End(_)) => panic!("{other:?}"),
             }
         }
         texts
     }
 
     /// What comes now is a gap, and where the log goes on.
-    async fn gap(&mut self) -> Place {
+    pub(crate) async fn gap(&mut self) -> Place {
+        self.missing().await.0
+    }
+
+    /// As [`gap`](Self::gap), and what was trimmed before that.
+    pub(crate) async fn missing(&mut self) -> (Place, Trimmed) {
         match self.next().await {
-            Followed::Gap(place) => place,
-            other
-            @ (Followed::Records(_) | Followed::CutOff | Followed::Back | Followed::Moved) => {
-                panic!("{other:?}")
-            }
+            Followed::Gap(place, trimmed) => (place, trimmed),
+            other @ (Followed::Records(_)
+            | Followed::Rejected(..)
+            | Followed::CutOff(_)
+            | Followed::Back
+            | Followed::Moved
+            | Followed::End(_)) => panic!("{other:?}"),
         }
     }
 
     /// Stops, and says where.
-    fn stop(self) -> Place {
+    pub(crate) fn stop(self) -> Place {
         self.task.abort();
         *self.last.lock().expect("no panic")
     }
@@ -103,15 +115,15 @@ impl Lagging {
     }
 }
 
-fn text(record: Record) -> String {
+pub(crate) fn text(record: Record) -> String {
     String::from_utf8(record.bytes).expect("text")
 }
 
-fn numbers(range: std::ops::Range<u32>) -> Vec<String> {
+pub(crate) fn numbers(range: std::ops::Range<u32>) -> Vec<String> {
     range.map(|number| number.to_string()).collect()
 }
 
-async fn append(log: &SharedLog, range: std::ops::Range<u32>) {
+pub(crate) async fn append(log: &SharedLog, range: std::ops::Range<u32>) {
     for number in numbers(range) {
         log.append(None, number.as_bytes())
             .await
@@ -162,9 +174,9 @@ async fn who_was_cut_off_reads_on_where_it_stood() {
     assert_eq!(again.texts(10).await, numbers(10..20));
 
     redis.command(&["CLIENT", "KILL", "TYPE", "normal"]);
-    assert_eq!(again.next().await, Followed::CutOff);
+    assert!(matches!(again.next().await, Followed::CutOff(_)));
     append(&log, 20..30).await;
-    assert_eq!(again.next().await, Followed::Back);
+    assert!(matches!(again.next().await, Followed::Back));
     assert_eq!(again.texts(10).await, numbers(20..30));
 }
 
@@ -180,14 +192,14 @@ async fn a_redis_that_comes_back_empty_has_another_log() {
     }
     redis.kill();
     for follower in &mut followers {
-        assert_eq!(follower.next().await, Followed::CutOff);
+        assert!(matches!(follower.next().await, Followed::CutOff(_)));
     }
     assert_eq!(logs[0].status(), Status::CutOff);
     redis.start_again();
     append(&logs[0], 3..6).await;
     let mut places = Vec::new();
     for follower in &mut followers {
-        assert_eq!(follower.next().await, Followed::Back);
+        assert!(matches!(follower.next().await, Followed::Back));
         places.push(follower.gap().await);
         assert_eq!(follower.texts(3).await, numbers(3..6));
     }
@@ -307,7 +319,7 @@ async fn a_redis_that_has_not_what_was_acknowledged_is_not_read_for_ever() {
     lose_what_is_not_in_the_copy(&redis);
     reader.let_go();
     // It may be that another Redis is the one to read from.
-    assert_eq!(reader.follower.next().await, Followed::CutOff);
-    assert_eq!(reader.follower.next().await, Followed::Back);
+    assert!(matches!(reader.follower.next().await, Followed::CutOff(_)));
+    assert!(matches!(reader.follower.next().await, Followed::Back));
     assert!(reader.follower.gap().await.log > began.log);
 }

@@ -5,6 +5,7 @@ use hd_cluster::{
 };
 
 use crate::redis_server::RedisServer;
+use crate::snapshot::Whole as _;
 
 #[test]
 fn what_is_no_url_is_refused_without_showing_it() {

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct RedisServer {
     port: u16,
     folder: PathBuf,
+    settings: Vec<String>,
     process: Child,
 }
 
@@ -49,6 +50,7 @@ impl RedisServer {
         let server = Self {
             port,
             folder,
+            settings: settings.iter().map(|word| (*word).to_owned()).collect(),
             process,
         };
         server.wait_until_it_answers();
@@ -108,10 +110,17 @@ impl RedisServer {
         assert!(signalled.is_ok_and(|status| status.success()));
     }
 
-    /// Starts it again, empty.
+    /// Starts it again, with what its files have: nothing, unless it was told to
+    /// save.
     pub(crate) fn start_again(&mut self) {
-        self.process = spawn(self.port, &self.folder, &[]);
+        let settings: Vec<&str> = self.settings.iter().map(String::as_str).collect();
+        self.process = spawn(self.port, &self.folder, &settings);
         self.wait_until_it_answers();
+    }
+
+    /// Where its files are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Runs `redis-cli` on it.
@@ -162,6 +171,7 @@ impl Sentinel {
         let server = RedisServer {
             port,
             folder,
+            settings: Vec::new(),
             process,
         };
         server.wait_until_it_answers();
@@ -229,7 +239,7 @@ fn free_port() -> u16 {
     }
 }
 
-fn spawn(port: u16, folder: &PathBuf, settings: &[&str]) -> Child {
+fn spawn(port: u16, folder: &Path, settings: &[&str]) -> Child {
     Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no"])

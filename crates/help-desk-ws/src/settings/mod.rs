@@ -9,7 +9,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use hd_cluster::ClusterConfig;
+use hd_cluster::{ClusterConfig, UnsignedRecords};
 use hd_replay::{LogConfig, SeenConfig};
 use hd_ws_server::TrustedProxies;
 use socketio_proto::Parser;
@@ -75,6 +75,8 @@ pub(crate) struct Settings {
     pub(crate) replay: Option<LogConfig>,
     /// The log that several processes share.
     pub(crate) cluster: Option<ClusterConfig>,
+    /// What becomes of its records that no instance has signed.
+    pub(crate) unsigned_records: UnsignedRecords,
     pub(crate) emit_without_redis: EmitWithoutRedis,
     /// Servers of Node that share it.
     pub(crate) node_peers: Option<NodePeersSettings>,
@@ -172,6 +174,14 @@ impl Settings {
 
         let replay = replay(&mut reader);
         let cluster = cluster(&mut reader, replay.as_ref(), idempotency.ttl);
+        let unsigned_records = reader.value(&var::REDIS_UNSIGNED_RECORDS, values::word);
+        if unsigned_records == UnsignedRecords::Accept {
+            reader.insecure(
+                &var::REDIS_UNSIGNED_RECORDS,
+                "believes whoever can write to Redis; set it to reject once every instance signs \
+                 its records",
+            );
+        }
         let emit_without_redis = reader.value(&var::EMIT_WITHOUT_REDIS, values::word);
         let node_peers = node_peers(&mut reader);
         let node_name = reader.optional(&var::NODE_NAME, values::name);
@@ -282,6 +292,7 @@ impl Settings {
             idempotency,
             replay,
             cluster,
+            unsigned_records,
             emit_without_redis,
             node_peers,
             node_name,
@@ -363,6 +374,11 @@ impl Words for EmitWithoutRedis {
         ("refuse", Self::Refuse),
         ("accept-local", Self::AcceptLocal),
     ];
+}
+
+impl Words for UnsignedRecords {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("reject", Self::Reject), ("accept", Self::Accept)];
 }
 
 /// Whether what a client missed is sent to it.
@@ -456,6 +472,12 @@ fn cluster(
 ) -> Option<ClusterConfig> {
     let url = reader.secret(&var::REDIS_URL);
     let prefix = reader.value(&var::REDIS_PREFIX, values::name);
+    let max_records = reader.value(&var::REPLAY_STREAM_EVENTS, |text| {
+        values::number(text, LEAST_STREAM_EVENTS..=MOST_STREAM_EVENTS)
+    });
+    let max_bytes = reader.value(&var::REPLAY_STREAM_BYTES, |text| {
+        values::number(text, LEAST_STREAM_BYTES..=MOST_STREAM_BYTES)
+    });
     let url = url?;
     if replay.is_none() {
         reader.problem(
@@ -485,6 +507,10 @@ fn cluster(
     Some(ClusterConfig {
         prefix,
         id_ttl,
+        max_records,
+        max_bytes,
+        max_age: replay.map_or(MOST_KEPT, |replay| replay.ttl),
+        rooms_of: crate::cluster::rooms_of,
         ..ClusterConfig::new(url)
     })
 }
@@ -613,6 +639,12 @@ const LEAST_SEND_QUEUE_BYTES: usize = hd_events::DEFAULT_MAX_PAYLOAD_BYTES + 4 *
 const MOST_BYTES: usize = 100_000_000;
 /// A replay is looked for in the whole log of a room, while others wait.
 const MOST_REPLAY_EVENTS: usize = 10_000;
+/// What a reader may lag behind.
+const LEAST_STREAM_EVENTS: u64 = 1000;
+const MOST_STREAM_EVENTS: u64 = 100_000_000;
+/// A record of the largest payload.
+const LEAST_STREAM_BYTES: u64 = 1 << 20;
+const MOST_STREAM_BYTES: u64 = 64 << 30;
 /// A few events.
 const LEAST_REPLAY_BYTES: usize = 4 * 1024;
 /// 64 GiB, the most memory but one size that Fargate has.

@@ -294,6 +294,22 @@ variables! {
         heading: CLUSTER,
         help: "What the names of all keys in it begin with",
     }
+    REPLAY_STREAM_EVENTS {
+        flag: "replay-stream-events",
+        value_name: "N",
+        // An hour of 1,500 events a minute.
+        default: Some("100000"),
+        heading: CLUSTER,
+        help: "Events that are kept in Redis; beyond, the oldest go",
+    }
+    REPLAY_STREAM_BYTES {
+        flag: "replay-stream-bytes",
+        value_name: "BYTES",
+        // 256 MiB: half of the smallest cache that ElastiCache has.
+        default: Some("268435456"),
+        heading: CLUSTER,
+        help: "Bytes that they may have there, 100 for each event included",
+    }
     EMIT_WITHOUT_REDIS {
         flag: "emit-without-redis",
         value_name: "HOW",
@@ -301,6 +317,14 @@ variables! {
         heading: CLUSTER,
         help: "What becomes of an emit while Redis does not answer: refuse, or accept-local, which \
                sends it to the clients of this process only, and does not keep it",
+    }
+    REDIS_UNSIGNED_RECORDS {
+        flag: "redis-unsigned-records",
+        value_name: "HOW",
+        default: Some("reject"),
+        heading: CLUSTER,
+        help: "What becomes of records in Redis without an HMAC by JWT_SECRET: reject, or accept \
+               while instances of a release before 0.2 are replaced",
     }
     REDIS_PUBSUB {
         flag: "redis-pubsub",

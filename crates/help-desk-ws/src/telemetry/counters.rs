@@ -33,6 +33,42 @@ pub(crate) struct LogCounts {
     pub(crate) dropped: Counter,
 }
 
+/// Why a record of the shared log does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RejectedRecord {
+    /// The entry has not the form that our scripts append.
+    Malformed,
+    /// It has no code.
+    Unsigned,
+    /// It has a code that is none of ours.
+    Forged,
+    /// It is of a version that a later release writes.
+    Newer,
+    /// It is ours, and not what this version says.
+    Unreadable,
+}
+
+impl RejectedRecord {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Malformed,
+        Self::Unsigned,
+        Self::Forged,
+        Self::Newer,
+        Self::Unreadable,
+    ];
+
+    /// Its name in the metrics.
+    pub(crate) const fn reason(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Unsigned => "unsigned",
+            Self::Forged => "forged",
+            Self::Newer => "newer_version",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
 /// Every count. Only the events of [`super::events`] add to them.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -79,8 +115,11 @@ pub(crate) struct Counters {
     pub(crate) peer_publishes: Counter,
     /// Events that could not be.
     pub(crate) peer_publishes_failed: Counter,
+    /// Records of the shared log that were trimmed since Redis was full.
+    pub(crate) records_relieved: Counter,
     /// Of the log itself, which adds to them.
     pub(crate) log: Arc<LogCounts>,
+    records_rejected: [Counter; RejectedRecord::ALL.len()],
     recoveries_refused: [Counter; RecoveryRefusal::ALL.len()],
     emits_limited: [Counter; EmitLimit::ALL.len()],
     authentication_failures: [Counter; VerifyError::ALL.len()],
@@ -106,6 +145,11 @@ impl Counters {
     /// Commands that were refused for this limit.
     pub(crate) fn emits_limited(&self, limit: EmitLimit) -> &Counter {
         &self.emits_limited[limit as usize]
+    }
+
+    /// Entries of the shared log that did not count, for this reason.
+    pub(crate) fn records_rejected(&self, reason: RejectedRecord) -> &Counter {
+        &self.records_rejected[reason as usize]
     }
 
     /// Clients that came back and were not sent what they had missed, for this

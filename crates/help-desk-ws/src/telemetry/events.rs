@@ -20,7 +20,8 @@ mod process;
 mod rejections;
 
 pub(crate) use cluster::{
-    LogBack, LogCutOff, LogGap, LogMoved, LogOpened, PresenceRefused, RedisEvicts, WaitingForLog,
+    EntryRejected, LogBack, LogCutOff, LogGap, LogMoved, LogOpened, LogProvenLost, PresenceRefused,
+    RecordUnreadable, RedisEvicts, RedisRelieved, WaitingForLog,
 };
 pub(crate) use emits::{
     EmitAccepted, EmitLocal, EmitNotKept, EmitRefused, EmitRepeated, EventDelivered, IdForgotten,

@@ -7,6 +7,7 @@ use hd_auth::VerifyError;
 use hd_ws_server::{HttpClose, RecoveryRefusal, Rejection, ReplayCounts};
 
 use super::Counters;
+use super::counters::RejectedRecord;
 use crate::http_api::EmitLimit;
 
 /// What is measured where it is, and not counted by events.
@@ -287,6 +288,19 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges<'_>) -> String {
             let label = format!(r#"{{reason="{}"}}"#, reason.code());
             (label, counters.recoveries_refused(reason).get())
         }),
+    );
+    page.counter(
+        "log_records_rejected_total",
+        "Entries of the log in Redis that did not count, by reason.",
+        RejectedRecord::ALL.map(|reason| {
+            let label = format!(r#"{{reason="{}"}}"#, reason.reason());
+            (label, counters.records_rejected(reason).get())
+        }),
+    );
+    page.counter(
+        "log_records_relieved_total",
+        "Records of the log in Redis that were trimmed early, since Redis was full.",
+        [("", counters.records_relieved.get())],
     );
     page.counter(
         "peer_messages_total",

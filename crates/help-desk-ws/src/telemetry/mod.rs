@@ -68,7 +68,7 @@ fn targets(log: LogSettings) -> Targets {
         })
 }
 
-const OUR_CRATES: [&str; 2] = ["help_desk_ws", "hd_ws_server"];
+const OUR_CRATES: [&str; 3] = ["help_desk_ws", "hd_ws_server", "hd_cluster"];
 
 #[cfg(test)]
 mod tests {
@@ -86,6 +86,7 @@ mod tests {
         let verbose = targets(log(LevelFilter::TRACE));
         assert!(verbose.would_enable("help_desk_ws::telemetry", &Level::TRACE));
         assert!(verbose.would_enable(LIFECYCLE, &Level::INFO));
+        assert!(verbose.would_enable("hd_cluster::reader", &Level::DEBUG));
         assert!(verbose.would_enable("hyper::proto", &Level::WARN));
         assert!(!verbose.would_enable("hyper::proto", &Level::INFO));
 

@@ -26,6 +26,9 @@ fn every_variable_has_its_default() {
         ("PRESENCE_TOKEN_PREVIOUS", "not set"),
         ("IDEMPOTENCY_TTL", "24h"),
         ("IDEMPOTENCY_MAX_IDS", "100000"),
+        ("REDIS_UNSIGNED_RECORDS", "reject"),
+        ("REPLAY_STREAM_EVENTS", "100000"),
+        ("REPLAY_STREAM_BYTES", "268435456"),
         ("EMIT_WITHOUT_REDIS", "refuse"),
         ("NODE_NAME", "not set"),
         ("PING_INTERVAL", "25s"),
@@ -105,7 +108,7 @@ fn nodes_servers_are_met_on_a_redis_only() {
 }
 
 /// A value other than the default for each variable that is not a secret.
-const OTHERS: [(&str, &str); 52] = [
+const OTHERS: [(&str, &str); 55] = [
     ("NODE_ENV", "production"),
     ("HOST", "::1"),
     ("PORT", "0"),
@@ -121,6 +124,9 @@ const OTHERS: [(&str, &str); 52] = [
     ("EMIT_AUTH", "open"),
     ("IDEMPOTENCY_TTL", "10m"),
     ("IDEMPOTENCY_MAX_IDS", "1000"),
+    ("REDIS_UNSIGNED_RECORDS", "accept"),
+    ("REPLAY_STREAM_EVENTS", "5000"),
+    ("REPLAY_STREAM_BYTES", "1048576"),
     ("EMIT_WITHOUT_REDIS", "accept-local"),
     ("NODE_NAME", "ws.1"),
     ("PING_INTERVAL", "300ms"),
@@ -272,6 +278,11 @@ fn every_bad_value_names_itself_and_the_fix() {
             "IDEMPOTENCY_MAX_IDS",
             "0",
             "use a whole number from 1 to 10000000",
+        ),
+        (
+            "REDIS_UNSIGNED_RECORDS",
+            "yes",
+            "use one of: reject, accept",
         ),
         (
             "EMIT_WITHOUT_REDIS",

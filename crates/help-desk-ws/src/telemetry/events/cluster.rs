@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
+use hd_cluster::{Offset, Rejection};
 use tracing::{error, info, warn};
+
+use crate::cluster::UnreadableRecord;
+use crate::settings::EmitWithoutRedis;
+use crate::telemetry::Counters;
+use crate::telemetry::counters::RejectedRecord;
 
 /// The log cannot be read yet, so that the service does not start.
 #[derive(Clone, Copy, Debug)]
@@ -59,13 +65,24 @@ impl RedisEvicts<'_> {
 
 /// Redis does not answer any more.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct LogCutOff;
+pub(crate) struct LogCutOff<'a> {
+    /// Why.
+    pub(crate) error: &'a (dyn std::error::Error + 'static),
+    /// What becomes of emits meanwhile.
+    pub(crate) emits: EmitWithoutRedis,
+}
 
-impl LogCutOff {
+impl LogCutOff<'_> {
     pub(crate) fn emit(self) {
+        let Self { error, emits } = self;
+        let emits = match emits {
+            EmitWithoutRedis::Refuse => "emits are answered with 503",
+            EmitWithoutRedis::AcceptLocal => "emits reach the clients of this instance only",
+        };
         warn!(
             context = CLUSTER,
-            "Redis does not answer: emits are refused until it does, and clients stay"
+            told.error = error,
+            "Redis does not answer: {error}; {emits} until it does, and clients stay"
         );
     }
 }
@@ -89,6 +106,19 @@ impl LogMoved {
         info!(
             context = CLUSTER,
             "Sentinel names another master of Redis: the log goes on there"
+        );
+    }
+}
+
+/// A client has an event that Redis has lost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogProvenLost;
+
+impl LogProvenLost {
+    pub(crate) fn emit(self) {
+        error!(
+            context = CLUSTER,
+            "Redis has lost events that a client has received; another log begins"
         );
     }
 }
@@ -123,6 +153,75 @@ impl LogGap {
         error!(
             context = CLUSTER,
             sockets, "Events are missing from the log in Redis; clients come back and are told"
+        );
+    }
+}
+
+/// The oldest records were trimmed, for Redis was full.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RedisRelieved {
+    /// How many.
+    pub(crate) records: u64,
+}
+
+impl RedisRelieved {
+    pub(crate) fn emit(self, counters: &Counters) {
+        let Self { records } = self;
+        counters.records_relieved.add(records);
+        warn!(
+            context = CLUSTER,
+            records,
+            "Redis is full: trimmed the oldest events of the log to append new ones; give it more \
+             memory, or lower REPLAY_STREAM_BYTES"
+        );
+    }
+}
+
+/// An entry of the log's stream does not count.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EntryRejected {
+    pub(crate) offset: Offset,
+    pub(crate) rejection: Rejection,
+}
+
+impl EntryRejected {
+    pub(crate) fn emit(self, counters: &Counters) {
+        let Self { offset, rejection } = self;
+        let counted = match rejection {
+            Rejection::Malformed => RejectedRecord::Malformed,
+            Rejection::Unsigned => RejectedRecord::Unsigned,
+            Rejection::Forged => RejectedRecord::Forged,
+        };
+        counters.records_rejected(counted).add(1);
+        warn!(
+            context = CLUSTER,
+            %offset,
+            reason = %rejection,
+            "Rejected an entry of the log in Redis: no instance with this JWT_SECRET wrote it"
+        );
+    }
+}
+
+/// A record of the log is not understood.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordUnreadable {
+    pub(crate) offset: Offset,
+    pub(crate) why: UnreadableRecord,
+}
+
+impl RecordUnreadable {
+    pub(crate) fn emit(self, counters: &Counters) {
+        let Self { offset, why } = self;
+        let counted = match why {
+            UnreadableRecord::Newer => RejectedRecord::Newer,
+            UnreadableRecord::Malformed => RejectedRecord::Unreadable,
+        };
+        counters.records_rejected(counted).add(1);
+        error!(
+            context = CLUSTER,
+            %offset,
+            reason = %why,
+            "Cannot read a record of the log in Redis: clients reconnect and read their lists"
         );
     }
 }

@@ -2,7 +2,7 @@
 
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -48,6 +48,20 @@ export class Redis {
   async startEmpty() {
     rmSync(this.#folder, { recursive: true });
     mkdirSync(this.#folder);
+    await this.startAgain();
+  }
+
+  /** Keeps what it has written so far. */
+  backUp() {
+    this.backup = mkdtempSync(join(tmpdir(), "help-desk-ws-redis-"));
+    cpSync(this.#folder, this.backup, { recursive: true });
+  }
+
+  /** Starts it with what was kept. */
+  async startFromBackup() {
+    rmSync(this.#folder, { recursive: true });
+    cpSync(this.backup, this.#folder, { recursive: true });
+    rmSync(this.backup, { recursive: true });
     await this.startAgain();
   }
 

@@ -3,7 +3,7 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -91,6 +91,12 @@ class Service {
   /** Everything it printed so far. */
   get output() {
     return this.#lines.join("\n");
+  }
+
+  /** The most memory that it has had, in bytes (Linux). */
+  get peakMemory() {
+    const status = readFileSync(`/proc/${this.#child.pid}/status`, "utf8");
+    return Number(/VmHWM:\s+(\d+) kB/.exec(status)[1]) * 1024;
   }
 
   /** The match of the first line that `pattern` matches, waited for; rejects when it ends without. */

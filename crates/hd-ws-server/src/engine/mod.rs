@@ -38,7 +38,7 @@ pub use counts::Counts;
 #[cfg(fuzzing)]
 pub use frame_reader::read_frames;
 pub(crate) use partial_input::{Held, append};
-pub(crate) use service::{HttpService, TcpConnection, Upgrade};
+pub(crate) use service::{Asked, HttpService, TcpConnection, Upgrade};
 pub(crate) use upgrade::{abandon_upgrade, asks_for_websocket, serve_upgrade};
 
 use self::counts::Kind;

@@ -54,9 +54,13 @@ pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> UpgradeHeader {
     }
 }
 
-/// Checks the opening handshake.
-pub(super) fn switch_protocols(headers: &HeaderMap) -> Result<SwitchProtocols, HandshakeRefusal> {
-    if asks_for_websocket(headers) == UpgradeHeader::Absent {
+/// Checks the opening handshake of a request that [asks](asks_for_websocket) for
+/// it, or not.
+pub(super) fn switch_protocols(
+    asks: UpgradeHeader,
+    headers: &HeaderMap,
+) -> Result<SwitchProtocols, HandshakeRefusal> {
+    if asks == UpgradeHeader::Absent {
         return Err(HandshakeRefusal::UpgradeRequired);
     }
     if headers
@@ -316,8 +320,8 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
         .get_all(name)
         .iter()
         .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|value| value.trim().eq_ignore_ascii_case(token))
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|value| value.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
 /// A probe and an upgrade packet take 17 bytes.

@@ -83,9 +83,10 @@ impl ClientHandshake {
 fn kept_query(query: &str, names: &[&str]) -> Box<str> {
     let mut kept = String::new();
     for name in names {
-        let parameter = query
-            .rsplit('&')
-            .find(|pair| pair.split_once('=').map_or(*pair, |(key, _)| key) == *name);
+        let parameter = query.rsplit('&').find(|pair| {
+            let value = pair.strip_prefix(name);
+            value.is_some_and(|value| value.is_empty() || value.starts_with('='))
+        });
         if let Some(parameter) = parameter {
             if !kept.is_empty() {
                 kept.push('&');

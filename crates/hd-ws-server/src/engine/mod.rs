@@ -301,11 +301,10 @@ impl<A: Application> Engine<A> {
     /// [`ServerConfig::max_auth_failures_per_address`].
     #[must_use]
     pub fn has_exceeded_failures(&self, remote_address: RemoteAddress) -> bool {
-        let now = Instant::now();
         self.is_limited(remote_address)
             && self
                 .places
-                .has_exceeded_failures(remote_address.network(), now)
+                .has_exceeded_failures(remote_address.network(), Instant::now())
     }
 
     /// A client of this address was kept out by the application. Returns whether
@@ -398,7 +397,8 @@ impl<A: Application> Engine<A> {
         let remote_address = handshake.remote_address();
         let client = self.application.opened(handshake, now);
         let wire = Wire::EngineIo(session);
-        let connection = self.insert(place, sid, wire, kind, remote_address, client);
+        let session = (sid, remote_address);
+        let connection = self.insert(place, session, wire, kind, client, now);
         self.application.started(&connection);
         connection
     }
@@ -413,23 +413,24 @@ impl<A: Application> Engine<A> {
         let remote_address = handshake.remote_address();
         let client = self.application.opened_plain(handshake);
         let (wire, kind) = (Wire::Plain(session), Kind::Plain);
-        self.insert(place, new_sid(), wire, kind, remote_address, client)
+        let session = (new_sid(), remote_address);
+        self.insert(place, session, wire, kind, client, now)
     }
 
     fn insert(
         self: &Arc<Self>,
         place: Place<'_>,
-        sid: Sid,
+        (sid, remote_address): (Sid, RemoteAddress),
         wire: Wire,
         kind: Kind,
-        remote_address: RemoteAddress,
         client: A::Client,
+        now: Instant,
     ) -> Arc<Connection<A>> {
         self.counts.opened(kind);
         let too_old_at = self
             .config
             .max_connection_age
-            .map(|age| Instant::now() + jittered(age, random_number()));
+            .map(|age| now + jittered(age, random_number()));
         let connection = Arc::new(Connection::new(
             Arc::clone(self),
             (sid, remote_address),
@@ -443,7 +444,7 @@ impl<A: Application> Engine<A> {
             // Whoever finds it can close it once its place is its own.
             let mut state = connection.lock();
             self.connections.insert(sid, Arc::clone(&connection));
-            let (standing, evicted) = place.keep(sid, self.is_limited(remote_address));
+            let (standing, evicted) = place.keep(sid, self.is_limited(remote_address), now);
             state.standing = standing;
             evicted
         };

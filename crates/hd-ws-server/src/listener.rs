@@ -116,8 +116,10 @@ async fn accept<A: Application, H: HttpHandler<A>>(
                 let handler = Arc::clone(handler);
                 let end_http = end_http.clone();
                 connections.spawn(serve_http(stream, tcp, socket, handler, end_http));
-                let settled = sockets.evictions_settled();
-                let _timed_out = tokio::time::timeout(ACCEPT_PAUSE, settled).await;
+                if sockets.are_evictions_due() {
+                    let settled = sockets.evictions_settled();
+                    let _timed_out = tokio::time::timeout(ACCEPT_PAUSE, settled).await;
+                }
             }
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {

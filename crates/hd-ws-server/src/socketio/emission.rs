@@ -57,7 +57,7 @@ impl<'a> Emission<'a> {
                 let args = without_offset(self.namespace, self.args);
                 return parser.event(name, None, self.name, args);
             };
-            let offset = RawValue::from_string(format!("\"{offset}\""))
+            let offset = RawValue::from_string(offset.to_json())
                 .expect("invariant: an offset has nothing to escape");
             parser.event(name, None, self.name, self.args.with_last(&offset))
         })

@@ -1,8 +1,8 @@
 //! The sessions that have joined nothing, by address and age.
 
 use std::cmp::Reverse;
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// Sessions that have joined nothing. `S` names a session.
@@ -12,7 +12,8 @@ use std::net::IpAddr;
 pub(crate) struct Pool<S> {
     /// The sessions of an address stand together, the oldest first.
     sessions: BTreeMap<(IpAddr, Ticket), S>,
-    addresses: HashMap<IpAddr, Tally>,
+    /// No hash table: those never shrink by themselves, and floods end.
+    addresses: BTreeMap<IpAddr, Tally>,
     /// The last is the address that has most sessions; of those that have
     /// equally many, the one whose oldest session is the oldest.
     ranking: BTreeSet<(usize, Reverse<Ticket>, IpAddr)>,
@@ -33,7 +34,7 @@ impl<S> Pool<S> {
     pub(crate) fn new() -> Self {
         Self {
             sessions: BTreeMap::new(),
-            addresses: HashMap::new(),
+            addresses: BTreeMap::new(),
             ranking: BTreeSet::new(),
             next: 0,
         }
@@ -89,10 +90,6 @@ impl<S> Pool<S> {
             }
             self.rank(address, Some(before), after);
         }
-        if self.addresses.is_empty() && self.addresses.capacity() > KEPT_CAPACITY {
-            // Tables never shrink by themselves, and floods end.
-            self.addresses = HashMap::new();
-        }
         Some(session)
     }
 
@@ -123,9 +120,6 @@ impl<S> Pool<S> {
         }
     }
 }
-
-/// Of an empty table; it takes some 10 kB.
-const KEPT_CAPACITY: usize = 256;
 
 #[cfg(test)]
 mod tests {

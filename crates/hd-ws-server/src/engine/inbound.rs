@@ -2,7 +2,7 @@
 //! ([ADR 19](../../../../docs/adr/0019-clients-that-send-too-much-are-slowed-down.md)).
 
 use std::num::NonZeroU32;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Application, Connection};
 use crate::{BucketTime, Rate, Rejection, ServerConfig, TokenBucket};
@@ -67,16 +67,16 @@ impl InboundBuckets {
 impl<A: Application> Connection<A> {
     /// Counts a packet, or a control frame. The client is to be read on only
     /// after the wait of what it sent in excess.
-    pub(super) fn message_has_come(&self, now: Instant) -> Option<Excess> {
-        let (rates, now) = (&self.engine.inbound_rates, now.into());
+    pub(super) fn message_has_come(&self, now: BucketTime) -> Option<Excess> {
+        let rates = &self.engine.inbound_rates;
         self.excess(Rejection::MaxMessagesPerSecond, |buckets| {
             buckets.message_has_come(rates, now)
         })
     }
 
     /// Counts bytes, as they came over the network.
-    pub(super) fn bytes_have_come(&self, bytes: usize, now: Instant) -> Option<Excess> {
-        let (rates, now) = (&self.engine.inbound_rates, now.into());
+    pub(super) fn bytes_have_come(&self, bytes: usize, now: BucketTime) -> Option<Excess> {
+        let rates = &self.engine.inbound_rates;
         self.excess(Rejection::MaxInboundBytesPerSecond, |buckets| {
             buckets.bytes_have_come(rates, bytes, now)
         })

@@ -259,9 +259,13 @@ impl<A: Application> Engine<A> {
 
     /// A place for a new client, which is rejected when there is none. Who has
     /// to go for it is closed.
-    fn take_place(&self, remote_address: RemoteAddress) -> Result<Place<'_>, Rejection> {
+    fn take_place(
+        &self,
+        remote_address: RemoteAddress,
+        now: Instant,
+    ) -> Result<Place<'_>, Rejection> {
         let is_limited = self.is_limited(remote_address);
-        let (place, evicted) = self.places.take(remote_address, is_limited, Instant::now());
+        let (place, evicted) = self.places.take(remote_address, is_limited, now);
         self.close_evicted(evicted);
         place
     }
@@ -389,8 +393,8 @@ impl<A: Application> Engine<A> {
         transport: Transport,
         session: impl FnOnce(Sid, Arc<engineio_proto::Config>, Instant) -> Session,
         handshake: ClientHandshake,
+        now: Instant,
     ) -> Arc<Connection<A>> {
-        let now = Instant::now();
         let sid = new_sid();
         let session = session(sid, Arc::clone(&self.session_config), now);
         let kind = Kind::EngineIo(transport);

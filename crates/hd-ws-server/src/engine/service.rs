@@ -88,7 +88,9 @@ impl<A: Application, H: HttpHandler<A>> Service<Asked<Incoming>> for HttpService
                     return Ok(come_back_later());
                 }
                 // Before the handler, which may look at a token.
-                place = match counted.and_then(|()| engine.take_place(remote_address)) {
+                place = match counted
+                    .and_then(|()| engine.take_place(remote_address, Instant::now()))
+                {
                     Ok(place) => Some(place),
                     Err(reason) => {
                         reject(reason);
@@ -247,7 +249,8 @@ fn serve_engine<A: Application, H>(
             jsonp,
         }) => {
             let counted = service.count_handshake(request.headers());
-            let place = match counted.and_then(|()| engine.take_place(remote_address)) {
+            let now = Instant::now();
+            let place = match counted.and_then(|()| engine.take_place(remote_address, now)) {
                 Ok(place) => place,
                 Err(reason) => {
                     reject(reason);
@@ -281,7 +284,7 @@ fn serve_engine<A: Application, H>(
                     Some(index) => session.with_jsonp(index),
                 }
             };
-            let connection = engine.open(place, transport, session, handshake);
+            let connection = engine.open(place, transport, session, handshake, now);
             match switch {
                 None => return poll(connection, query.cache_buster(), cors, state),
                 Some(switch) => {

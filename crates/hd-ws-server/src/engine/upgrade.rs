@@ -258,7 +258,7 @@ impl<A: Application> Connection<A> {
     ) -> Option<UpgradeStep> {
         let now = Instant::now();
         // What a client says here is two packets; it may stay on polling.
-        if self.message_has_come(now).is_some() {
+        if self.message_has_come(now.into()).is_some() {
             return Some(UpgradeStep::Refused);
         }
         let mut state = self.lock();
@@ -316,12 +316,14 @@ async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .any(|value| value.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+    let is_it = |value: &[u8]| value.eq_ignore_ascii_case(token.as_bytes());
+    headers.get_all(name).iter().any(|value| {
+        // Most values are nothing but the token.
+        is_it(value.as_bytes())
+            || value
+                .to_str()
+                .is_ok_and(|list| list.split(',').any(|item| is_it(item.trim().as_bytes())))
+    })
 }
 
 /// A probe and an upgrade packet take 17 bytes.

@@ -89,9 +89,12 @@ where
                 response
             }
         };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            // It is answering until it speaks HTTP no more.
+            return Poll::Ready(Ok(response));
+        }
         self.state.set_activity(Activity::Resting);
         let reason = match response.status() {
-            StatusCode::SWITCHING_PROTOCOLS => return Poll::Ready(Ok(response)),
             StatusCode::PAYLOAD_TOO_LARGE if response.headers().contains_key(CONNECTION) => {
                 Some(HttpClose::BodyTooLarge)
             }

@@ -91,4 +91,4 @@ pub use socketio::{
 };
 
 mod token_bucket;
-pub use token_bucket::{Rate, TokenBucket};
+pub use token_bucket::{BucketTime, Rate, TokenBucket};

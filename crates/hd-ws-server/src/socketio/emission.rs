@@ -254,8 +254,7 @@ fn values_of(array: &str) -> Vec<&RawValue> {
 }
 
 fn offset_text(offset: Offset) -> Box<RawValue> {
-    RawValue::from_string(format!("\"{offset}\""))
-        .expect("invariant: an offset has nothing to escape")
+    RawValue::from_string(offset.to_json()).expect("invariant: an offset has nothing to escape")
 }
 
 /// An object with the offset as its last member, so that of two with this name it is the one that

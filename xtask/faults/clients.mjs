@@ -16,8 +16,10 @@ const CLOSED_MS = 2000;
  * `tokenLifeS`: every second client has a token of that life and keeps it, the others get a new one for each handshake.
  * `urlOf`: by which address a client comes that is not to come by `url`.
  * `users`: how many there are, when some have several clients.
+ * `roles`: every client has another role, 1 or 2, at each handshake.
+ * `transports`: `websocket`, `polling`, or `mixed`: a third of each, and a third that polls and upgrades.
  */
-const { url, from, to, seed, tokenLifeS, urlOf, users } = JSON.parse(process.argv[2]);
+const { url, from, to, seed, tokenLifeS, urlOf, users, transports, roles } = JSON.parse(process.argv[2]);
 
 let batch = [];
 setInterval(() => {
@@ -30,6 +32,8 @@ process.on("disconnect", () => process.exit());
 
 const note = (...what) => batch.push(what);
 const sockets = new Map();
+/** The role in the token that a client has handed in last. */
+const roleOf = new Map();
 
 /** What a page hands in: a fixed token as the front end does, or one that is fetched for each handshake. */
 function authOf(client) {
@@ -39,10 +43,21 @@ function authOf(client) {
     note("gotToken", client, expiryOf(token));
     return { token };
   };
+  if (roles) {
+    return (callback) => {
+      roleOf.set(client, roleOf.has(client) ? 3 - roleOf.get(client) : 1 + (client % 2));
+      callback({ token: tokenFor(user, process.env.JWT_SECRET, undefined, roleOf.get(client)) });
+    };
+  }
   if (tokenLifeS !== undefined && client % 2 === 0) {
     return (callback) => callback(fetched());
   }
   return tokenLifeS === undefined ? { token: tokenFor(user, process.env.JWT_SECRET) } : fetched();
+}
+
+function transportsOf(client) {
+  const mixed = [["websocket"], ["polling"], ["polling", "websocket"]];
+  return { websocket: mixed[0], polling: mixed[1], mixed: mixed[client % 3] }[transports];
 }
 
 /** Resolves when the client is connected for the first time. */
@@ -50,7 +65,9 @@ function open(client) {
   return new Promise((resolve, reject) => {
     const socket = io(`${urlOf?.[client] ?? url}/notifications`, {
       auth: authOf(client),
-      transports: ["websocket"],
+      transports: transportsOf(client),
+      // Polls need the cookie by which a load balancer finds their session's instance.
+      withCredentials: transports !== "websocket",
       reconnectionDelay: 1000,
       reconnectionAttempts: 5,
       forceNew: true,
@@ -58,6 +75,9 @@ function open(client) {
     sockets.set(client, socket);
     socket.on("connect", () => {
       note("connected", client, Date.now(), socket.recovered === true);
+      if (roles) {
+        note("joinedRole", client, `role:${roleOf.get(client)}`, Date.now());
+      }
       resolve();
     });
     socket.on("numbered", ({ to, number }, offset) => note("received", client, to, number, Date.now(), offset));

@@ -18,6 +18,11 @@ const EXAMPLES = 5;
 const UNNOTICED_MS = 5000;
 /** What was acknowledged this long before a client went, or before Redis lost what it had, may not have got further. */
 const ON_ITS_WAY_MS = 1000;
+/** A replay begins a moment after a client is connected: an event whose time is over by then need not be in it. */
+const TTL_MARGIN_MS = 2000;
+
+/** The tolerances that both judges have. */
+export const TOLERANCES = { unnoticed_ms: UNNOTICED_MS, on_its_way_ms: ON_ITS_WAY_MS };
 
 export class Ledger {
   /** Messages by stream, at their number less one. */
@@ -35,10 +40,18 @@ export class Ledger {
   /** Acknowledged emits of which Redis is known to have none; undefined where that is not known. */
   #forgotten;
   #streamsOf;
+  #userOf;
+  acknowledgedCount = 0;
 
-  /** `streamsOf`: the streams of which a client is promised everything. */
-  constructor(streamsOf = ONE_CLIENT_EACH) {
+  /** `streamsOf`: the streams of which a client is promised everything. `userOf`: whose a client is. */
+  constructor(streamsOf = ONE_CLIENT_EACH, userOf = (client) => client) {
     this.#streamsOf = streamsOf;
+    this.#userOf = userOf;
+  }
+
+  /** Whether a client is there or may still return. */
+  knows(client) {
+    return this.#clients.has(client);
   }
 
   /** A fault is injected now: what comes back, comes back from it. */
@@ -70,14 +83,15 @@ export class Ledger {
   }
 
   /** A message is about to be sent for the first time. Returns its number. */
-  sent(to, at) {
+  sent(to, at, { ttlMs } = {}) {
     if (!this.#streams.has(to)) {
       this.#streams.set(to, []);
     }
-    return this.#streams.get(to).push({ sentAt: at, acknowledgedAt: undefined });
+    return this.#streams.get(to).push({ sentAt: at, acknowledgedAt: undefined, ttlMs });
   }
 
   acknowledged(to, number, at) {
+    this.acknowledgedCount += 1;
     this.#streams.get(to)[number - 1].acknowledgedAt = at;
   }
 
@@ -97,6 +111,8 @@ export class Ledger {
         lostAt: [],
         delays: [],
         count: 0,
+        misdelivered: [],
+        roles: [],
         expiryMs: [],
         leftAt: undefined,
       });
@@ -113,13 +129,25 @@ export class Ledger {
     }
   }
 
+  /** A client is connected with this role, and no other. */
+  joinedRole(user, stream, at) {
+    const client = this.#clients.get(user);
+    client.roles.push({ stream, from: at, to: Infinity });
+    if (!client.received.has(stream)) {
+      client.received.set(stream, []);
+    }
+  }
+
   disconnected(user, at, reason) {
     const client = this.#clients.get(user);
-    if (client.state !== "connected") {
-      // socket.io-client says so also when an attempt to come back ends before its CONNECT is answered.
+    if (client?.state !== "connected") {
+      // socket.io-client says so also when an attempt ends before its CONNECT is answered.
       return;
     }
     client.lostAt.push(at);
+    if (client.roles.length > 0) {
+      client.roles.at(-1).to = at;
+    }
     if (this.#expiries.has(user)) {
       client.expiryMs.push(at - this.#expiries.get(user));
     }
@@ -148,6 +176,11 @@ export class Ledger {
 
   received(user, to, number, at, offset) {
     const client = this.#clients.get(user);
+    if (![undefined, this.#userOf(user)].includes(userOfStream(to)) || this.#isOfFormerRole(client, to, number)) {
+      client.misdelivered.push({ client: user, to, number });
+      client.count += 1;
+      return;
+    }
     if (!client.received.has(to)) {
       client.received.set(to, []);
     }
@@ -206,6 +239,8 @@ export class Ledger {
       lost: sum("lost"),
       duplicated: sum("duplicated"),
       reordered: sum("reordered"),
+      // Received by a client of another user.
+      misdelivered: sum("misdelivered"),
       // Not received by a client that was told so.
       excused: sum("excused"),
       // Not received because Redis lost it; received twice because Redis had lost it when it was sent again.
@@ -231,7 +266,7 @@ export class Ledger {
       earliestExpiryMs: Math.min(0, ...clients.flatMap((client) => client.expiryMs)),
       // Of clients that never lost their connection.
       delayMs: spread(clients.filter((client) => client.lostAt.length === 0).flatMap((client) => client.delays)),
-      examples: { lost: examples("lost"), duplicated: examples("duplicated"), reordered: examples("reordered") },
+      examples: { lost: examples("lost"), duplicated: examples("duplicated"), reordered: examples("reordered"), misdelivered: examples("misdelivered") },
     };
   }
 
@@ -258,7 +293,7 @@ export class Ledger {
 
   /** Judged by acknowledged messages alone: of the others the back end was not told that they are out. */
   #judge(client) {
-    const verdict = { ...this.#missing(client), duplicated: [], appendedTwice: [], reordered: [] };
+    const verdict = { ...this.#missing(client), duplicated: [], appendedTwice: [], reordered: [], misdelivered: client.misdelivered };
     for (const [to, receipts] of client.received) {
       const stream = this.#streams.get(to) ?? [];
       const seen = new Map();
@@ -288,7 +323,7 @@ export class Ledger {
       const received = new Set(receipts.map(({ number }) => number));
       stream.forEach((message, index) => {
         // What was sent before it came for the first time is not for it.
-        if (message.acknowledgedAt !== undefined && message.sentAt > client.joinedAt && !received.has(index + 1)) {
+        if (isOwed(client, to, message) && !received.has(index + 1)) {
           const { sentAt, acknowledgedAt } = message;
           missing[this.#why(client, message, to, index + 1)]?.push({ user: client.user, to, number: index + 1, sentAt, acknowledgedAt });
         }
@@ -297,14 +332,21 @@ export class Ledger {
     return missing;
   }
 
+  /** Whether it is for a role, and was sent when the client had come with another one. */
+  #isOfFormerRole(client, to, number) {
+    const role = client.roles.at(-1);
+    return isRole(to) && (role === undefined || (role.stream !== to && this.#streams.get(to)[number - 1].sentAt > role.from));
+  }
+
   /** Why a client has not received what was acknowledged. */
-  #why(client, { sentAt, acknowledgedAt }, to, number) {
+  #why(client, { sentAt, acknowledgedAt, ttlMs }, to, number) {
     if (acknowledgedAt > client.leftAt - UNNOTICED_MS) {
       return "not there";
     }
     const wasTold = client.toldAt !== undefined && sentAt <= client.toldAt;
     const isRefused = client.state === "refused" && acknowledgedAt > client.lostAt.at(-1) - ON_ITS_WAY_MS;
-    if (wasTold || isRefused) {
+    const isOutlived = ttlMs !== undefined && wasAwayFor(client, acknowledgedAt, sentAt + ttlMs - TTL_MARGIN_MS);
+    if (wasTold || isRefused || isOutlived) {
       return "excused";
     }
     const isForgotten = this.#forgotten
@@ -312,6 +354,34 @@ export class Ledger {
       : this.#emptiedAt.some((at) => Math.abs(acknowledgedAt - at) < ON_ITS_WAY_MS);
     return isForgotten ? "forgotten" : "lost";
   }
+}
+
+/** What is acknowledged, and was sent after a client came; of a role's, also before it left with that role. */
+function isOwed(client, to, { sentAt, acknowledgedAt }) {
+  if (acknowledgedAt === undefined || sentAt <= client.joinedAt) {
+    return false;
+  }
+  const hasRole = ({ stream, from, to: until }) => stream === to && sentAt > from && acknowledgedAt < until - ON_ITS_WAY_MS;
+  return !isRole(to) || client.roles.some(hasRole);
+}
+
+function isRole(stream) {
+  return String(stream).startsWith("role:");
+}
+
+/** Whom a stream is for, when it is for one user. `node 7` is one to user 7. */
+function userOfStream(stream) {
+  if (isRole(stream)) {
+    return undefined;
+  }
+  const user = Number(String(stream).split(" ").at(-1));
+  return user === EVERYONE ? undefined : user;
+}
+
+/** Whether a client was away from before `from` until after `to`. */
+function wasAwayFor(client, from, to) {
+  const isAway = client.state !== "connected" && client.lostAt.at(-1) <= from;
+  return isAway || client.gaps.some((gap) => gap.from <= from && gap.to >= to);
 }
 
 /** Median, 99th percentile and largest; null when there is nothing. */

@@ -218,3 +218,42 @@ test("a gap lasts until the client is in again, through attempts that fail", () 
   const { gapMs, disconnects } = ledger.report();
   assert.deepEqual([gapMs.max, disconnects], [900, 1]);
 });
+
+test("what is for another user is misdelivered, and nothing else", () => {
+  const ledger = ledgerWith(1);
+  receive(ledger, [1]);
+  ledger.connected(8, 0, false);
+  ledger.acknowledged(8, ledger.sent(8, 5), 6);
+  ledger.received(USER, 8, 1, 10);
+  check(ledger, { lost: 1 });
+  assert.equal(ledger.report().misdelivered, 1);
+});
+
+test("an event whose time was over before its page returned is not lost", () => {
+  for (const [backAt, expected] of [
+    [12_000, { excused: 1 }],
+    [3000, { lost: 1 }],
+  ]) {
+    const ledger = ledgerWith(0);
+    ledger.disconnected(USER, 900, "transport close");
+    ledger.acknowledged(USER, ledger.sent(USER, 1000, { ttlMs: 10_000 }), 1005);
+    ledger.connected(USER, backAt, true);
+    check(ledger, expected);
+  }
+});
+
+test("what is for a role is for who has it", () => {
+  for (const [from, received, expected] of [
+    ["role:1", [], { lost: 1 }],
+    ["role:1", [1], {}],
+    ["role:2", [], {}],
+    ["role:2", [1], { misdelivered: 1 }],
+  ]) {
+    const ledger = ledgerWith(0);
+    ledger.joinedRole(USER, from, 0);
+    ledger.acknowledged("role:1", ledger.sent("role:1", 5), 6);
+    received.forEach((number) => ledger.received(USER, "role:1", number, 10));
+    const { lost, misdelivered } = ledger.report();
+    assert.deepEqual({ lost, misdelivered }, { lost: 0, misdelivered: 0, ...expected });
+  }
+});

@@ -3,14 +3,17 @@
 
 import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
-import { Ledger } from "./ledger.mjs";
+import { History, RecordedLedger } from "./history.mjs";
+import { EVERYONE, TOLERANCES } from "./ledger.mjs";
+import { DelayingProxy } from "./delaying-proxy.mjs";
+import { LosingProxy } from "./losing-proxy.mjs";
 import { Mix } from "./mix.mjs";
 import { NodePeers } from "./node-peers.mjs";
 import { Population } from "./population.mjs";
 import { Publisher } from "./publisher.mjs";
 import { randomFrom } from "./random.mjs";
 import { RawClient } from "./raw-client.mjs";
-import { tokenFor } from "./tokens.mjs";
+import { tokenFor, userOf } from "./tokens.mjs";
 import { TcpProxy } from "../../crates/help-desk-ws/tests/conformance/support/tcp-proxy.mjs";
 
 /** How long what is acknowledged may take to arrive, after the last acknowledgement. */
@@ -19,7 +22,7 @@ const POLL_MS = 50;
 /** Who is back stays back: one that is cut twice is not counted in between. */
 const BACK_FOR_MS = 1500;
 
-const { url, clients, rate, seed, stale, poor, ...rest } = JSON.parse(process.argv[2]);
+const { url, clients, rate, seed, poor, ...rest } = JSON.parse(process.argv[2]);
 const tokenLifeS = rest.tokenLifeS ?? undefined;
 const { JWT_SECRET, EMIT_TOKEN } = process.env;
 
@@ -29,14 +32,40 @@ const mix = nodePeers && new Mix(clients, nodePeers.adapter);
 const users = mix?.users ?? clients;
 /** The rate is that of all who publish. */
 const rateOfEach = mix ? rate / 3 : rate;
-const ledger = new Ledger(mix && ((client) => mix.streamsOf(client)));
+const history = new History(rest.history, { notify: rest.notify, ...TOLERANCES });
+/** Whose a client is. The raw client of a row is a user more than there are. */
+const ownerOf = (client) => (client > clients ? client : userOf(client, users));
+const ledger = new RecordedLedger(history, (client) => mix?.streamsOf(client) ?? [EVERYONE, ownerOf(client)], ownerOf);
 const random = randomFrom(seed);
-const publisher = new Publisher({ ledger, url, token: EMIT_TOKEN, users, rate: rateOfEach, random, run: `faults-${seed}` });
+const network = await networkOf(rest.network);
+const publisher = new Publisher({
+  ledger,
+  url: rest.publishesThroughNetwork ? network.url : url,
+  token: EMIT_TOKEN,
+  users,
+  rate: rateOfEach,
+  random,
+  run: `faults-${seed}`,
+  ...rest.emits,
+});
 const peers = mix && (await NodePeers.start({ ledger, mix, ...nodePeers, rate: rateOfEach, anyone: () => publisher.anyone() }));
-const network = stale ? await TcpProxy.listen(url) : undefined;
 /** The last clients come by addresses to which the network is poor, one each. */
 const firstPoor = clients - poor.length + 1;
 let population;
+
+/** What stands between the clients and the load balancer. */
+async function networkOf({ kind, delayMs }) {
+  switch (kind) {
+    case "stale":
+      return TcpProxy.listen(url);
+    case "delaying":
+      return DelayingProxy.listen(url, delayMs);
+    case "losing":
+      return LosingProxy.listen(url, randomFrom(seed + 1));
+    default:
+      return undefined;
+  }
+}
 
 /** Asks again and again until it holds, or the time is over. Resolves with whether it did. */
 async function holdsWithin(condition, ms) {
@@ -55,7 +84,7 @@ const commands = {
   async populate() {
     const poorOnes = poor.map((url, index) => [firstPoor + index, url]);
     const urlOf = Object.fromEntries([...poorOnes, ...(mix?.clientsOfNode ?? []).map((client) => [client, peers.url])]);
-    population = await Population.start(ledger, clients, { url: network?.url ?? url, seed, tokenLifeS, urlOf, users: mix?.users });
+    population = await Population.start(ledger, clients, { url: network?.url ?? url, seed, tokenLifeS, urlOf, users: mix?.users, transports: rest.transports, roles: rest.emits.roles });
     await peers?.heard();
     return {};
   },
@@ -134,6 +163,44 @@ const commands = {
     return {};
   },
 
+  /** Delivers nothing for a while, and then all of it. */
+  async hold({ ms }) {
+    network.hold();
+    await pause(ms);
+    network.release();
+    return {};
+  },
+
+  /** From now on these shares of the answers to polls are lost. */
+  async lose(shares) {
+    network.begin(shares);
+    return {};
+  },
+
+  /** Stops losing answers, and says what was lost. */
+  async lost() {
+    network.begin({ lost: 0, repeated: 0 });
+    return network.counts;
+  },
+
+  /** Emits nothing more to the users numbered from `from` to `to` but in bursts. */
+  async suspend({ from, to }) {
+    await publisher.suspend(from, to);
+    return {};
+  },
+
+  /** `events` to each of the users numbered from `from` to `to`, as fast as they are acknowledged. */
+  async burst({ from, to, events, bytes, urls }) {
+    const users = Array.from({ length: to - from + 1 }, (_, index) => from + index);
+    await publisher.burst(users, events, bytes, urls);
+    return {};
+  },
+
+  /** How many emits were acknowledged so far. */
+  async acknowledged() {
+    return { acknowledged: ledger.acknowledgedCount };
+  },
+
   /** A client that stops reading while `bytes` go to its user, reads on, and comes back if it was closed. */
   async stopReading({ bytes, eventBytes }) {
     const user = clients + 1;
@@ -179,7 +246,9 @@ const commands = {
   async report() {
     await Promise.all([publisher.stop(), peers?.stop()]);
     await holdsWithin(() => ledger.away === 0 && ledger.outstanding === 0, SETTLE_MS);
-    return { ...ledger.report(), ...publisher.counts };
+    const report = { ...ledger.report(), ...publisher.counts };
+    history.end();
+    return report;
   },
 };
 

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EVERYONE, Ledger } from "./ledger.mjs";
 import { Mix, streamOf } from "./mix.mjs";
+import { userOf } from "./tokens.mjs";
 
 const PUBLISHERS = ["ours", "node", "emitter"];
 /** Of six clients 3 and 6 are at Node's server; 5 and 6 are second ones of the users 1 and 2. */
@@ -16,7 +17,7 @@ const [OURS, NODES] = CLIENTS_OF[USER];
 /** A ledger in which each who publishes has sent two messages to `to`, at 1 and 2. */
 function ledgerWith(to, adapter) {
   const mix = new Mix(CLIENTS.length, adapter);
-  const ledger = new Ledger((client) => mix.streamsOf(client));
+  const ledger = new Ledger((client) => mix.streamsOf(client), (client) => userOf(client, mix.users));
   CLIENTS.forEach((client) => ledger.connected(client, 0, false));
   for (const stream of PUBLISHERS.map((by) => streamOf(by, to))) {
     for (const at of [1, 2]) {

@@ -12,25 +12,39 @@ const ATTEMPT_MS = 5000;
 /** How long an emit is repeated. */
 const REPEAT_MS = 30_000;
 const PAUSE_MS = { first: 100, most: 1000 };
+/** One message in so many is a large one, where some are to be. */
+const LARGE_EVERY = 5;
+const SHARE_TO_ROLES = 0.05;
+/** Events of a batch. */
+const BATCH = 100;
 /** A pool as a back end has one: beyond it nothing is sent, and the tick is counted as skipped. */
 const MOST_UNDER_WAY = 256;
 
 export class Publisher {
-  counts = { repeated: 0, abandoned: 0, skipped: 0, rejected: 0, statuses: {} };
+  counts = { repeated: 0, abandoned: 0, skipped: 0, rejected: 0, inDoubt: 0, statuses: {} };
   #agent = new Agent({ keepAlive: true });
   /** The last emit of each stream: the next waits for it. */
   #last = new Map();
   #underWay = 0;
+  #sent = 0;
+  #isSuspended = () => false;
   #stopTicking = () => {};
   #options;
 
-  /** `options`: ledger, url, token, users (how many), rate (emits a second), random, run (a prefix of every key). */
+  /**
+   * `options`: ledger, url, token, users (how many), rate (emits a second), random, run (a prefix of every key); and `without`:
+   * every second message has no id, `ttlS`: the time to live of every one, `largest`: some have up to so many bytes, `roles`: some
+   * go to all who have a role.
+   */
   constructor(options) {
     this.#options = options;
   }
 
   start() {
-    this.#stopTicking = paced(this.#options.rate, () => this.anyone(), (to) => this.#tick(to));
+    const { rate, roles, random } = this.#options;
+    const role = () => `role:${random() < 0.5 ? 1 : 2}`;
+    const next = () => (roles && random() < SHARE_TO_ROLES ? role() : this.anyone());
+    this.#stopTicking = paced(rate, next, (to) => this.#tick(to));
   }
 
   /** Resolves when nothing is under way any more. */
@@ -50,7 +64,7 @@ export class Publisher {
   }
 
   /** Sends the next message of a stream, once the one before is done with. Resolves when this one is. */
-  emit(to, send = (message) => this.#untilAcknowledged(message), padding) {
+  emit(to, send, padding) {
     const before = this.#last.get(to) ?? Promise.resolve();
     const done = before.then(() => this.#emit(to, send, padding));
     this.#last.set(to, done);
@@ -88,7 +102,16 @@ export class Publisher {
     });
   }
 
+  /** Emits nothing more to these users but in bursts. Resolves when nothing is under way to them. */
+  async suspend(from, to) {
+    this.#isSuspended = (user) => user >= from && user <= to;
+    await Promise.all([...this.#last].filter(([user]) => this.#isSuspended(user)).map(([, last]) => last));
+  }
+
   #tick(to) {
+    if (this.#isSuspended(to)) {
+      return;
+    }
     if (this.#underWay >= MOST_UNDER_WAY) {
       this.counts.skipped += 1;
     } else {
@@ -96,30 +119,80 @@ export class Publisher {
     }
   }
 
-  async #emit(to, send, padding = "") {
+  async #emit(to, send, padding) {
     const { ledger, token } = this.#options;
+    const { without, ttlS, largest } = this.#options;
     this.#underWay += 1;
-    const number = ledger.sent(to, Date.now());
-    const target = to === EVERYONE ? {} : { userId: to };
+    const idOf = without && send === undefined && this.#sent % 2 === 0 ? undefined : (number) => this.keyOf(to, number);
+    this.#sent += 1;
+    const number = ledger.sent(to, Date.now(), { idOf, ttlMs: ttlS ? ttlS * 1000 : undefined });
+    if (largest && padding === undefined && this.#sent % LARGE_EVERY === 0) {
+      // Every order of magnitude up to the bound, and the bound itself.
+      const size = this.#sent % (4 * LARGE_EVERY) === 0 ? largest : largest ** (0.5 + this.#options.random() / 2);
+      padding = "x".repeat(Math.floor(size) - JSON.stringify({ to, number, padding: "" }).length);
+    }
+    const target = to === EVERYONE ? {} : String(to).startsWith("role:") ? { role: Number(to.slice(5)) } : { userId: to };
     const message = {
       path: to === EVERYONE ? "/notifications/broadcast" : "/notifications/emit",
-      body: JSON.stringify({ ...target, event: "numbered", payload: { to, number, padding } }),
+      body: JSON.stringify({ ...target, event: "numbered", ttl: ttlS ?? undefined, payload: { to, number, padding: padding ?? "" } }),
       headers: {
         Authorization: `Bearer ${token}`,
         "Content-Type": "application/json",
-        "Idempotency-Key": this.keyOf(to, number),
+        ...(idOf && { "Idempotency-Key": idOf(number) }),
       },
     };
+    send ??= idOf ? (message) => this.#untilAcknowledged(message) : (message) => this.#once(message);
     if (await send(message)) {
       ledger.acknowledged(to, number, Date.now());
     }
     this.#underWay -= 1;
   }
 
-  async #untilAcknowledged(message) {
+  /** Without an id an emit is not repeated: it might be carried out twice. Unless it is answered with 201 it is in doubt. */
+  async #once(message) {
+    const status = await this.attempt(message);
+    if (status !== 201) {
+      this.counts.statuses[status] = (this.counts.statuses[status] ?? 0) + 1;
+      this.counts.inDoubt += 1;
+    }
+    return status === 201;
+  }
+
+  /** `events` to each of these users, 100 in a request at one of `urls`; the events of a user in their order. */
+  async burst(users, events, bytes, urls) {
+    const bursts = users.map((to, index) => {
+      const before = this.#last.get(to) ?? Promise.resolve();
+      const done = before.then(() => this.#burst(to, events, "x".repeat(bytes), urls[index % urls.length]));
+      this.#last.set(to, done);
+      return done;
+    });
+    await Promise.all(bursts);
+  }
+
+  async #burst(to, events, padding, url) {
+    const { ledger, token } = this.#options;
+    const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
+    for (let left = events; left > 0; left -= BATCH) {
+      const numbers = Array.from({ length: Math.min(BATCH, left) }, () =>
+        ledger.sent(to, Date.now(), { idOf: (number) => this.keyOf(to, number) }),
+      );
+      const items = numbers.map((number) => ({
+        userId: to,
+        event: "numbered",
+        id: this.keyOf(to, number),
+        payload: { to, number, padding },
+      }));
+      const message = { path: "/notifications/emit/batch", body: JSON.stringify({ items }), headers };
+      if (await this.#untilAcknowledged(message, url)) {
+        numbers.forEach((number) => ledger.acknowledged(to, number, Date.now()));
+      }
+    }
+  }
+
+  async #untilAcknowledged(message, url) {
     const deadline = Date.now() + REPEAT_MS;
     for (let wait = PAUSE_MS.first; ; wait = Math.min(2 * wait, PAUSE_MS.most)) {
-      const status = await this.attempt(message);
+      const status = await this.attempt(message, url);
       if (status === 201) {
         return true;
       }

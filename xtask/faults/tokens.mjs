@@ -9,13 +9,13 @@ export function userOf(client, users = Infinity) {
   return 1 + ((client - 1) % users);
 }
 
-/** A token of `lifeS` seconds. */
-export function tokenFor(user, secret, lifeS = 24 * 3600) {
+/** A token of `lifeS` seconds, with a role or without. */
+export function tokenFor(user, secret, lifeS = 24 * 3600, role = null) {
   const now = Math.floor(Date.now() / 1000);
   const claims = {
     usu_id: user,
     usu_correo: `user${user}@example.com`,
-    rol_id: null,
+    rol_id: role,
     reg_id: null,
     car_id: null,
     dp_id: null,

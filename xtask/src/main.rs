@@ -93,16 +93,17 @@ enum Command {
         cargo xtask bench --quick\n  \
         cargo xtask bench --only fanout,unicast --servers limit,help-desk-ws --dry\n  \
         cargo xtask bench capacity --connections 200000\n  \
+        cargo xtask bench cluster --binary before=old/help-desk-ws --binary now=target/release/help-desk-ws\n  \
         cargo xtask bench counts")]
     Bench(bench::Args),
     /// Break nodes, Redis, and the network under load, and count what clients notice.
     ///
-    /// Needs redis-server, HAProxy and Node.js. Starts three nodes behind HAProxy and a Redis, on free ports of
+    /// Needs redis-server, HAProxy, Node.js and Python 3.11. Starts three nodes behind HAProxy and a Redis, on free ports of
     /// this machine, with hundreds of socket.io clients; fails when an acknowledged message is lost, comes twice or
     /// in another order. What each row does is in docs/reliability.md, whose table is written.
     #[command(after_help = "Examples:\n  \
         cargo xtask faults --short\n  \
-        cargo xtask faults 1 3 --runs 2 --dry\n  \
+        cargo xtask faults kill rolling-update --runs 2 --dry\n  \
         cargo xtask faults --full")]
     Faults(faults::Args),
     /// Attack the release build, and measure what good clients notice.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{DecodeError, Packet};
+use crate::{CloseReason, DecodeError, Packet};
 
 /// Settings that all sessions of a server share. The defaults are those of
 /// engine.io 6, unless a field says otherwise.
@@ -18,6 +18,11 @@ pub struct Config {
     /// How long a closing session waits for its queue to be fetched or written.
     /// engine.io's polling `closeTimeout`, 30 s.
     pub close_timeout: Duration,
+    /// The same for a session that is closed since the server shuts down, if that
+    /// is less. engine.io has no such limit; 5 s is several round trips. A load
+    /// balancer may send the client's polls to another server already, and then
+    /// this one waits for nothing.
+    pub shutdown_close_timeout: Duration,
     /// Largest message or polling body from a client, in bytes. Engine.IO's
     /// `maxHttpBufferSize`, 1 MB.
     pub max_payload: usize,
@@ -40,6 +45,19 @@ pub struct Config {
     pub allow_eio3: bool,
 }
 
+impl Config {
+    /// How long a session that is closed for this reason waits for its queue to be
+    /// fetched or written.
+    #[must_use]
+    pub fn close_timeout_of(&self, reason: CloseReason) -> Duration {
+        if reason == CloseReason::ServerShuttingDown {
+            self.close_timeout.min(self.shutdown_close_timeout)
+        } else {
+            self.close_timeout
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -47,6 +65,7 @@ impl Default for Config {
             ping_timeout: Duration::from_millis(20_000),
             upgrade_timeout: Duration::from_millis(10_000),
             close_timeout: Duration::from_millis(30_000),
+            shutdown_close_timeout: Duration::from_millis(5_000),
             max_payload: 1_000_000,
             max_packets_per_payload: 16_384,
             max_packets_per_poll: 16,

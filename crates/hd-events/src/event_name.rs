@@ -18,10 +18,14 @@ pub const RESERVED_EVENTS: [&str; 6] = [
     "removeListener",
 ];
 
+/// The event by which the service sends a client its recovery state. A client keeps what it says, so
+/// nobody else may emit it.
+pub const RECOVERY_STATE_EVENT: &str = "recovery:state";
+
 /// The name of an event that may be sent to clients.
 ///
-/// Any text may be one that is not empty, not longer than [`MAX_EVENT_NAME_BYTES`] and not in
-/// [`RESERVED_EVENTS`]: help-desk-back may add events of its own.
+/// Any text may be one that is not empty, not longer than [`MAX_EVENT_NAME_BYTES`], not in
+/// [`RESERVED_EVENTS`] and not [`RECOVERY_STATE_EVENT`]: help-desk-back may add events of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct EventName(Cow<'static, str>);
@@ -61,7 +65,7 @@ impl EventName {
         if name.len() > MAX_EVENT_NAME_BYTES {
             return Err(EventNameError::TooLong);
         }
-        if RESERVED_EVENTS.contains(&&*name) {
+        if RESERVED_EVENTS.contains(&&*name) || name == RECOVERY_STATE_EVENT {
             return Err(EventNameError::Reserved);
         }
         Ok(Self(Cow::Owned(name)))
@@ -98,7 +102,7 @@ pub enum EventNameError {
     /// It is longer than [`MAX_EVENT_NAME_BYTES`].
     #[error("the event name is longer than {MAX_EVENT_NAME_BYTES} bytes")]
     TooLong,
-    /// It is one of [`RESERVED_EVENTS`].
-    #[error("the event name is reserved by Socket.IO")]
+    /// It is one of [`RESERVED_EVENTS`], or [`RECOVERY_STATE_EVENT`].
+    #[error("the event name is reserved by Socket.IO or by the service")]
     Reserved,
 }

@@ -38,7 +38,9 @@ mod target;
 pub use batch::EmitBatch;
 pub use command::EmitCommand;
 pub use error::EmitError;
-pub use event_name::{EventName, EventNameError, MAX_EVENT_NAME_BYTES, RESERVED_EVENTS};
+pub use event_name::{
+    EventName, EventNameError, MAX_EVENT_NAME_BYTES, RECOVERY_STATE_EVENT, RESERVED_EVENTS,
+};
 pub use limits::{
     DEFAULT_MAX_BATCH_ITEMS, DEFAULT_MAX_PAYLOAD_BYTES, DEFAULT_MAX_PAYLOAD_DEPTH,
     DEFAULT_MAX_TARGETS, EmitLimits,

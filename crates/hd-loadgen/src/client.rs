@@ -97,7 +97,7 @@ impl Client {
         registry: &Registry,
         now: Duration,
     ) -> Result<(), ClientError> {
-        let mut stream = socket::connect(target.address, target.source(index))?;
+        let mut stream = socket::connect(target.instance_of_client(index), target.source(index))?;
         registry.register(
             &mut stream,
             Token(index),

@@ -1,6 +1,8 @@
 //! The back end's side: requests that emit events.
 
 use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use mio::{Registry, Token};
 
@@ -13,6 +15,8 @@ use crate::target::Target;
 pub(crate) struct Emitter {
     connection: HttpConnection,
     is_busy: bool,
+    /// When the request that was last sent left.
+    sent: Duration,
 }
 
 impl Emitter {
@@ -21,13 +25,15 @@ impl Emitter {
     /// No socket could be had.
     pub(crate) fn connect(
         target: &Target,
+        instance: SocketAddr,
         index: usize,
         registry: &Registry,
         token: Token,
     ) -> io::Result<Self> {
         Ok(Self {
-            connection: HttpConnection::connect(target, index, registry, token)?,
+            connection: HttpConnection::connect(target, instance, index, registry, token)?,
             is_busy: false,
+            sent: Duration::ZERO,
         })
     }
 
@@ -47,6 +53,7 @@ impl Emitter {
         user: Option<u64>,
         mark: Mark,
         payload_bytes: usize,
+        now: Duration,
     ) -> io::Result<()> {
         let payload = mark.payload(payload_bytes);
         let (path, body) = match user {
@@ -67,20 +74,25 @@ impl Emitter {
             body.len()
         );
         self.is_busy = true;
+        self.sent = now;
         self.connection.send(request.as_bytes())
     }
 
-    /// The socket is readable or writable. Returns the status of an answer.
+    /// The socket is readable or writable. Returns the status of an answer, and when its request left.
     ///
     /// # Errors
     ///
     /// The connection is broken.
-    pub(crate) fn ready(&mut self, is_ending: bool, scratch: &mut [u8]) -> io::Result<Option<u16>> {
+    pub(crate) fn ready(
+        &mut self,
+        is_ending: bool,
+        scratch: &mut [u8],
+    ) -> io::Result<Option<(u16, Duration)>> {
         let answer = self.connection.ready(is_ending, scratch)?;
         if answer.is_some() {
             self.is_busy = false;
         }
-        Ok(answer.map(|answer| answer.status))
+        Ok(answer.map(|answer| (answer.status, self.sent)))
     }
 }
 

@@ -1,6 +1,9 @@
 //! All clients and emitters of a run, in one thread over one epoll.
 
-use std::io;
+use std::io::{self, BufRead as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -45,6 +48,8 @@ pub(crate) struct Tally {
     /// Answers to emits that were no success.
     pub(crate) refused: u64,
     pub(crate) accepted: u64,
+    /// From a request to its answer, in nanoseconds.
+    pub(crate) acknowledged: Histogram<u64>,
 }
 
 /// How clients got in.
@@ -180,7 +185,9 @@ impl Generator {
     pub(crate) fn connect_emitters(&mut self, count: usize) -> anyhow::Result<()> {
         for index in self.emitters.len()..count {
             let token = Token(EMITTERS + index);
-            let emitter = Emitter::connect(&self.target, index, self.poll.registry(), token)
+            let instance = self.target.instance_of_emitter(index, count);
+            let registry = self.poll.registry();
+            let emitter = Emitter::connect(&self.target, instance, index, registry, token)
                 .context("cannot connect to the emit API")?;
             self.emitters.push(emitter);
         }
@@ -211,7 +218,7 @@ impl Generator {
     ) -> anyhow::Result<()> {
         let user = client.map(|client| self.target.user(client));
         self.emitters[emitter]
-            .emit(&self.target, user, mark, payload_bytes)
+            .emit(&self.target, user, mark, payload_bytes, self.clock.now())
             .context("the emit API")
     }
 
@@ -253,7 +260,7 @@ impl Generator {
                         .ready(is_ending, shared.scratch)
                         .context("the emit API")?
                     {
-                        Some(200..=299) => shared.tally.accepted += 1,
+                        Some((200..=299, sent)) => shared.tally.accept(shared.clock.now() - sent),
                         Some(_) => shared.tally.refused += 1,
                         None => {}
                     }
@@ -287,6 +294,30 @@ impl Generator {
         }
         Ok(())
     }
+
+    /// Keeps the clients alive until a line comes on standard input, or its end.
+    ///
+    /// # Errors
+    ///
+    /// Standard input cannot be read.
+    pub(crate) fn wait_for_line(&mut self) -> anyhow::Result<()> {
+        let has_come = Arc::new(AtomicBool::new(false));
+        let waiting = Arc::clone(&has_come);
+        let reader = thread::spawn(move || {
+            let mut line = String::new();
+            let read = io::stdin().lock().read_line(&mut line);
+            waiting.store(true, Ordering::Release);
+            read
+        });
+        while !has_come.load(Ordering::Acquire) {
+            self.turn(Some(INPUT_STEP))?;
+        }
+        let read = reader
+            .join()
+            .map_err(|_| anyhow::anyhow!("the reader panicked"))?;
+        read.context("standard input")?;
+        Ok(())
+    }
 }
 
 /// Leaves without a goodbye: the ports of twenty thousand connections that
@@ -310,6 +341,7 @@ impl Tally {
             deliveries: Vec::new(),
             refused: 0,
             accepted: 0,
+            acknowledged: histogram()?,
         })
     }
 
@@ -321,6 +353,12 @@ impl Tally {
     pub(crate) fn clear(&mut self) -> anyhow::Result<()> {
         *self = Self::new()?;
         Ok(())
+    }
+
+    /// An emit was answered with success after this long.
+    fn accept(&mut self, took: Duration) {
+        self.accepted += 1;
+        self.acknowledged.saturating_record(took.as_nanos() as u64);
     }
 
     /// An event has arrived at a client that expects number `expected`.
@@ -381,6 +419,8 @@ fn histogram() -> anyhow::Result<Histogram<u64>> {
 const SCRATCH_BYTES: usize = 256 * 1024;
 /// How long a turn waits where a deadline is watched.
 const STEP: Duration = Duration::from_millis(100);
+/// The same where standard input is watched.
+const INPUT_STEP: Duration = Duration::from_millis(5);
 /// Tokens from here on are those of emitters, and below them of the two
 /// connections of polling clients.
 const EMITTERS: usize = 1 << 32;

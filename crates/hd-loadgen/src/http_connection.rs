@@ -1,6 +1,7 @@
 //! One HTTP/1.1 connection that is kept alive, for one request at a time.
 
 use std::io::{self, Read as _, Write as _};
+use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
@@ -24,18 +25,19 @@ pub(crate) struct Answer {
 }
 
 impl HttpConnection {
-    /// Begins to connect, from the address that client `index` has.
+    /// Begins to connect to an instance, from the address that client `index` has.
     ///
     /// # Errors
     ///
     /// No socket could be had.
     pub(crate) fn connect(
         target: &Target,
+        instance: SocketAddr,
         index: usize,
         registry: &Registry,
         token: Token,
     ) -> io::Result<Self> {
-        let mut stream = socket::connect(target.address, target.source(index))?;
+        let mut stream = socket::connect(instance, target.source(index))?;
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Self {
             stream,

@@ -35,9 +35,10 @@ impl PollingClient {
         [polls, posts]: [Token; 2],
         now: Duration,
     ) -> io::Result<Self> {
+        let instance = target.instance_of_client(index);
         let mut client = Self {
-            polls: HttpConnection::connect(target, index, registry, polls)?,
-            posts: HttpConnection::connect(target, index, registry, posts)?,
+            polls: HttpConnection::connect(target, instance, index, registry, polls)?,
+            posts: HttpConnection::connect(target, instance, index, registry, posts)?,
             session: ClientSession::new(),
             started: now,
             is_joined: false,

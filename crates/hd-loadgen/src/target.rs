@@ -10,9 +10,10 @@ use hd_auth::{Algorithm, JwtPayload, Secret, Signer, UserId};
 /// Where the server is, and how to get in.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct TargetArgs {
-    /// Address of the server; its Engine.IO path is /socket.io/
-    #[arg(long, default_value = "127.0.0.1:3001")]
-    address: SocketAddr,
+    /// Address of the server; its Engine.IO path is /socket.io/. Of several instances, separated by commas, each gets
+    /// its share of clients and of emits
+    #[arg(long, default_value = "127.0.0.1:3001", value_delimiter = ',')]
+    address: Vec<SocketAddr>,
     /// Namespace that every client joins
     #[arg(long, default_value = "/notifications")]
     namespace: String,
@@ -36,9 +37,11 @@ pub(crate) struct TargetArgs {
 /// The server, ready to be connected to.
 #[derive(Debug)]
 pub(crate) struct Target {
+    /// The first instance's.
     pub(crate) address: SocketAddr,
     pub(crate) namespace: String,
     pub(crate) emit_token: String,
+    instances: Vec<SocketAddr>,
     first_user: u64,
     first_source: u8,
     signer: Signer,
@@ -53,7 +56,8 @@ impl TargetArgs {
         let secret = Secret::new(self.jwt_secret.as_bytes()).context("--jwt-secret")?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
         Ok(Target {
-            address: self.address,
+            address: *self.address.first().context("--address")?,
+            instances: self.address.clone(),
             namespace: self.namespace.clone(),
             emit_token: self.emit_token.clone(),
             first_user: self.first_user,
@@ -65,6 +69,18 @@ impl TargetArgs {
 }
 
 impl Target {
+    /// The instance that a client connects to: they take turns.
+    pub(crate) fn instance_of_client(&self, client: usize) -> SocketAddr {
+        self.instances[client % self.instances.len()]
+    }
+
+    /// The instance that one of `count` emitters connects to. Its neighbours have the same one: emitters and clients are
+    /// both used in turn, and in step each emit would reach the instance that has its client.
+    pub(crate) fn instance_of_emitter(&self, emitter: usize, count: usize) -> SocketAddr {
+        let index = emitter * self.instances.len() / count.max(1);
+        self.instances[index.min(self.instances.len() - 1)]
+    }
+
     pub(crate) fn user(&self, client: usize) -> u64 {
         self.first_user + client as u64
     }

@@ -188,7 +188,7 @@ impl<E> Log<E> {
                 trimmed: &mut self.trimmed,
                 now_millis,
             };
-            excess.trim(&mut self.everyone, EVERYONE_KEY, &self.config);
+            excess.trim(&mut self.everyone, || EVERYONE_KEY, &self.config);
         }
         for room in &entry.rooms {
             let log = match self.rooms.get_mut(room) {
@@ -201,7 +201,7 @@ impl<E> Log<E> {
                 trimmed: &mut self.trimmed,
                 now_millis,
             };
-            excess.trim(log, room_key(room.as_str()), &self.config);
+            excess.trim(log, || room_key(room.as_str()), &self.config);
         }
         // The rooms hold it from here on, and the last of them counts it off.
         drop(entry);
@@ -351,11 +351,11 @@ struct Excess<'a> {
 
 impl Excess<'_> {
     /// Brings a room, or everyone's, within its bounds.
-    fn trim<E>(self, log: &mut RoomLog<E>, key: u64, config: &LogConfig) {
+    fn trim<E>(self, log: &mut RoomLog<E>, key: impl Fn() -> u64, config: &LogConfig) {
         while let Some(entry) = log.pop_excess(config.max_events, config.max_bytes) {
             // Nobody misses what is not replayed any more.
             if entry.stale_at > self.now_millis {
-                self.trimmed.insert(key, entry.offset);
+                self.trimmed.insert(key(), entry.offset);
             }
             self.held.release(entry);
         }

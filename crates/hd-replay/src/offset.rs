@@ -35,6 +35,14 @@ impl Offset {
         self.count
     }
 
+    /// It as JSON has it: a string, with nothing around it.
+    #[must_use]
+    pub fn to_json(self) -> String {
+        let (mut millis, mut count) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let millis = millis.format(self.millis);
+        ["\"", millis, "-", count.format(self.count), "\""].concat()
+    }
+
     /// The offset that follows at this time. A clock that was set back does not
     /// change the order.
     #[must_use]

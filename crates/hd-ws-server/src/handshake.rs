@@ -83,10 +83,13 @@ impl ClientHandshake {
 fn kept_query(query: &str, names: &[&str]) -> Box<str> {
     let mut kept = String::new();
     for name in names {
-        let parameter = query
-            .rsplit('&')
-            .find(|pair| pair.split_once('=').map_or(*pair, |(key, _)| key) == *name);
-        if let Some(parameter) = parameter {
+        // By bytes, which is faster for what is this short.
+        let mut parameters = query.as_bytes().rsplit(|byte| *byte == b'&');
+        let parameter = parameters.find(|pair| {
+            let value = pair.strip_prefix(name.as_bytes());
+            value.is_some_and(|value| matches!(value, [] | [b'=', ..]))
+        });
+        if let Some(Ok(parameter)) = parameter.map(std::str::from_utf8) {
             if !kept.is_empty() {
                 kept.push('&');
             }

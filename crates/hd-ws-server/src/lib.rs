@@ -86,9 +86,9 @@ mod socketio;
 pub use socketio::{
     AckError, Admission, Answers, Clock, ConnectRequest, CursorMac, DisconnectReason, Emitted,
     Moved, Namespace, NamespaceConfig, NamespaceHandler, PendingAck, Publication, Published,
-    RecoveryConfig, RecoveryOutcome, RecoveryRefusal, Refusal, ReplayCounts, RoomChange,
-    RoomChanges, Socket, SocketIo, SocketIoClient, system_clock,
+    RECOVERY_STATE_EVENT, RecoveryConfig, RecoveryOutcome, RecoveryRefusal, Refusal, ReplayCounts,
+    RoomChange, RoomChanges, Socket, SocketIo, SocketIoClient, system_clock,
 };
 
 mod token_bucket;
-pub use token_bucket::{Rate, TokenBucket};
+pub use token_bucket::{BucketTime, Rate, TokenBucket};

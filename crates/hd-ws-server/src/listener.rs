@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::engine::{TcpConnection, random_number};
 use crate::http_connection::serve_http;
@@ -66,18 +66,22 @@ impl Server {
         let http_connections = TaskTracker::new();
         let end_http = CancellationToken::new();
         engine.started();
-        let accepting = accept(
-            &self.listener,
-            &engine,
-            &handler,
-            &end_http,
-            &http_connections,
-        );
+        // In a task, and so by the threads that serve the connections: what they
+        // free is not taken again by another one.
+        let mut accepting = AbortOnDropHandle::new(tokio::spawn(accept(
+            self.listener,
+            Arc::clone(&engine),
+            handler,
+            end_http.clone(),
+            http_connections.clone(),
+        )));
         let deadline = tokio::select! {
             deadline = engine.run_lifecycle() => deadline,
-            () = accepting => unreachable!("connections are accepted for ever"),
+            ended = &mut accepting => unreachable!("connections are accepted for ever: {ended:?}"),
         };
-        drop(self.listener);
+        accepting.abort();
+        // The port is closed then.
+        let _aborted = accepting.await;
         end_http.cancel();
         http_connections.close();
         engine.pumps.close();
@@ -95,17 +99,17 @@ impl Server {
 }
 
 async fn accept<A: Application, H: HttpHandler<A>>(
-    listener: &TcpListener,
-    engine: &Arc<Engine<A>>,
-    handler: &Arc<H>,
-    end_http: &CancellationToken,
-    connections: &TaskTracker,
+    listener: TcpListener,
+    engine: Arc<Engine<A>>,
+    handler: Arc<H>,
+    end_http: CancellationToken,
+    connections: TaskTracker,
 ) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 // Dropped, the connection is closed.
-                let Some(tcp) = TcpConnection::new(engine, peer) else {
+                let Some(tcp) = TcpConnection::new(&engine, peer) else {
                     continue;
                 };
                 let sockets = Arc::clone(&engine.sockets);
@@ -113,11 +117,13 @@ async fn accept<A: Application, H: HttpHandler<A>>(
                     engine.http_closed(HttpClose::Evicted, peer);
                     continue;
                 };
-                let handler = Arc::clone(handler);
+                let handler = Arc::clone(&handler);
                 let end_http = end_http.clone();
                 connections.spawn(serve_http(stream, tcp, socket, handler, end_http));
-                let settled = sockets.evictions_settled();
-                let _timed_out = tokio::time::timeout(ACCEPT_PAUSE, settled).await;
+                if sockets.are_evictions_due() {
+                    let settled = sockets.evictions_settled();
+                    let _timed_out = tokio::time::timeout(ACCEPT_PAUSE, settled).await;
+                }
             }
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {

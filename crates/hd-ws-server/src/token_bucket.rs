@@ -53,6 +53,28 @@ impl Rate {
     }
 }
 
+/// A moment, as buckets count time. Whoever asks several of them asks the clock
+/// once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BucketTime(
+    /// In nanoseconds since [`EPOCH`].
+    u64,
+);
+
+impl BucketTime {
+    /// The present moment.
+    #[must_use]
+    pub fn now() -> Self {
+        Instant::now().into()
+    }
+}
+
+impl From<Instant> for BucketTime {
+    fn from(now: Instant) -> Self {
+        Self(nanos(now.saturating_duration_since(*EPOCH)))
+    }
+}
+
 /// A token bucket, by the generic cell rate algorithm: eight bytes that hold
 /// when it is full again. A new one is full.
 ///
@@ -70,8 +92,13 @@ impl TokenBucket {
     /// # Errors
     ///
     /// The time after which they are there, unless others take them.
-    pub fn take(&self, rate: &Rate, tokens: u64, now: Instant) -> Result<(), Duration> {
-        let now = since_epoch(now);
+    pub fn take(
+        &self,
+        rate: &Rate,
+        tokens: u64,
+        now: impl Into<BucketTime>,
+    ) -> Result<(), Duration> {
+        let BucketTime(now) = now.into();
         let cost = rate.time_of(tokens);
         let needed = cost.min(rate.capacity_nanos);
         let limit = now.saturating_add(rate.capacity_nanos - needed);
@@ -89,8 +116,8 @@ impl TokenBucket {
 
     /// Takes tokens, whether they are there or not. Returns how long it takes
     /// until the bucket owes nothing; zero when it does not.
-    pub fn charge(&self, rate: &Rate, tokens: u64, now: Instant) -> Duration {
-        let now = since_epoch(now);
+    pub fn charge(&self, rate: &Rate, tokens: u64, now: impl Into<BucketTime>) -> Duration {
+        let BucketTime(now) = now.into();
         let cost = rate.time_of(tokens);
         let mut charged = 0;
         let _previous =
@@ -105,13 +132,9 @@ impl TokenBucket {
     /// Whether as many tokens are there as the bucket holds: it is as good as a
     /// new one.
     #[must_use]
-    pub fn is_full(&self, now: Instant) -> bool {
-        self.full_at.load(Ordering::Relaxed) <= since_epoch(now)
+    pub fn is_full(&self, now: impl Into<BucketTime>) -> bool {
+        self.full_at.load(Ordering::Relaxed) <= now.into().0
     }
-}
-
-fn since_epoch(now: Instant) -> u64 {
-    nanos(now.saturating_duration_since(*EPOCH))
 }
 
 /// 584 years at most.

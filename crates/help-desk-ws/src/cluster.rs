@@ -29,7 +29,7 @@ use crate::node_peers::{LINGER_MILLIS, NodePeers};
 use crate::settings::EmitWithoutRedis;
 use crate::telemetry::Counters;
 use crate::telemetry::events::{
-    EntryRejected, LogBack, LogCutOff, LogGap, LogMoved, LogOpened, LogProvenLost,
+    EntryRejected, EventDelivered, LogBack, LogCutOff, LogGap, LogMoved, LogOpened, LogProvenLost,
     RecordUnreadable, RedisEvicts, RedisRelieved, RoomsNotHandedOver, WaitingForLog,
 };
 
@@ -77,6 +77,8 @@ pub(crate) enum EventArgs<'a> {
 
 /// What became of an event of the log here.
 enum Delivery {
+    /// It was a change, of so many sockets.
+    Changed(usize),
     Over(usize),
     UnderWay(Emitted),
 }
@@ -322,7 +324,7 @@ impl Cluster {
                             // What came before it goes to who was there before it.
                             self.finish(&mut under_way).await;
                             let sockets = self.apply(&change);
-                            under_way.push((offset, Delivery::Over(sockets)));
+                            under_way.push((offset, Delivery::Changed(sockets)));
                         }
                         None => {
                             self.finish(&mut under_way).await;
@@ -382,11 +384,18 @@ impl Cluster {
     async fn finish(&self, under_way: &mut Vec<(Offset, Delivery)>) {
         for (offset, delivery) in under_way.drain(..) {
             let sockets = match delivery {
-                Delivery::UnderWay(emitted) => emitted.await,
-                Delivery::Over(sockets) => sockets,
+                Delivery::UnderWay(emitted) => self.count(emitted.await),
+                Delivery::Over(sockets) => self.count(sockets),
+                Delivery::Changed(sockets) => sockets,
             };
             self.delivered.note(offset, sockets);
         }
+    }
+
+    /// Counts the sockets that an event went to, whichever instance accepted it.
+    fn count(&self, sockets: usize) -> usize {
+        EventDelivered { sockets }.emit(&self.counters);
+        sockets
     }
 
     fn begin_at(&self, place: Place, trimmed: Trimmed) {

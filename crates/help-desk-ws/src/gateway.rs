@@ -1,7 +1,6 @@
 //! The `/notifications` namespace: who may join, in which rooms, and until when.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -98,10 +97,10 @@ fn rooms_of(payload: &JwtPayload) -> Vec<RoomName> {
 pub(crate) fn room_of(target: &Target) -> RoomName {
     match target {
         Target::User(id) => user_room(*id),
-        Target::Role(id) => numbered_room("role", id),
-        Target::Department(id) => numbered_room("department", id),
-        Target::Region(id) => numbered_room("region", id),
-        Target::Position(id) => numbered_room("position", id),
+        Target::Role(id) => numbered_room("role", *id),
+        Target::Department(id) => numbered_room("department", *id),
+        Target::Region(id) => numbered_room("region", *id),
+        Target::Position(id) => numbered_room("position", *id),
         Target::Room(name) => RoomName::new(name.as_str())
             .expect("invariant: rooms have longer names than commands may name"),
     }
@@ -128,8 +127,8 @@ fn is_of_a_token(room: &RoomName) -> bool {
         .is_some_and(|(kind, id)| KINDS.contains(&kind) && id.parse::<i64>().is_ok())
 }
 
-fn numbered_room(kind: &str, id: impl fmt::Display) -> RoomName {
-    RoomName::new(&format!("{kind}_{id}"))
+fn numbered_room(kind: &str, id: impl itoa::Integer) -> RoomName {
+    RoomName::new(&[kind, "_", itoa::Buffer::new().format(id)].concat())
         .expect("invariant: a word and a number's digits are a short room name")
 }
 
@@ -321,6 +320,12 @@ const _: () = assert!(hd_events::MAX_ROOM_NAME_BYTES <= hd_rooms::MAX_ROOM_NAME_
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_back_end_may_not_emit_the_recovery_state() {
+        let name = hd_ws_server::RECOVERY_STATE_EVENT;
+        assert_eq!(name, hd_events::RECOVERY_STATE_EVENT);
+    }
 
     #[test]
     fn a_client_is_in_its_own_room_and_in_those_of_its_claims() {

@@ -214,7 +214,7 @@ impl HttpApi {
             query,
             request.headers(),
             &[AUTHORIZATION],
-            &KEPT_QUERY_PARAMETERS,
+            &PLAIN_QUERY_PARAMETERS,
         );
         let asked = ConnectRequest {
             handshake: &handshake,
@@ -314,4 +314,6 @@ fn json_of(status: StatusCode, body: &impl Serialize) -> Response<Full<Bytes>> {
 
 /// Where a client's token may be in the query.
 pub(crate) const KEPT_QUERY_PARAMETERS: [&str; 1] = ["token"];
+/// Those of a plain WebSocket, which has no `auth`.
+const PLAIN_QUERY_PARAMETERS: [&str; 4] = ["token", "recovery", "pid", "offset"];
 const HEALTHY: &str = r#"{"status":"ok","service":"help-desk-ws"}"#;

@@ -132,7 +132,7 @@ async fn serve(
         insecure: settings.insecure.clone(),
         drainer: Arc::clone(&drainer),
         limits: hd_events::EmitLimits::default(),
-        emit_limits: EmitLimits::new(&settings.emit_rates),
+        emit_limits: EmitLimits::new(&settings.emit_rates, settings.back_end.token_count()),
         counters,
     });
 

@@ -1,11 +1,15 @@
-// The service on Socket.IO and Node's own http, without a framework.
+// The service on Socket.IO and Node's own http, without a framework. With REDIS_URL it is one instance of several, joined by the
+// adapter that ADAPTER names.
 
 import { createServer } from "node:http";
 
+import { createAdapter as createClassicAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
+import { createAdapter as createStreamsAdapter } from "@socket.io/redis-streams-adapter";
 import jwt from "jsonwebtoken";
+import { createClient } from "redis";
 import { Server } from "socket.io";
 
-const { JWT_SECRET, EMIT_TOKEN, HOST = "127.0.0.1", PORT = "0" } = process.env;
+const { JWT_SECRET, EMIT_TOKEN, HOST = "127.0.0.1", PORT = "0", REDIS_URL, ADAPTER } = process.env;
 
 const http = createServer((request, response) => {
   if (request.method !== "POST") {
@@ -27,7 +31,7 @@ const http = createServer((request, response) => {
   });
 });
 
-const io = new Server(http, { cors: { origin: "*" } });
+const io = new Server(http, { cors: { origin: "*" }, ...(REDIS_URL ? await clusterOptions() : {}) });
 const notifications = io.of("/notifications");
 
 notifications.use((socket, next) => {
@@ -42,6 +46,30 @@ notifications.use((socket, next) => {
 notifications.on("connection", (socket) => socket.join(`user_${socket.data.user}`));
 
 http.listen(Number(PORT), HOST, 4096, () => console.log(`Listening on http://${HOST}:${http.address().port}`));
+
+/** What several instances need. The streams adapter also keeps what recovery needs, as this project's service does. */
+async function clusterOptions() {
+  switch (ADAPTER) {
+    case "streams":
+      return { adapter: createStreamsAdapter(await redis()), connectionStateRecovery: {} };
+    case "classic":
+      return { adapter: createClassicAdapter(await redis(), await redis()) };
+    case "sharded":
+      return { adapter: createShardedAdapter(await redis(), await redis(), { subscriptionMode: "dynamic-private" }) };
+    default:
+      throw new Error(`no adapter ${ADAPTER}`);
+  }
+}
+
+/** A connection to Redis. A run in which it breaks is none. */
+function redis() {
+  return createClient({ url: REDIS_URL })
+    .on("error", (error) => {
+      console.error(error);
+      process.exit(1);
+    })
+    .connect();
+}
 
 function answer(response, status, body) {
   const json = JSON.stringify(body);

@@ -6,6 +6,7 @@
 
 mod capacity;
 mod chart;
+mod cluster;
 mod counts;
 mod figure;
 mod machine;
@@ -49,6 +50,9 @@ enum Command {
     /// Open as many authenticated connections as the machine holds, in as many processes as the limit of open
     /// files asks for, and deliver one broadcast to all.
     Capacity(capacity::Args),
+    /// Measure several instances behind one Redis beside Socket.IO (Node.js) with its Redis adapters: what an emit costs
+    /// Redis and each instance, and when it is acknowledged.
+    Cluster(cluster::Args),
     /// Count the instructions of single operations, and compare them with docs/performance/instructions.toml.
     Counts(counts::Args),
 }
@@ -66,6 +70,7 @@ pub(crate) fn machine() -> Result<String> {
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.command {
         Some(Command::Capacity(capacity)) => return capacity::run(capacity),
+        Some(Command::Cluster(cluster)) => return cluster::run(cluster),
         Some(Command::Counts(counts)) => return counts::run(counts),
         None => {}
     }

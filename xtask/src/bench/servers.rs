@@ -37,6 +37,15 @@ pub(crate) struct Built {
 
 /// The highest rate that can be set.
 const NO_LIMIT: &str = "1000000000";
+/// Of this service: the generator is one caller, and emits as fast as it is answered.
+pub(crate) const UNLIMITED: [(&str, &str); 5] = [
+    ("MAX_EMITS_PER_SECOND", NO_LIMIT),
+    ("MAX_EMIT_BYTES_PER_SECOND", NO_LIMIT),
+    ("MAX_RECIPIENTS_PER_SECOND", NO_LIMIT),
+    ("MAX_CONCURRENT_EMITS", "1000000"),
+    // It does not connect again.
+    ("MAX_REQUESTS_PER_CONNECTION", "1000000000"),
+];
 pub(crate) const JWT_SECRET: &str = "benchmark-secret-of-at-least-32-bytes-long";
 pub(crate) const EMIT_TOKEN: &str = "benchmark-emit-token-of-at-least-32-bytes";
 const PEERS: &str = "xtask/bench";
@@ -127,15 +136,7 @@ impl Built {
                 command.arg(self.target.join("release/help-desk-ws"));
                 // No peer writes a line for each client.
                 settings.extend([("LOG_LEVEL", "warn"), ("WORKERS", &workers)]);
-                // The generator is one caller, and emits as fast as it is answered.
-                settings.extend([
-                    ("MAX_EMITS_PER_SECOND", NO_LIMIT),
-                    ("MAX_EMIT_BYTES_PER_SECOND", NO_LIMIT),
-                    ("MAX_RECIPIENTS_PER_SECOND", NO_LIMIT),
-                    ("MAX_CONCURRENT_EMITS", "1000000"),
-                    // It does not connect again.
-                    ("MAX_REQUESTS_PER_CONNECTION", "1000000000"),
-                ]);
+                settings.extend(UNLIMITED);
             }
             Kind::Socketioxide => {
                 command.arg(

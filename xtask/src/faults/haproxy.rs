@@ -50,6 +50,13 @@ backend nodes
     option httpchk GET /readyz
 ";
 
+/// How it chooses among nodes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Balancing {
+    pub(crate) checks: Checks,
+    pub(crate) sessions: Sessions,
+}
+
 /// How nodes are asked whether they are ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Checks {
@@ -57,6 +64,30 @@ pub(crate) enum Checks {
     Quick,
     /// Where all are busy at once. An ALB allows 5 s by default.
     Patient,
+}
+
+/// Whether the requests of a polling session reach the instance that has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sessions {
+    /// There are none: every client has one connection.
+    Unknown,
+    /// As long as the instance is ready: after that, as an ALB does, they go to another one.
+    WhileReady,
+    /// As long as the instance runs. New sessions go to instances that are ready: they have no cookie yet.
+    WhileRunning,
+}
+
+impl Sessions {
+    fn configuration(self) -> &'static str {
+        match self {
+            Self::Unknown => "",
+            Self::WhileReady => "    cookie INSTANCE insert indirect nocache\n",
+            Self::WhileRunning => {
+                "    cookie INSTANCE insert indirect nocache\n    \
+                 force-persist if { url_param(sid) -m found }\n"
+            }
+        }
+    }
 }
 
 impl Checks {
@@ -88,16 +119,21 @@ impl Haproxy {
         admin_port: u16,
         nodes: &[u16],
         more_addresses: &[String],
-        checks: Checks,
+        Balancing { checks, sessions }: Balancing,
         folder: &Path,
     ) -> Result<Self> {
         let mut configuration = CONFIGURATION.to_owned();
         configuration += checks.configuration();
+        configuration += sessions.configuration();
         for (index, port) in nodes.iter().enumerate() {
+            let name = server_name(index);
             writeln!(
                 configuration,
-                "    server {} 127.0.0.1:{port}",
-                server_name(index)
+                "    server {name} 127.0.0.1:{port}{}",
+                match sessions {
+                    Sessions::Unknown => String::new(),
+                    Sessions::WhileReady | Sessions::WhileRunning => format!(" cookie {name}"),
+                }
             )?;
         }
         let more: String = more_addresses

@@ -10,8 +10,9 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::{
+    bursts, clock,
     daemon::Signal,
-    expiry, failover, mixed, partition, poor_network,
+    expiry, failover, mixed, partition, persistence, polling, poor_network,
     rig::Rig,
     row::{PING_INTERVAL, PING_TIMEOUT, Row},
     skew, soak, storm,
@@ -64,6 +65,8 @@ const STOPPED_READER_MEMORY: u64 = 6_000_000;
 const SAME_ID_EVENTS: usize = 20;
 const SAME_ID_TIMES: usize = 100;
 const DYING_EVENTS: usize = 100;
+/// Longer than an attempt of the back end, and shorter than any heartbeat: what TCP takes to get through after some losses.
+const HOLD: Duration = Duration::from_secs(8);
 
 /// Injects the fault, and returns when it is over and the clients are back.
 pub(crate) fn inject(
@@ -142,6 +145,31 @@ pub(crate) fn inject(
         Row::VersionSkew => skew::mix(seed, builds, rig, &mut findings)?,
         Row::Soak => soak::soak(seed, version, rig, &mut findings)?,
         Row::Mixed => mixed::stand_beside(seed, victim, rig, &mut findings)?,
+        Row::PollAnswersLost => polling::lose_answers(rig, &mut findings)?,
+        Row::RollingUpdatePolling | Row::RollingUpdateMixed => {
+            for old in running {
+                replace(rig, old, None, &mut findings)?;
+            }
+        }
+        Row::LargeReplayPolling => bursts::replay_much(rig, &mut findings)?,
+        Row::QuietPages => bursts::keep_quiet(rig, &mut findings)?,
+        Row::LargeStreamStart => bursts::start_with_a_large_stream(rig, &mut findings)?,
+        Row::HostDeath => persistence::kill_all(rig, &mut findings)?,
+        Row::RedisFull => persistence::fill(rig, &mut findings)?,
+        Row::RedisRestartRdb | Row::RedisRestartAof => persistence::restart(row, rig)?,
+        Row::ClockAhead => clock::start_ahead(victim, rig, &mut findings)?,
+        Row::LateBytes => {
+            let ms = u64::try_from(HOLD.as_millis())?;
+            rig.load.ask(&json!({"command": "hold", "ms": ms}))?;
+        }
+        Row::RoleChange => {
+            for node in running {
+                move_clients(rig, node, &mut findings)?;
+                thread::sleep(CALM);
+            }
+        }
+        Row::EmitsWithoutIds => rig.nodes.kill(victim)?,
+        Row::LargeEvents => move_clients(rig, victim, &mut findings)?,
         Row::DyingPublisher => {
             let command = json!({"command": "die", "events": DYING_EVENTS});
             rig.load.ask(&command).map(drop)?;
@@ -167,7 +195,12 @@ pub(crate) fn replace(
     }
     let serving = rig.nodes.running();
     rig.haproxy.wait_until_up(&serving)?;
-    rig.nodes.drain(old, DRAIN_WINDOW)?;
+    let left = rig.nodes.drain(old, DRAIN_WINDOW)?;
+    if left > 0 {
+        findings
+            .broken
+            .push(format!("a drain did not end: {left} clients are left"));
+    }
     terminate(rig, old, findings)
 }
 

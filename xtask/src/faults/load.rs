@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{BufRead as _, BufReader, Write as _},
+    ops::RangeInclusive,
     path::Path,
     process::{ChildStdin, ChildStdout, Command},
     time::Duration,
@@ -15,11 +16,14 @@ use serde_json::{Value, json};
 
 use super::{
     daemon::Daemon,
+    dimensions::Dimensions,
     nodes::{EMIT_TOKEN, JWT_SECRET},
 };
 
 /// Where the program is.
 pub(crate) const PROJECT: &str = "xtask/faults";
+/// What the second checker judges, in the folder of a run.
+pub(crate) const HISTORY: &str = "history.jsonl";
 
 /// The running program.
 #[derive(Debug)]
@@ -37,12 +41,11 @@ pub(crate) struct Plan {
     /// Emits a second.
     pub(crate) rate: u32,
     pub(crate) seed: u32,
-    /// Whether clients come through a network that can stop without a word.
-    pub(crate) stale_network: bool,
     /// Life of the clients' tokens, when it is not longer than any run.
     pub(crate) token_life: Option<Duration>,
     /// The adapter of a server of Node that stands beside the nodes.
     pub(crate) node_adapter: Option<&'static str>,
+    pub(crate) dimensions: Dimensions,
 }
 
 /// What became of the messages and of the clients. `ledger.mjs` says how it is judged.
@@ -54,6 +57,7 @@ pub(crate) struct Report {
     pub(crate) lost: u64,
     pub(crate) duplicated: u64,
     pub(crate) reordered: u64,
+    pub(crate) misdelivered: u64,
     pub(crate) excused: u64,
     pub(crate) forgotten: u64,
     pub(crate) appended_twice: u64,
@@ -77,6 +81,7 @@ pub(crate) struct Report {
     pub(crate) repeated: u64,
     pub(crate) abandoned: u64,
     pub(crate) rejected: u64,
+    pub(crate) in_doubt: u64,
     pub(crate) statuses: BTreeMap<String, u64>,
 }
 
@@ -91,6 +96,7 @@ impl Report {
                 self.appended_twice,
                 "messages received twice that Redis had lost before they were sent again",
             ),
+            (self.in_doubt, "emits without an id and without a 201"),
             (self.closed_pages, "pages closed and opened again"),
         ];
         let mut notes: Vec<String> = counts
@@ -134,16 +140,20 @@ impl Load {
         plan: Plan,
         folder: &Path,
     ) -> Result<Self> {
-        let arguments = json!({
+        let mut arguments = plan.dimensions.arguments();
+        let others = json!({
             "url": url,
             "clients": plan.clients,
             "rate": plan.rate,
             "seed": plan.seed,
-            "stale": plan.stale_network,
             "tokenLifeS": plan.token_life.map(|life| life.as_secs()),
             "poor": poor,
+            "history": folder.join(HISTORY),
             "nodePeers": plan.node_adapter.map(|adapter| json!({"adapter": adapter, "redisUrl": redis_url})),
         });
+        if let (Some(all), Value::Object(others)) = (arguments.as_object_mut(), others) {
+            all.extend(others);
+        }
         let mut command = Command::new("node");
         command
             .arg(fs::canonicalize(PROJECT)?.join("main.mjs"))
@@ -213,6 +223,33 @@ impl Load {
     pub(crate) fn report(&mut self) -> Result<(Report, Value)> {
         let report = self.ask(&json!({"command": "report"}))?;
         Ok((serde_json::from_value(report.clone())?, report))
+    }
+
+    /// How many emits were acknowledged, so far.
+    pub(crate) fn acknowledged(&mut self) -> Result<u64> {
+        let answer = self.ask(&json!({"command": "acknowledged"}))?;
+        answer["acknowledged"].as_u64().context("no `acknowledged`")
+    }
+
+    /// Emits nothing more to each of these users but in bursts. Returns when nothing is under way to them.
+    pub(crate) fn suspend(&mut self, users: RangeInclusive<u64>) -> Result<()> {
+        self.ask(&json!({"command": "suspend", "from": users.start(), "to": users.end()}))
+            .map(drop)
+    }
+
+    /// Emits so many events of so many bytes to each of these users, to the nodes at `urls`.
+    pub(crate) fn burst(
+        &mut self,
+        users: RangeInclusive<u64>,
+        events: usize,
+        bytes: usize,
+        urls: &[String],
+    ) -> Result<()> {
+        self.ask(&json!({
+            "command": "burst", "from": users.start(), "to": users.end(),
+            "events": events, "bytes": bytes, "urls": urls,
+        }))
+        .map(drop)
     }
 
     /// Any command, with its answer.

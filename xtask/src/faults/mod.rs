@@ -4,7 +4,10 @@
 //! for each run; a fault is injected under load; and the checker in `xtask/faults` counts what was lost, came
 //! twice or in another order, among the messages that were acknowledged.
 
-mod daemon;
+mod bursts;
+mod clock;
+pub(crate) mod daemon;
+mod dimensions;
 mod expiry;
 mod failover;
 mod haproxy;
@@ -15,11 +18,14 @@ mod network;
 mod nodes;
 mod outcome;
 mod partition;
+mod persistence;
+mod polling;
 mod poor_network;
 mod redis;
 mod report;
 mod rig;
 mod row;
+mod second_opinion;
 mod sentinel;
 mod skew;
 mod soak;
@@ -37,7 +43,7 @@ use anyhow::{Context, Result, bail};
 
 use self::{
     inject::Builds,
-    load::Plan,
+    load::{HISTORY, Plan},
     outcome::Outcome,
     report::Line,
     rig::{Rig, Setup},
@@ -49,15 +55,18 @@ use crate::{bench, executables::Executables, metadata, node_modules, process, st
 /// What to break.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// Numbers of rows in docs/reliability.md; all when left out but 5, 9, 11, 33, 34 and 35.
+    /// Names or numbers of rows in docs/reliability.md; all when left out but 5, 9, 11, 33, 34, 35 and 41.
     #[arg(value_parser = parse_row)]
     rows: Vec<Row>,
-    /// For continuous integration: the debug build, rows 1, 2, 3, 6 and 12 once. Implies --dry.
+    /// For continuous integration: the debug build, rows 1, 2, 3, 6, 12, 42 and 49 once. Implies --dry.
     #[arg(long)]
     short: bool,
     /// With 6,000 clients, and with pauses of 30 s.
     #[arg(long, conflicts_with = "short")]
     full: bool,
+    /// A help-desk-ws to break, instead of what this work tree builds. Implies --dry.
+    #[arg(long, value_name = "PATH")]
+    binary: Option<PathBuf>,
     /// How often each row runs; 5, or 1 with --short.
     #[arg(long, value_name = "N")]
     runs: Option<u32>,
@@ -105,9 +114,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Version::Normal | Version::Full => &["--release", "--locked", "--package", "help-desk-ws"],
     };
     let rows = args.rows()?;
-    let executables = Executables::build(profile)?;
+    let service = match &args.binary {
+        Some(binary) => fs::canonicalize(binary)
+            .with_context(|| format!("no binary at {}", binary.display()))?,
+        None => Executables::build(profile)?
+            .path("help-desk-ws")?
+            .to_owned(),
+    };
     let mut builds = Builds {
-        service: executables.path("help-desk-ws")?.to_owned(),
+        service,
         ..Builds::default()
     };
     if rows.contains(&Row::Storm) {
@@ -129,15 +144,30 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     println!("{machine}; {made}");
 
     let mut done = Vec::new();
+    let mut is_mutated = false;
     for row in rows {
         let mut outcomes = Vec::new();
         let mut failures = Vec::new();
         for run in 0..args.runs.unwrap_or_else(|| version.runs()) {
             let seed = args.seed + run;
             match one_run(row, seed, args, &builds) {
-                Ok(outcome) => outcomes.push(outcome),
+                Ok(outcome) => {
+                    if outcome.broken.is_empty() && !is_mutated {
+                        is_mutated = true;
+                        let history = folder_of(row, seed)?.join(HISTORY);
+                        if let Err(error) = second_opinion::mutate(&history) {
+                            println!("{error:#}");
+                            failures.push(format!("seed {seed}: {error:#}"));
+                        }
+                    }
+                    outcomes.push(outcome);
+                }
                 Err(error) => {
-                    println!("row {} seed {seed}: NOT RUN: {error:#}", row.number());
+                    println!(
+                        "row {} {} seed {seed}: NOT RUN: {error:#}",
+                        row.number(),
+                        row.name()
+                    );
                     failures.push(format!("seed {seed}: {error:#}"));
                 }
             }
@@ -154,7 +184,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         })
         .collect();
     println!("\n{}", report::table(&lines));
-    if !(args.dry || args.short || args.alone) {
+    if !(args.dry || args.short || args.alone || args.binary.is_some()) {
         report::write(&lines, &machine, Path::new(PAGE))?;
     }
     let broken: Vec<String> = done
@@ -162,7 +192,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .filter(|(_, outcomes, failures)| {
             !failures.is_empty() || outcomes.iter().any(|outcome| !outcome.broken.is_empty())
         })
-        .map(|(row, ..)| row.number().to_string())
+        .map(|(row, ..)| format!("{} ({})", row.number(), row.name()))
         .collect();
     if !broken.is_empty() {
         bail!(
@@ -183,13 +213,14 @@ fn check_the_checker() -> Result<()> {
     node_modules::install(Path::new(load::PROJECT))?;
     let mut tests = Command::new("node");
     tests.args(["--test", "--test-reporter=dot"]);
-    process::run(tests.current_dir(load::PROJECT))
+    process::run(tests.current_dir(load::PROJECT))?;
+    second_opinion::check()
 }
 
 fn one_run(row: Row, seed: u32, args: &Args, builds: &Builds) -> Result<Outcome> {
     let started = Instant::now();
     let version = args.version();
-    let folder = logs()?.join(format!("row-{}-seed-{seed}", row.number()));
+    let folder = folder_of(row, seed)?;
     let mut rig = Rig::start(Setup {
         row,
         executable: &builds.service,
@@ -197,27 +228,39 @@ fn one_run(row: Row, seed: u32, args: &Args, builds: &Builds) -> Result<Outcome>
         folder: folder.clone(),
         alone: args.alone,
         plan: Plan {
-            clients: args.clients.unwrap_or_else(|| version.clients()),
+            clients: args
+                .clients
+                .unwrap_or_else(|| version.clients())
+                .min(row.dimensions().max_clients),
             rate: args.rate.unwrap_or_else(|| version.rate()),
             seed,
-            stale_network: row.has_stale_network(),
             token_life: (row == Row::TokenExpiry).then_some(row::TOKEN_LIFE),
             node_adapter: (row == Row::Mixed).then(|| mixed::adapter(seed)),
+            dimensions: row.dimensions(),
         },
     })?;
-    let findings = inject::inject(row, version, seed, builds, &mut rig)?;
+    let mut findings = inject::inject(row, version, seed, builds, &mut rig)?;
     let (report, json) = rig.load.report()?;
     drop(rig);
     fs::write(folder.join("report.json"), json.to_string())?;
+    findings
+        .broken
+        .extend(second_opinion::compare(&folder.join(HISTORY), &json)?);
     let outcome = Outcome::judge(row, seed, report, findings);
     println!(
-        "row {} seed {seed}: {} ({})\n  {}\n  {json}",
+        "row {} {} seed {seed}: {} ({})\n  {}\n  {json}",
         row.number(),
+        row.name(),
         outcome.verdict(),
         seconds(started.elapsed()),
         outcome.notes.join("; ")
     );
     Ok(outcome)
+}
+
+/// Where one run leaves its logs, its history and its report.
+fn folder_of(row: Row, seed: u32) -> Result<PathBuf> {
+    Ok(logs()?.join(format!("row-{}-seed-{seed}", row.number())))
 }
 
 /// Where each run leaves its logs and its report.
@@ -245,7 +288,7 @@ impl Args {
                 .collect()
         };
         if let Some(row) = rows.iter().find(|row| self.alone && !row.fits_one_node()) {
-            bail!("row {} needs several nodes", row.number());
+            bail!("row {} needs several nodes", row.name());
         }
         Ok(rows)
     }
@@ -287,9 +330,8 @@ fn word(program: &str, arguments: &[&str], index: usize) -> Result<String> {
 }
 
 fn parse_row(text: &str) -> Result<Row> {
-    let number = text.parse().context("a row is a number")?;
-    Row::from_number(number).with_context(|| {
-        let numbers = Row::ALL.map(|row| row.number().to_string());
-        format!("there is no row {number}; there are {}", numbers.join(", "))
+    Row::parse(text).with_context(|| {
+        let names = Row::ALL.map(|row| format!("{} ({})", row.name(), row.number()));
+        format!("there is no row {text}; there are {}", names.join(", "))
     })
 }

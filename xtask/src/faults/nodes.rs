@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::daemon::{Daemon, POLL_INTERVAL, Signal};
+use crate::process;
 
 pub(crate) const JWT_SECRET: &str = "faults-secret-of-at-least-32-bytes-long";
 pub(crate) const EMIT_TOKEN: &str = "faults-emit-token-of-at-least-32-bytes";
@@ -55,10 +56,27 @@ impl Nodes {
 
     /// Starts a node of another version.
     pub(crate) fn start_version(&mut self, index: usize, executable: &Path) -> Result<()> {
-        let (port, place) = &mut self.places[index];
         let mut command = Command::new(executable);
+        command.arg("serve");
+        self.start_command(index, command)
+    }
+
+    /// Starts a node whose clock is ahead.
+    pub(crate) fn start_ahead(&mut self, index: usize, ahead: Duration) -> Result<()> {
+        // Its program would stay between us and the node, and end alone when it is killed: only its library is wanted.
+        let mut asked = Command::new("faketime");
+        let library = process::output(asked.args(["-f", "+0s", "printenv", "LD_PRELOAD"]))?;
+        let mut command = Command::new(&self.executable);
         command
             .arg("serve")
+            .env("LD_PRELOAD", library.trim())
+            .env("FAKETIME", format!("+{}s", ahead.as_secs()));
+        self.start_command(index, command)
+    }
+
+    fn start_command(&mut self, index: usize, mut command: Command) -> Result<()> {
+        let (port, place) = &mut self.places[index];
+        command
             .env("HOST", "127.0.0.1")
             .env("PORT", port.to_string())
             .env("JWT_SECRET", JWT_SECRET)
@@ -111,8 +129,9 @@ impl Nodes {
         Ok((status, started.elapsed()))
     }
 
-    /// Has a node send its clients away over `window`, and returns when none is left.
-    pub(crate) fn drain(&self, index: usize, window: Duration) -> Result<()> {
+    /// Has a node send its clients away over `window`, and returns when none is left, or long after the window. Says
+    /// how many were left then.
+    pub(crate) fn drain(&self, index: usize, window: Duration) -> Result<u64> {
         let port = self.places[index].0;
         let begin = format!("/admin/drain?window={}s", window.as_secs());
         let (status, body) = request(port, "POST", &begin)?;
@@ -123,11 +142,9 @@ impl Nodes {
         loop {
             let (_, body) = request(port, "GET", "/admin/drain")?;
             let progress: Value = serde_json::from_str(&body)?;
-            if progress["clients"] == 0 {
-                return Ok(());
-            }
-            if Instant::now() > deadline {
-                bail!("the drain does not end: {body}");
+            let clients = progress["clients"].as_u64().context("no `clients`")?;
+            if clients == 0 || Instant::now() > deadline {
+                return Ok(clients);
             }
             thread::sleep(10 * POLL_INTERVAL);
         }
@@ -136,6 +153,11 @@ impl Nodes {
     /// Open files of all.
     pub(crate) fn open_files(&self) -> Result<usize> {
         self.all().map(Daemon::open_files).sum()
+    }
+
+    /// The most memory that one has had, in bytes.
+    pub(crate) fn peak_memory_of(&self, index: usize) -> Result<u64> {
+        self.get(index)?.peak_memory()
     }
 
     /// The most memory that one of them has had, in bytes.

@@ -46,6 +46,7 @@ impl Outcome {
             ),
             (report.duplicated, "duplicated"),
             (report.reordered, "reordered"),
+            (report.misdelivered, "received by pages of other users"),
             (report.gave_up, "clients gave up"),
             (report.server_disconnects, "clients sent away by DISCONNECT"),
             (
@@ -132,7 +133,15 @@ impl Outcome {
 fn is_unnoticed(row: Row) -> bool {
     matches!(
         row,
-        Row::RedisPause | Row::Partition | Row::Flapping | Row::SameId | Row::DyingPublisher
+        Row::RedisPause
+            | Row::Partition
+            | Row::Flapping
+            | Row::SameId
+            | Row::DyingPublisher
+            | Row::RedisFull
+            | Row::LargeStreamStart
+            | Row::LateBytes
+            | Row::RedisRestartAof
     )
 }
 
@@ -208,10 +217,10 @@ mod tests {
 
     fn report(fields: Value) -> Report {
         let mut report = json!({
-            "acknowledged": 10, "received": 10, "lost": 0, "duplicated": 0, "reordered": 0, "excused": 0,
+            "acknowledged": 10, "received": 10, "lost": 0, "duplicated": 0, "reordered": 0, "misdelivered": 0, "excused": 0,
             "disconnects": 3, "recovered": 3, "told": 0, "gaveUp": 0, "serverDisconnects": 0, "refused": 0,
             "stillAway": 0, "gapMs": {"p50": 1.0, "p99": 1.0, "max": 1.0}, "backMs": 1.0, "noticedMs": 1.0,
-            "closesPerSecond": 3, "ackMs": null, "delayMs": null, "repeated": 0, "abandoned": 0, "rejected": 0,
+            "closesPerSecond": 3, "ackMs": null, "delayMs": null, "repeated": 0, "abandoned": 0, "rejected": 0, "inDoubt": 0,
             "statuses": {}, "forgotten": 0, "appendedTwice": 0, "closedPages": 0, "writeGapMs": 1.0,
             "expiryMs": {"p50": 1.0, "p99": 1.0, "max": 1.0}, "earliestExpiryMs": 0.0,
         });
@@ -228,6 +237,7 @@ mod tests {
             ("lost", "FAILED: 1 lost"),
             ("duplicated", "FAILED: 1 duplicated"),
             ("reordered", "FAILED: 1 reordered"),
+            ("misdelivered", "FAILED: 1 received by pages of other users"),
             ("gaveUp", "FAILED: 1 clients gave up"),
             (
                 "serverDisconnects",

@@ -11,26 +11,34 @@ use std::{
 use anyhow::{Result, ensure};
 
 use super::daemon::{Daemon, Signal};
+use super::dimensions::Persistence;
 use super::rig::PLACES;
 use crate::process;
 
-/// `redis-server` without persistence: whoever restarts it has an empty one.
+/// `redis-server`. Without persistence one that is started again is empty.
 #[derive(Debug)]
 pub(crate) struct Redis {
     name: &'static str,
     port: u16,
+    persistence: Persistence,
     folder: PathBuf,
     daemon: Daemon,
 }
 
 impl Redis {
     /// Starts it; `name` is that of its log.
-    pub(crate) fn start(name: &'static str, port: u16, folder: &Path) -> Result<Self> {
+    pub(crate) fn start(
+        name: &'static str,
+        port: u16,
+        persistence: Persistence,
+        folder: &Path,
+    ) -> Result<Self> {
         Ok(Self {
             name,
             port,
+            persistence,
             folder: folder.to_owned(),
-            daemon: start(name, port, folder)?,
+            daemon: start(name, port, persistence, folder)?,
         })
     }
 
@@ -77,9 +85,9 @@ impl Redis {
         self.daemon.kill()
     }
 
-    /// Starts it again, empty, after [`kill`](Self::kill).
+    /// Starts it again, with what is on disk, after [`kill`](Self::kill).
     pub(crate) fn start_again(&mut self) -> Result<()> {
-        self.daemon = start(self.name, self.port, &self.folder)?;
+        self.daemon = start(self.name, self.port, self.persistence, &self.folder)?;
         Ok(())
     }
 
@@ -114,12 +122,16 @@ pub(crate) fn ask(port: u16, command: &[&str]) -> Result<String> {
     process::output(cli.args(["-p", &port, "--raw"]).args(command))
 }
 
-fn start(name: &str, port: u16, folder: &Path) -> Result<Daemon> {
+fn start(name: &str, port: u16, persistence: Persistence, folder: &Path) -> Result<Daemon> {
     let mut command = Command::new("redis-server");
     let port_argument = port.to_string();
     command.args(["--port", &port_argument, "--bind", "127.0.0.1"]);
     command.args((0..PLACES).map(address_for));
-    command.args(["--save", "", "--appendonly", "no"]);
+    let append_only = match persistence {
+        Persistence::Nothing | Persistence::Snapshot => "no",
+        Persistence::AppendOnly => "yes",
+    };
+    command.args(["--save", "", "--appendonly", append_only]);
     let mut daemon = Daemon::start(name, &command, folder, false)?;
     daemon.wait_until_it_listens(port)?;
     Ok(daemon)

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::{
-    haproxy::{Checks, Haproxy},
+    haproxy::{Balancing, Checks, Haproxy},
     load::{Load, Plan},
     mixed,
     nodes::Nodes,
@@ -82,7 +82,12 @@ impl Rig {
             let all = sentinels.insert(Sentinels::start(*redis_ports, &folder)?);
             vec![all.url(); PLACES]
         } else {
-            let one = redis.insert(Redis::start("redis", redis_ports[0], &folder)?);
+            let one = redis.insert(Redis::start(
+                "redis",
+                redis_ports[0],
+                plan.dimensions.persistence,
+                &folder,
+            )?);
             (0..PLACES).map(|node| one.url(node)).collect()
         };
         let poor = if row == Row::PoorNetwork {
@@ -102,7 +107,10 @@ impl Rig {
             *admin_port,
             places,
             &poor,
-            checks,
+            Balancing {
+                checks,
+                sessions: plan.dimensions.sessions(plan.seed),
+            },
             &folder,
         )?;
         let mut nodes = Nodes::new(executable, &folder, row.settings(), redis_urls, places);

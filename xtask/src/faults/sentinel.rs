@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{
     daemon::{Daemon, POLL_INTERVAL},
+    dimensions::Persistence,
     redis::{Redis, ask},
 };
 
@@ -40,8 +41,8 @@ impl Sentinels {
     pub(crate) fn start(ports: [u16; PORTS], folder: &Path) -> Result<Self> {
         let [master, replica, watchers @ ..] = ports;
         let servers = [
-            Redis::start("redis", master, folder)?,
-            Redis::start("redis-replica", replica, folder)?,
+            Redis::start("redis", master, Persistence::Nothing, folder)?,
+            Redis::start("redis-replica", replica, Persistence::Nothing, folder)?,
         ];
         servers[1].follow(master)?;
         let deadline = Instant::now() + CHANGE_TIMEOUT;

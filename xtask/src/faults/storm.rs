@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::{
     daemon::Daemon,
-    haproxy::{Checks, Haproxy},
+    haproxy::{Balancing, Checks, Haproxy, Sessions},
     inject::{BACK_TIMEOUT, Builds, CALM, Findings},
     nodes::{EMIT_TOKEN, JWT_SECRET},
     rig::Rig,
@@ -149,7 +149,10 @@ impl Mass {
             admin_port,
             &rig.places,
             &[],
-            Checks::Patient,
+            Balancing {
+                checks: Checks::Patient,
+                sessions: Sessions::Unknown,
+            },
             &rig.folder,
         )?;
         haproxy.wait_until_up(&rig.nodes.running())?;

@@ -472,7 +472,7 @@ impl Session {
         self.state = State::Closing {
             transport,
             reason,
-            deadline: now + self.config.close_timeout,
+            deadline: now + self.config.close_timeout_of(reason),
         };
     }
 

@@ -1,6 +1,8 @@
 //! Which names may be sent.
 
-use hd_events::{EventName, EventNameError, MAX_EVENT_NAME_BYTES, RESERVED_EVENTS};
+use hd_events::{
+    EventName, EventNameError, MAX_EVENT_NAME_BYTES, RECOVERY_STATE_EVENT, RESERVED_EVENTS,
+};
 
 #[test]
 fn the_known_events_have_the_contracts_names() {
@@ -30,6 +32,10 @@ fn reserved_names_are_refused_exactly() {
         );
     }
     assert_eq!(RESERVED_EVENTS.len(), 6);
+    assert_eq!(
+        EventName::new(RECOVERY_STATE_EVENT),
+        Err(EventNameError::Reserved)
+    );
     for name in [
         "Connect",
         "connect ",

@@ -1,12 +1,8 @@
 //! Handshakes, and what a connection costs while nothing happens on it.
 
-use std::io::{self, BufRead as _};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 
@@ -83,7 +79,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     if options.pause {
         report::print(&"joined")?;
-        wait_for_line(&mut generator)?;
+        generator.wait_for_line()?;
         await_event(&mut generator, clients)?;
     }
     report::print(&Report {
@@ -114,26 +110,6 @@ fn await_event(generator: &mut Generator, clients: usize) -> anyhow::Result<()> 
             );
         }
     }
-    Ok(())
-}
-
-/// Keeps the clients alive until a line comes.
-fn wait_for_line(generator: &mut Generator) -> anyhow::Result<()> {
-    let has_come = Arc::new(AtomicBool::new(false));
-    let waiting = Arc::clone(&has_come);
-    let reader = thread::spawn(move || {
-        let mut line = String::new();
-        let read = io::stdin().lock().read_line(&mut line);
-        waiting.store(true, Ordering::Release);
-        read
-    });
-    while !has_come.load(Ordering::Acquire) {
-        generator.turn(Some(STEP))?;
-    }
-    let read = reader
-        .join()
-        .map_err(|_| anyhow::anyhow!("the reader panicked"))?;
-    read.context("standard input")?;
     Ok(())
 }
 

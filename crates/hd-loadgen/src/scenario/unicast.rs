@@ -11,7 +11,7 @@ use super::{Deliveries, STUCK, Setup};
 use crate::cli::duration;
 use crate::generator::Generator;
 use crate::mark::Mark;
-use crate::report;
+use crate::report::{self, Percentiles};
 
 #[derive(Args, Debug)]
 pub(crate) struct Options {
@@ -29,6 +29,9 @@ pub(crate) struct Options {
     /// Size of an event's payload
     #[arg(long, default_value_t = 200)]
     payload_bytes: usize,
+    /// Wait for a line on standard input before measuring, after a line `ready`
+    #[arg(long)]
+    pause: bool,
 }
 
 #[derive(Serialize)]
@@ -37,6 +40,9 @@ struct Report {
     clients: usize,
     concurrency: usize,
     rate: Option<u32>,
+    emitted: u64,
+    /// From a request to its 201.
+    acknowledged: Percentiles,
     #[serde(flatten)]
     deliveries: Deliveries,
 }
@@ -58,6 +64,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     run.emit_for(&mut generator, options.duration / 5, options)?;
     run.settle(&mut generator)?;
 
+    if options.pause {
+        report::print(&"ready")?;
+        generator.wait_for_line()?;
+    }
     generator.tally.clear()?;
     run.emitted = 0;
     let since = setup.begin(&generator)?;
@@ -72,6 +82,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         clients,
         concurrency: options.concurrency,
         rate: options.rate,
+        emitted: run.emitted,
+        acknowledged: Percentiles::from(&generator.tally.acknowledged),
         deliveries: setup.deliveries(&generator, &since, lost, repeated)?,
     })
 }

@@ -4,6 +4,7 @@ use hd_replay::{InvalidOffset, Offset};
 fn is_written_as_redis_writes_the_ids_of_a_stream() {
     for text in ["0-0", "1764072000123-7", "18446744073709551615-1"] {
         let offset: Offset = text.parse().unwrap();
+        assert_eq!(offset.to_json(), format!("\"{text}\""));
         assert_eq!(offset.to_string(), text);
     }
 }

@@ -18,6 +18,7 @@ mod plan;
 mod publisher;
 mod random;
 mod reading;
+mod sending;
 mod stream;
 mod witness;
 mod world;

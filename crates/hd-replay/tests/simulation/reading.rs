@@ -5,8 +5,9 @@ use std::rc::Rc;
 use hd_replay::Arrival;
 
 use super::mutant::Mutant;
-use super::node::{ConnectionId, Followed, Life, Reader, Sends, StreamLink};
+use super::node::{ConnectionId, Followed, Life, Reader, StreamLink};
 use super::plan::Weather;
+use super::sending::Sends;
 use super::stream::{Batch, Entry};
 use super::world::{Step, World};
 

@@ -1,7 +1,8 @@
 //! The sessions that have joined nothing, by address and age.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// Sessions that have joined nothing. `S` names a session.
@@ -11,7 +12,8 @@ use std::net::IpAddr;
 pub(crate) struct Pool<S> {
     /// The sessions of an address stand together, the oldest first.
     sessions: BTreeMap<(IpAddr, Ticket), S>,
-    addresses: HashMap<IpAddr, Tally>,
+    /// No hash table: those never shrink by themselves, and floods end.
+    addresses: BTreeMap<IpAddr, Tally>,
     /// The last is the address that has most sessions; of those that have
     /// equally many, the one whose oldest session is the oldest.
     ranking: BTreeSet<(usize, Reverse<Ticket>, IpAddr)>,
@@ -32,7 +34,7 @@ impl<S> Pool<S> {
     pub(crate) fn new() -> Self {
         Self {
             sessions: BTreeMap::new(),
-            addresses: HashMap::new(),
+            addresses: BTreeMap::new(),
             ranking: BTreeSet::new(),
             next: 0,
         }
@@ -50,35 +52,44 @@ impl<S> Pool<S> {
         let ticket = Ticket(self.next);
         self.next += 1;
         self.sessions.insert((address, ticket), session);
-        let before = self.addresses.get(&address).copied();
-        let after = before.map_or(
-            Tally {
+        let mut before = None;
+        let tally = self
+            .addresses
+            .entry(address)
+            .and_modify(|tally| {
+                before = Some(*tally);
+                tally.count += 1;
+            })
+            .or_insert(Tally {
                 count: 1,
                 oldest: ticket,
-            },
-            |before| Tally {
-                count: before.count + 1,
-                ..before
-            },
-        );
-        self.rank(address, before, Some(after));
+            });
+        let after = Some(*tally);
+        self.rank(address, before, after);
         ticket
     }
 
     /// Returns the session, unless it has gone before.
     pub(crate) fn remove(&mut self, address: IpAddr, ticket: Ticket) -> Option<S> {
         let session = self.sessions.remove(&(address, ticket))?;
-        let before = self.addresses.get(&address).copied();
         let oldest = self
             .sessions
             .range((address, Ticket(0))..=(address, Ticket(u64::MAX)))
             .next()
             .map(|((_, oldest), _)| *oldest);
-        let after = before.zip(oldest).map(|(before, oldest)| Tally {
-            count: before.count - 1,
-            oldest,
-        });
-        self.rank(address, before, after);
+        if let Entry::Occupied(mut entry) = self.addresses.entry(address) {
+            let before = *entry.get();
+            let after = oldest.map(|oldest| Tally {
+                count: before.count - 1,
+                oldest,
+            });
+            if let Some(after) = after {
+                entry.insert(after);
+            } else {
+                entry.remove();
+            }
+            self.rank(address, Some(before), after);
+        }
         Some(session)
     }
 
@@ -104,19 +115,8 @@ impl<S> Pool<S> {
         if let Some(Tally { count, oldest }) = before {
             self.ranking.remove(&(count, Reverse(oldest), address));
         }
-        match after {
-            Some(tally) => {
-                let Tally { count, oldest } = tally;
-                self.ranking.insert((count, Reverse(oldest), address));
-                self.addresses.insert(address, tally);
-            }
-            None => {
-                self.addresses.remove(&address);
-                if self.addresses.is_empty() {
-                    // Tables never shrink by themselves, and floods end.
-                    self.addresses = HashMap::new();
-                }
-            }
+        if let Some(Tally { count, oldest }) = after {
+            self.ranking.insert((count, Reverse(oldest), address));
         }
     }
 }

@@ -54,6 +54,12 @@ impl Rate {
     }
 }
 
+impl Bucket {
+    fn has_token(&self, rate: Rate, now: Instant) -> bool {
+        self.full_at + rate.each <= now + rate.full
+    }
+}
+
 impl Rates {
     /// Without a rate everything is allowed, and nothing kept.
     pub(crate) fn new(rate: Option<Rate>) -> Self {
@@ -71,7 +77,7 @@ impl Rates {
         let (Some(rate), Some(bucket)) = (self.rate, self.addresses.get(&address)) else {
             return true;
         };
-        bucket.full_at + rate.each <= now + rate.full
+        bucket.has_token(rate, now)
     }
 
     /// Takes a token; false when there is none.
@@ -79,20 +85,21 @@ impl Rates {
         let Some(rate) = self.rate else {
             return true;
         };
-        if !self.allows(address, now) {
-            return false;
-        }
-        let before = self.addresses.get(&address).copied();
-        let full_at = before.map_or(now, |bucket| bucket.full_at.max(now)) + rate.each;
-        if let Some(before) = before {
-            self.by_use.remove(&before.used);
+        let used = self.next_use;
+        if let Some(bucket) = self.addresses.get_mut(&address) {
+            if !bucket.has_token(rate, now) {
+                return false;
+            }
+            self.by_use.remove(&bucket.used);
+            let full_at = bucket.full_at.max(now) + rate.each;
+            *bucket = Bucket { full_at, used };
         } else {
             self.make_room(now);
+            let full_at = now + rate.each;
+            self.addresses.insert(address, Bucket { full_at, used });
         }
-        let used = self.next_use;
         self.next_use += 1;
         self.by_use.insert(used, address);
-        self.addresses.insert(address, Bucket { full_at, used });
         true
     }
 

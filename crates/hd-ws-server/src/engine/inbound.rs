@@ -2,10 +2,10 @@
 //! ([ADR 19](../../../../docs/adr/0019-clients-that-send-too-much-are-slowed-down.md)).
 
 use std::num::NonZeroU32;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Application, Connection};
-use crate::{Rate, Rejection, ServerConfig, TokenBucket};
+use crate::{BucketTime, Rate, Rejection, ServerConfig, TokenBucket};
 
 /// The rates that all clients share.
 #[derive(Debug)]
@@ -47,16 +47,16 @@ impl InboundRates {
 }
 
 impl InboundBuckets {
-    pub(super) fn are_full(&self, now: Instant) -> bool {
+    pub(super) fn are_full(&self, now: BucketTime) -> bool {
         self.messages.is_full(now) && self.bytes.is_full(now)
     }
 
-    fn message_has_come(&self, rates: &InboundRates, now: Instant) -> Duration {
+    fn message_has_come(&self, rates: &InboundRates, now: BucketTime) -> Duration {
         let rate = rates.messages.as_ref();
         rate.map_or(Duration::ZERO, |rate| self.messages.charge(rate, 1, now))
     }
 
-    fn bytes_have_come(&self, rates: &InboundRates, bytes: usize, now: Instant) -> Duration {
+    fn bytes_have_come(&self, rates: &InboundRates, bytes: usize, now: BucketTime) -> Duration {
         let rate = rates.bytes.as_ref();
         rate.map_or(Duration::ZERO, |rate| {
             self.bytes.charge(rate, bytes as u64, now)
@@ -67,7 +67,7 @@ impl InboundBuckets {
 impl<A: Application> Connection<A> {
     /// Counts a packet, or a control frame. The client is to be read on only
     /// after the wait of what it sent in excess.
-    pub(super) fn message_has_come(&self, now: Instant) -> Option<Excess> {
+    pub(super) fn message_has_come(&self, now: BucketTime) -> Option<Excess> {
         let rates = &self.engine.inbound_rates;
         self.excess(Rejection::MaxMessagesPerSecond, |buckets| {
             buckets.message_has_come(rates, now)
@@ -75,7 +75,7 @@ impl<A: Application> Connection<A> {
     }
 
     /// Counts bytes, as they came over the network.
-    pub(super) fn bytes_have_come(&self, bytes: usize, now: Instant) -> Option<Excess> {
+    pub(super) fn bytes_have_come(&self, bytes: usize, now: BucketTime) -> Option<Excess> {
         let rates = &self.engine.inbound_rates;
         self.excess(Rejection::MaxInboundBytesPerSecond, |buckets| {
             buckets.bytes_have_come(rates, bytes, now)

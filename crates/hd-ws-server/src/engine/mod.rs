@@ -38,7 +38,7 @@ pub use counts::Counts;
 #[cfg(fuzzing)]
 pub use frame_reader::read_frames;
 pub(crate) use partial_input::{Held, append};
-pub(crate) use service::{HttpService, TcpConnection, Upgrade};
+pub(crate) use service::{Asked, HttpService, TcpConnection, Upgrade};
 pub(crate) use upgrade::{abandon_upgrade, asks_for_websocket, serve_upgrade};
 
 use self::counts::Kind;
@@ -264,9 +264,13 @@ impl<A: Application> Engine<A> {
 
     /// A place for a new client, which is rejected when there is none. Who has
     /// to go for it is closed.
-    fn take_place(&self, remote_address: RemoteAddress) -> Result<Place<'_>, Rejection> {
+    fn take_place(
+        &self,
+        remote_address: RemoteAddress,
+        now: Instant,
+    ) -> Result<Place<'_>, Rejection> {
         let is_limited = self.is_limited(remote_address);
-        let (place, evicted) = self.places.take(remote_address, is_limited, Instant::now());
+        let (place, evicted) = self.places.take(remote_address, is_limited, now);
         self.close_evicted(evicted);
         place
     }
@@ -306,11 +310,10 @@ impl<A: Application> Engine<A> {
     /// [`ServerConfig::max_auth_failures_per_address`].
     #[must_use]
     pub fn has_exceeded_failures(&self, remote_address: RemoteAddress) -> bool {
-        let now = Instant::now();
         self.is_limited(remote_address)
             && self
                 .places
-                .has_exceeded_failures(remote_address.network(), now)
+                .has_exceeded_failures(remote_address.network(), Instant::now())
     }
 
     /// A client of this address was kept out by the application. Returns whether
@@ -395,15 +398,16 @@ impl<A: Application> Engine<A> {
         transport: Transport,
         session: impl FnOnce(Sid, Arc<engineio_proto::Config>, Instant) -> Session,
         handshake: ClientHandshake,
+        now: Instant,
     ) -> Arc<Connection<A>> {
-        let now = Instant::now();
         let sid = new_sid();
         let session = session(sid, Arc::clone(&self.session_config), now);
         let kind = Kind::EngineIo(transport);
         let remote_address = handshake.remote_address();
         let client = self.application.opened(handshake, now);
         let wire = Wire::EngineIo(session);
-        let connection = self.insert(place, sid, wire, kind, remote_address, client);
+        let session = (sid, remote_address);
+        let connection = self.insert(place, session, wire, kind, client, now);
         self.application.started(&connection);
         connection
     }
@@ -418,23 +422,24 @@ impl<A: Application> Engine<A> {
         let remote_address = handshake.remote_address();
         let client = self.application.opened_plain(handshake);
         let (wire, kind) = (Wire::Plain(session), Kind::Plain);
-        self.insert(place, new_sid(), wire, kind, remote_address, client)
+        let session = (new_sid(), remote_address);
+        self.insert(place, session, wire, kind, client, now)
     }
 
     fn insert(
         self: &Arc<Self>,
         place: Place<'_>,
-        sid: Sid,
+        (sid, remote_address): (Sid, RemoteAddress),
         wire: Wire,
         kind: Kind,
-        remote_address: RemoteAddress,
         client: A::Client,
+        now: Instant,
     ) -> Arc<Connection<A>> {
         self.counts.opened(kind);
         let too_old_at = self
             .config
             .max_connection_age
-            .map(|age| Instant::now() + jittered(age, random_number()));
+            .map(|age| now + jittered(age, random_number()));
         let connection = Arc::new(Connection::new(
             Arc::clone(self),
             (sid, remote_address),
@@ -448,7 +453,7 @@ impl<A: Application> Engine<A> {
             // Whoever finds it can close it once its place is its own.
             let mut state = connection.lock();
             self.connections.insert(sid, Arc::clone(&connection));
-            let (standing, evicted) = place.keep(sid, self.is_limited(remote_address));
+            let (standing, evicted) = place.keep(sid, self.is_limited(remote_address), now);
             state.standing = standing;
             evicted
         };

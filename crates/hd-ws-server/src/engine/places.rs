@@ -1,5 +1,7 @@
 //! How many clients there may be, and how many of them may be strangers.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -41,7 +43,7 @@ struct State {
     spare_handshakes: Rates,
     auth_failures: Rates,
     /// TCP connections that have asked nothing yet.
-    silent: std::collections::HashMap<IpAddr, usize>,
+    silent: HashMap<IpAddr, usize>,
 }
 
 /// A session that has joined nothing.
@@ -96,7 +98,7 @@ impl Places {
                 auth_failures: Rates::new(
                     config.max_auth_failures_per_address.map(Rate::per_second),
                 ),
-                silent: std::collections::HashMap::new(),
+                silent: HashMap::new(),
             }),
         }
     }
@@ -160,7 +162,8 @@ impl Places {
         if *standing != Standing::Joined {
             return Vec::new();
         }
-        let (ticket, evicted) = self.enter_pool(sid, remote_address, is_limited);
+        let now = Instant::now();
+        let (ticket, evicted) = self.enter_pool((sid, remote_address), is_limited, now);
         let owes_token = false;
         *standing = Standing::Unjoined { ticket, owes_token };
         evicted
@@ -203,20 +206,19 @@ impl Places {
 
     /// It has asked something, or is gone.
     pub(super) fn connection_spoke(&self, address: IpAddr) {
-        let mut state = self.lock();
-        if let Some(silent) = state.silent.get_mut(&address) {
-            *silent -= 1;
-            if *silent == 0 {
-                state.silent.remove(&address);
+        if let Entry::Occupied(mut silent) = self.lock().silent.entry(address) {
+            *silent.get_mut() -= 1;
+            if *silent.get() == 0 {
+                silent.remove();
             }
         }
     }
 
     fn enter_pool(
         &self,
-        sid: Sid,
-        remote_address: RemoteAddress,
+        (sid, remote_address): (Sid, RemoteAddress),
         is_limited: bool,
+        since: Instant,
     ) -> (Ticket, Vec<Eviction>) {
         let address = remote_address.network();
         let mut evicted = Vec::new();
@@ -234,7 +236,6 @@ impl Places {
         {
             evicted.extend(state.evict());
         }
-        let since = Instant::now();
         let ticket = state.unjoined.insert(address, Stranger { sid, since });
         (ticket, evicted)
     }
@@ -269,8 +270,14 @@ impl State {
 
 impl Place<'_> {
     /// Gives the place to a session. Returns who has to go.
-    pub(super) fn keep(self, sid: Sid, is_limited: bool) -> (Standing, Vec<Eviction>) {
-        let (ticket, evicted) = self.places.enter_pool(sid, self.remote_address, is_limited);
+    pub(super) fn keep(
+        self,
+        sid: Sid,
+        is_limited: bool,
+        now: Instant,
+    ) -> (Standing, Vec<Eviction>) {
+        let session = (sid, self.remote_address);
+        let (ticket, evicted) = self.places.enter_pool(session, is_limited, now);
         let standing = Standing::Unjoined {
             ticket,
             owes_token: self.owes_token,

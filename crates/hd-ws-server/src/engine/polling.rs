@@ -20,8 +20,8 @@ use super::inbound::Excess;
 use super::service::{closing, empty};
 use super::wire::Wire;
 use super::{Application, Connection};
-use crate::BodyError;
 use crate::body::read_held_body;
+use crate::{BodyError, BucketTime};
 
 /// Starts a GET, which is answered once there is something to answer.
 pub(super) fn start_poll<A: Application>(
@@ -131,7 +131,10 @@ impl<'c, A: Application> Intake<'c, A> {
     /// When the body is refused the session is closed.
     fn handle_body(&mut self, body: &[u8], format: Format) -> Result<(), PayloadRefused> {
         let limit = self.connection.engine.config.engine.max_packets_per_payload;
-        self.charge(self.connection.bytes_have_come(body.len(), Instant::now()))?;
+        self.charge(
+            self.connection
+                .bytes_have_come(body.len(), BucketTime::now()),
+        )?;
         let handled = match format {
             Format::Text => match payload::decode(body, limit) {
                 Ok(packets) => self.handle_packets(packets),
@@ -167,7 +170,7 @@ impl<'c, A: Application> Intake<'c, A> {
         for packet in packets {
             let packet = packet.map_err(|_| PayloadRefused::Malformed)?;
             let now = Instant::now();
-            self.charge(self.connection.message_has_come(now))?;
+            self.charge(self.connection.message_has_come(now.into()))?;
             let is_noise = matches!(packet, Packet::Open(_) | Packet::Upgrade | Packet::Noop);
             if !self.connection.has_joined() {
                 let mut state = self.connection.lock();

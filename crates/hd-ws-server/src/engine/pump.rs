@@ -25,8 +25,8 @@ use super::frame_reader::{FrameReader, Incoming};
 use super::inbound::Excess;
 use super::wire::Wire;
 use super::{Application, Connection};
-use crate::Rejection;
 use crate::http_connection::Socket;
+use crate::{BucketTime, Rejection};
 
 /// One WebSocket's task.
 pub(super) struct Pump<A: Application> {
@@ -45,6 +45,21 @@ struct Throttle {
     pause: Option<Pin<Box<Sleep>>>,
     /// Since when there has been more to read than it may send.
     since: Option<Instant>,
+}
+
+/// The present moment, asked for once and told in both ways.
+#[derive(Clone, Copy)]
+struct Now {
+    now: Instant,
+    of_buckets: BucketTime,
+}
+
+impl Now {
+    fn ask() -> Self {
+        let now = Instant::now();
+        let of_buckets = now.into();
+        Self { now, of_buckets }
+    }
 }
 
 /// How the pump ended.
@@ -107,7 +122,7 @@ impl<A: Application> Pump<A> {
         let result = loop {
             if !self.read_ahead.is_empty() {
                 let mut bytes = Vec::from(std::mem::take(&mut self.read_ahead));
-                let now = Instant::now();
+                let now = Now::ask();
                 if let ControlFlow::Break(poll) = self.handle_bytes(&mut bytes, None, now, cx) {
                     break poll;
                 }
@@ -125,8 +140,8 @@ impl<A: Application> Pump<A> {
             match self.stream().try_read(&mut scratch) {
                 Ok(0) => break Poll::Ready(self.handle_end(CloseReason::TransportClose)),
                 Ok(count) => {
-                    let now = Instant::now();
-                    let excess = self.connection.bytes_have_come(count, now);
+                    let now = Now::ask();
+                    let excess = self.connection.bytes_have_come(count, now.of_buckets);
                     let bytes = &mut scratch[..count];
                     if let ControlFlow::Break(poll) = self.handle_bytes(bytes, excess, now, cx) {
                         break poll;
@@ -153,7 +168,7 @@ impl<A: Application> Pump<A> {
         &mut self,
         bytes: &mut [u8],
         mut excess: Option<Excess>,
-        now: Instant,
+        Now { now, of_buckets }: Now,
         cx: &mut Context<'_>,
     ) -> ControlFlow<Poll<Ended>> {
         let connection = &self.connection;
@@ -165,7 +180,7 @@ impl<A: Application> Pump<A> {
                 goodbye = Some(code);
                 return ControlFlow::Break(());
             }
-            let too_much = connection.message_has_come(now);
+            let too_much = connection.message_has_come(of_buckets);
             let step = connection.handle_incoming(incoming, now);
             is_closed = step.is_break();
             if too_much.is_some() {

@@ -47,26 +47,29 @@ pub(crate) enum Upgrade<A: Application> {
     Surplus,
 }
 
-impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpService<A, H> {
+/// A request, and whether its headers ask for a WebSocket.
+pub(crate) type Asked<B> = (Request<B>, UpgradeHeader);
+
+impl<A: Application, H: HttpHandler<A>> Service<Asked<Incoming>> for HttpService<A, H> {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = ResponseFuture;
 
-    fn call(&self, mut request: Request<Incoming>) -> ResponseFuture {
+    fn call(&self, (mut request, mut asks): Asked<Incoming>) -> ResponseFuture {
         self.tcp.spoke();
         if request.version() == Version::HTTP_10 {
             // RFC 9110 §7.8 has us ignore it. RFC 6455 §4.2.1 wants HTTP/1.1.
             request.headers_mut().remove(UPGRADE);
+            asks = UpgradeHeader::Absent;
         }
         let engine = Arc::clone(self.tcp.engine());
         let upgrade = Arc::clone(&self.upgrade);
         let proxies = &engine.config.trusted_proxies;
         let remote_address = proxies.remote_address(self.tcp.peer, request.headers());
         if request.uri().path().starts_with(&engine.config.path) {
-            return serve_engine(self, request, remote_address);
+            return serve_engine(self, request, asks, remote_address);
         }
         let handler = Arc::clone(&self.handler);
-        let asks = upgrade::asks_for_websocket(request.headers());
         let counted = match asks {
             UpgradeHeader::WebSocket => self.count_handshake(request.headers()),
             UpgradeHeader::Absent => Ok(()),
@@ -85,7 +88,9 @@ impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpServi
                     return Ok(come_back_later());
                 }
                 // Before the handler, which may look at a token.
-                place = match counted.and_then(|()| engine.take_place(remote_address)) {
+                place = match counted
+                    .and_then(|()| engine.take_place(remote_address, Instant::now()))
+                {
                     Ok(place) => Some(place),
                     Err(reason) => {
                         reject(reason);
@@ -93,7 +98,7 @@ impl<A: Application, H: HttpHandler<A>> Service<Request<Incoming>> for HttpServi
                     }
                 };
             }
-            let switch = upgrade::switch_protocols(request.headers());
+            let switch = upgrade::switch_protocols(asks, request.headers());
             Ok(
                 match (handler.handle(request, remote_address).await, switch, place) {
                     (HttpReply::Response(response), _, place) => {
@@ -197,6 +202,7 @@ type ResponseFuture =
 fn serve_engine<A: Application, H>(
     service: &HttpService<A, H>,
     request: Request<Incoming>,
+    asks: UpgradeHeader,
     remote_address: RemoteAddress,
 ) -> ResponseFuture {
     let (engine, upgrade, state) = (service.tcp.engine(), &service.upgrade, &service.state);
@@ -212,7 +218,7 @@ fn serve_engine<A: Application, H>(
             http::Method::POST => Method::Post,
             _ => Method::Other,
         },
-        upgrade: upgrade::asks_for_websocket(request.headers()),
+        upgrade: asks,
         origin: origins.judge(request.headers()),
     };
     let query = Query::parse(request.uri().query().unwrap_or_default());
@@ -243,7 +249,8 @@ fn serve_engine<A: Application, H>(
             jsonp,
         }) => {
             let counted = service.count_handshake(request.headers());
-            let place = match counted.and_then(|()| engine.take_place(remote_address)) {
+            let now = Instant::now();
+            let place = match counted.and_then(|()| engine.take_place(remote_address, now)) {
                 Ok(place) => place,
                 Err(reason) => {
                     reject(reason);
@@ -252,7 +259,7 @@ fn serve_engine<A: Application, H>(
             };
             let switch = match transport {
                 Transport::Polling => None,
-                Transport::WebSocket => match upgrade::switch_protocols(request.headers()) {
+                Transport::WebSocket => match upgrade::switch_protocols(asks, request.headers()) {
                     Ok(switch) => Some(switch),
                     Err(refusal) => {
                         reject(Rejection::MalformedWebSocketHandshake);
@@ -277,7 +284,7 @@ fn serve_engine<A: Application, H>(
                     Some(index) => session.with_jsonp(index),
                 }
             };
-            let connection = engine.open(place, transport, session, handshake);
+            let connection = engine.open(place, transport, session, handshake, now);
             match switch {
                 None => return poll(connection, query.cache_buster(), cors, state),
                 Some(switch) => {
@@ -312,7 +319,7 @@ fn serve_engine<A: Application, H>(
         Ok(Verified::Session {
             session,
             transport: Transport::WebSocket,
-        }) => match upgrade::switch_protocols(request.headers()) {
+        }) => match upgrade::switch_protocols(asks, request.headers()) {
             Ok(switch) => match session.start_upgrade() {
                 Ok(id) => {
                     put(upgrade, Upgrade::Probe(session, id));

@@ -54,9 +54,13 @@ pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> UpgradeHeader {
     }
 }
 
-/// Checks the opening handshake.
-pub(super) fn switch_protocols(headers: &HeaderMap) -> Result<SwitchProtocols, HandshakeRefusal> {
-    if asks_for_websocket(headers) == UpgradeHeader::Absent {
+/// Checks the opening handshake of a request that [asks](asks_for_websocket) for
+/// it, or not.
+pub(super) fn switch_protocols(
+    asks: UpgradeHeader,
+    headers: &HeaderMap,
+) -> Result<SwitchProtocols, HandshakeRefusal> {
+    if asks == UpgradeHeader::Absent {
         return Err(HandshakeRefusal::UpgradeRequired);
     }
     if headers
@@ -254,7 +258,7 @@ impl<A: Application> Connection<A> {
     ) -> Option<UpgradeStep> {
         let now = Instant::now();
         // What a client says here is two packets; it may stay on polling.
-        if self.message_has_come(now).is_some() {
+        if self.message_has_come(now.into()).is_some() {
             return Some(UpgradeStep::Refused);
         }
         let mut state = self.lock();
@@ -312,12 +316,14 @@ async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|value| value.trim().eq_ignore_ascii_case(token))
+    let is_it = |value: &[u8]| value.eq_ignore_ascii_case(token.as_bytes());
+    headers.get_all(name).iter().any(|value| {
+        // Most values are nothing but the token.
+        is_it(value.as_bytes())
+            || value
+                .to_str()
+                .is_ok_and(|list| list.split(',').any(|item| is_it(item.trim().as_bytes())))
+    })
 }
 
 /// A probe and an upgrade packet take 17 bytes.

@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -12,13 +12,15 @@ use smallvec::SmallVec;
 
 use super::inbound::InboundBuckets;
 use super::{Application, Connection};
-use crate::{Rate, Rejection, TokenBucket};
+use crate::{BucketTime, Rate, Rejection, TokenBucket};
 
 /// The users that are connected, and those that have left and have not all
 /// their tokens back yet.
 #[derive(Debug)]
 pub(super) struct Users {
     by_identity: DashMap<u64, Arc<User>>,
+    /// How many they are: the map would look at all its shards.
+    known: AtomicUsize,
     /// From how many users on those that are idle are removed.
     purge_at: AtomicUsize,
     limit: Option<ConnectionLimit>,
@@ -50,6 +52,7 @@ impl Users {
     pub(super) fn new(max_connections: Option<NonZeroUsize>) -> Self {
         Self {
             by_identity: DashMap::new(),
+            known: AtomicUsize::new(0),
             purge_at: AtomicUsize::new(MIN_PURGE),
             limit: max_connections.map(ConnectionLimit::new),
         }
@@ -61,12 +64,11 @@ impl Users {
         &self,
         identity: u64,
         sid: Sid,
-        now: Instant,
+        now: impl Into<BucketTime>,
     ) -> Result<(Arc<User>, Option<Sid>), TooManyConnects> {
-        if self.by_identity.len() >= self.purge_at.load(Ordering::Relaxed) {
-            self.by_identity.retain(|_, user| !user.is_idle(now));
-            let next = (2 * self.by_identity.len()).max(MIN_PURGE);
-            self.purge_at.store(next, Ordering::Relaxed);
+        let now = now.into();
+        if self.known.load(Ordering::Relaxed) >= self.purge_at.load(Ordering::Relaxed) {
+            self.purge(now);
         }
         // Under the entry's lock, so that nobody removes the user meanwhile.
         let entry = self.by_identity.entry(identity);
@@ -87,13 +89,27 @@ impl Users {
             connections.push(sid);
         }
         if let Entry::Vacant(entry) = entry {
+            self.known.fetch_add(1, Ordering::Relaxed);
             entry.insert(Arc::clone(&user));
         }
         Ok((user, evicted))
     }
 
+    /// Forgets all users who are idle.
+    fn purge(&self, now: BucketTime) {
+        self.by_identity.retain(|_, user| {
+            let is_idle = user.is_idle(now);
+            self.known
+                .fetch_sub(usize::from(is_idle), Ordering::Relaxed);
+            !is_idle
+        });
+        let next = 2 * self.known.load(Ordering::Relaxed);
+        self.purge_at.store(next.max(MIN_PURGE), Ordering::Relaxed);
+    }
+
     /// A connection of a user has ended.
-    pub(super) fn disconnected(&self, user: &User, sid: &Sid, now: Instant) {
+    pub(super) fn disconnected(&self, user: &User, sid: &Sid, now: impl Into<BucketTime>) {
+        let now = now.into();
         {
             let mut connections = user.connections();
             let position = connections.iter().position(|connection| connection == sid);
@@ -102,14 +118,18 @@ impl Users {
             }
         }
         if user.is_idle(now) {
-            self.by_identity
+            let removed = self
+                .by_identity
                 .remove_if(&user.identity, |_, user| user.is_idle(now));
+            self.known
+                .fetch_sub(usize::from(removed.is_some()), Ordering::Relaxed);
         }
     }
 
     /// Users that are remembered.
     #[cfg(test)]
     fn len(&self) -> usize {
+        assert_eq!(self.by_identity.len(), self.known.load(Ordering::Relaxed));
         self.by_identity.len()
     }
 }
@@ -145,7 +165,7 @@ impl User {
     }
 
     /// Whether forgetting it changes nothing.
-    fn is_idle(&self, now: Instant) -> bool {
+    fn is_idle(&self, now: BucketTime) -> bool {
         self.connections().is_empty()
             && self.connects.is_full(now)
             && self.shared.is_full(now)
@@ -173,7 +193,7 @@ impl<A: Application> Connection<A> {
         {
             return true;
         }
-        let now = Instant::now();
+        let now = BucketTime::now();
         let Ok((user, evicted)) = users.connected(identity, *self.sid(), now) else {
             engine.limited(self, Rejection::MaxConnectsPerUser, Some(identity));
             self.close(CloseReason::RateLimited);
@@ -208,6 +228,8 @@ const MIN_PURGE: usize = 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     fn sid(number: u8) -> Sid {

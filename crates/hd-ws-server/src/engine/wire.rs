@@ -82,7 +82,8 @@ impl Wire {
         match self {
             Self::EngineIo(session) => session.close(reason, now),
             Self::Plain(session) => {
-                session.close(reason, reason.close_code(), now + config.close_timeout);
+                let deadline = now + config.close_timeout_of(reason);
+                session.close(reason, reason.close_code(), deadline);
             }
         }
     }

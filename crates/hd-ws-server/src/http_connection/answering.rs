@@ -14,7 +14,7 @@ use hyper::service::Service;
 
 use super::state::{Activity, FollowingBody, HttpState};
 use crate::HttpClose;
-use crate::engine::asks_for_websocket;
+use crate::engine::{Asked, asks_for_websocket};
 
 /// A service that answers as fast as its answers are read, and says when the
 /// connection ends after one.
@@ -36,7 +36,7 @@ impl<B, C, S> Service<Request<B>> for Answering<S>
 where
     B: Body,
     C: Default,
-    S: Service<Request<B>, Response = Response<C>>,
+    S: Service<Asked<B>, Response = Response<C>>,
     S::Future: Unpin,
 {
     type Response = S::Response;
@@ -45,7 +45,8 @@ where
 
     fn call(&self, request: Request<B>) -> Self::Future {
         let state = &self.state;
-        let is_upgrade = asks_for_websocket(request.headers()) == UpgradeHeader::WebSocket;
+        let asks = asks_for_websocket(request.headers());
+        let is_upgrade = asks == UpgradeHeader::WebSocket;
         let body = request.body().size_hint().exact();
         state.set_body(match body {
             _ if is_upgrade => FollowingBody::Upgraded,
@@ -61,7 +62,8 @@ where
         }
         Answer {
             is_last: state.count_request() >= self.max_requests.get(),
-            future: (!is_ambiguous && !is_upgrade_with_body).then(|| self.service.call(request)),
+            future: (!is_ambiguous && !is_upgrade_with_body)
+                .then(|| self.service.call((request, asks))),
             state: Arc::clone(state),
         }
     }
@@ -87,9 +89,12 @@ where
                 response
             }
         };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            // It is answering until it speaks HTTP no more.
+            return Poll::Ready(Ok(response));
+        }
         self.state.set_activity(Activity::Resting);
         let reason = match response.status() {
-            StatusCode::SWITCHING_PROTOCOLS => return Poll::Ready(Ok(response)),
             StatusCode::PAYLOAD_TOO_LARGE if response.headers().contains_key(CONNECTION) => {
                 Some(HttpClose::BodyTooLarge)
             }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
@@ -35,12 +35,20 @@ pub(crate) struct HttpIo {
     timeouts: Timeouts,
     part: Part,
     /// Read, and of a part that hyper has not asked for.
-    kept_back: Option<Box<BytesMut>>,
+    kept_back: KeptBack,
     has_had_head: bool,
     /// Runs while a head is read.
     head_timer: Option<Pin<Box<Sleep>>>,
     /// Runs while an answer does not get on.
     write_timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// Bytes of the peer's that wait for hyper to ask for them.
+#[derive(Default)]
+struct KeptBack {
+    bytes: Box<[u8]>,
+    /// How many of them it has.
+    taken: usize,
 }
 
 /// How long a peer may take.
@@ -66,7 +74,7 @@ impl HttpIo {
             state,
             timeouts,
             part: Part::Head(HeadScan::default()),
-            kept_back: None,
+            kept_back: KeptBack::default(),
             has_had_head: false,
             head_timer: None,
             write_timer: None,
@@ -75,10 +83,8 @@ impl HttpIo {
 
     /// The stream, and what was read from it and not given to hyper.
     pub(super) fn into_inner(self) -> (TcpStream, Bytes) {
-        let kept_back = self
-            .kept_back
-            .map_or_else(Bytes::new, |bytes| bytes.freeze());
-        (self.stream, kept_back)
+        let KeptBack { bytes, taken } = self.kept_back;
+        (self.stream, Bytes::from(bytes).slice(taken..))
     }
 
     /// Learns from the service what follows the head that it got.
@@ -99,10 +105,12 @@ impl HttpIo {
     fn take(&mut self, bytes: &mut [u8]) -> usize {
         match &mut self.part {
             Part::Head(scan) => {
-                if !self.state.is_answering() && !scan.has_begun() {
+                let is_first = !scan.has_begun();
+                let scanned = scan.scan(bytes);
+                // The service is about to see one that is whole already.
+                if is_first && !scanned.is_whole && !self.state.is_answering() {
                     self.state.set_activity(Activity::Reading);
                 }
-                let scanned = scan.scan(bytes);
                 if scanned.has_bare_lf {
                     self.state.set_close(HttpClose::AmbiguousHead);
                 }
@@ -189,12 +197,15 @@ impl Read for HttpIo {
             Part::Body(_) | Part::Unknown => SCRATCH_LEN,
         };
         let limit = limit.min(buffer.remaining());
-        if let Some(mut kept_back) = this.kept_back.take() {
-            let len = kept_back.len().min(limit);
-            let len = this.take(&mut kept_back[..len]);
-            buffer.put_slice(&kept_back.split_to(len));
-            if !kept_back.is_empty() {
-                this.kept_back = Some(kept_back);
+        if !this.kept_back.bytes.is_empty() {
+            let KeptBack { mut bytes, taken } = std::mem::take(&mut this.kept_back);
+            let rest = &mut bytes[taken..];
+            let len = rest.len().min(limit);
+            let len = this.take(&mut rest[..len]);
+            buffer.put_slice(&rest[..len]);
+            if len < rest.len() {
+                let taken = taken + len;
+                this.kept_back = KeptBack { bytes, taken };
             }
             return Poll::Ready(Ok(()));
         }
@@ -210,7 +221,7 @@ impl Read for HttpIo {
                 let len = if count == 0 { 0 } else { this.take(bytes) };
                 buffer.put_slice(&bytes[..len]);
                 if len < count {
-                    this.kept_back = Some(Box::new(BytesMut::from(&bytes[len..])));
+                    this.kept_back.bytes = Box::from(&bytes[len..]);
                 }
                 Poll::Ready(Ok(()))
             }

@@ -70,6 +70,7 @@ pub(crate) fn serve_http<A: Application, H: HttpHandler<A>>(
         .serve_connection(HttpIo::new(stream, state, timeouts), service);
     async move {
         let result = tokio::select! {
+            biased;
             // Done once all is written, or the connection stops speaking HTTP.
             result = &mut connection => Some(result),
             () = end_http.cancelled() => {

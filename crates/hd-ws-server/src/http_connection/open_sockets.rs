@@ -73,10 +73,14 @@ impl OpenSockets {
         })
     }
 
-    /// Waits until most of those that were told to make room have done so:
-    /// their files are open until then.
+    /// Whether many of those that were told to make room have not done so yet.
+    pub(crate) fn are_evictions_due(&self) -> bool {
+        self.evicting.load(Ordering::Relaxed) > MAX_EVICTING
+    }
+
+    /// Waits until most of them have done so: their files are open until then.
     pub(crate) async fn evictions_settled(&self) {
-        while self.evicting.load(Ordering::Relaxed) > MAX_EVICTING {
+        while self.are_evictions_due() {
             tokio::time::sleep(EVICTION_DELAY).await;
         }
     }

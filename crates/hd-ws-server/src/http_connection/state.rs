@@ -1,9 +1,10 @@
 //! What the parts of one HTTP connection know of each other.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Instant;
 
-use tokio::sync::Notify;
+use futures_util::task::AtomicWaker;
 
 use crate::HttpClose;
 
@@ -32,7 +33,8 @@ pub(crate) struct HttpState {
     body: AtomicU64,
     close: AtomicU8,
     is_evicted: AtomicBool,
-    evicted: Notify,
+    /// Of the task that has the connection.
+    evicted: AtomicWaker,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +71,7 @@ impl HttpState {
             body: AtomicU64::new(NO_NEW_BODY),
             close: AtomicU8::new(NO_CLOSE),
             is_evicted: AtomicBool::new(false),
-            evicted: Notify::new(),
+            evicted: AtomicWaker::new(),
         }
     }
 
@@ -173,7 +175,7 @@ impl HttpState {
     pub(super) fn evict(&self) -> bool {
         let is_first = !self.is_evicted.swap(true, Ordering::Relaxed);
         if is_first {
-            self.evicted.notify_one();
+            self.evicted.wake();
         }
         is_first
     }
@@ -184,7 +186,16 @@ impl HttpState {
 
     /// Waits until it is to make room for another.
     pub(super) async fn evicted(&self) {
-        self.evicted.notified().await;
+        std::future::poll_fn(|cx| {
+            self.evicted.register(cx.waker());
+            // Not before: it may be just now.
+            if self.is_evicted() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
 }
 

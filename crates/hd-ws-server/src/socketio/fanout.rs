@@ -18,8 +18,10 @@ use socketio_proto::Encoded;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::dialect::{Dialect, Variant};
+use super::emission;
 use super::namespace::Namespace;
-use super::socket::{Dialect, Socket};
+use super::socket::Socket;
 
 /// How many sockets took an event, as far as that is known.
 ///
@@ -58,6 +60,8 @@ pub(super) struct Event {
     /// made, the event was emitted before.
     pub(super) socket_io_2: Option<Encoded>,
     pub(super) plain: EncodedPacket,
+    /// Where there are clients that requested them.
+    pub(super) variants: Vec<(Variant, emission::Packets)>,
 }
 
 impl Emitted {
@@ -161,6 +165,7 @@ struct Packets {
     socket_io: Vec<EncodedPacket>,
     socket_io_2: Vec<EncodedPacket>,
     plain: Vec<EncodedPacket>,
+    variants: [Vec<EncodedPacket>; Variant::ALL.len()],
 }
 
 impl Pass {
@@ -232,12 +237,18 @@ impl Packets {
         self.socket_io.extend_from_slice(event.socket_io.packets());
         self.socket_io_2.extend_from_slice(event.socket_io_2());
         self.plain.push(event.plain.clone());
+        for (variant, packets) in &event.variants {
+            self.variants[variant.index()].extend_from_slice(packets);
+        }
     }
 
     fn drop_first(&mut self, event: &Event) {
         self.socket_io.drain(..event.socket_io.packets().len());
         self.socket_io_2.drain(..event.socket_io_2().len());
         self.plain.remove(0);
+        for (variant, packets) in &event.variants {
+            self.variants[variant.index()].drain(..packets.len());
+        }
     }
 
     fn for_socket(&self, socket: &Socket) -> &[EncodedPacket] {
@@ -245,6 +256,7 @@ impl Packets {
             Dialect::SocketIo => &self.socket_io,
             Dialect::SocketIo2 => &self.socket_io_2,
             Dialect::Plain => &self.plain,
+            Dialect::Variant(variant) => &self.variants[variant.index()],
         }
     }
 }
@@ -254,12 +266,19 @@ impl Event {
         self.socket_io_2.as_ref().map_or(&[], Encoded::packets)
     }
 
+    fn variant(&self, variant: Variant) -> &[EncodedPacket] {
+        let mut variants = self.variants.iter();
+        let found = variants.find(|(candidate, _)| *candidate == variant);
+        found.map_or(&[], |(_, packets)| packets)
+    }
+
     /// The event in the bytes that this socket's client takes.
     pub(super) fn packets_for(&self, socket: &Socket) -> &[EncodedPacket] {
         match socket.dialect() {
             Dialect::SocketIo => self.socket_io.packets(),
             Dialect::SocketIo2 => self.socket_io_2(),
             Dialect::Plain => std::slice::from_ref(&self.plain),
+            Dialect::Variant(variant) => self.variant(variant),
         }
     }
 }

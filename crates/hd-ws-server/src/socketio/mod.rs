@@ -2,6 +2,7 @@
 
 mod acks;
 mod client;
+mod dialect;
 mod emission;
 mod fanout;
 mod handler;
@@ -9,10 +10,11 @@ mod membership;
 mod namespace;
 mod publish;
 mod recovery;
+mod recovery_state;
 mod socket;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -20,7 +22,9 @@ use engineio_proto::{CloseReason, EncodedPacket, Message};
 use hd_replay::Standing;
 use hd_rooms::RoomName;
 use serde_json::value::RawValue;
-use socketio_proto::{Client, ClientConfig, ClientError, ClientEvent, Revision, Timeout, encode};
+use socketio_proto::{
+    Client, ClientConfig, ClientError, ClientEvent, Encoded, Revision, Timeout, encode,
+};
 
 pub use acks::{AckError, Answers, PendingAck};
 pub use client::SocketIoClient;
@@ -32,11 +36,14 @@ pub use publish::{NamespaceConfig, Publication, Published, ReplayCounts};
 pub use recovery::{
     Clock, CursorMac, RecoveryConfig, RecoveryOutcome, RecoveryRefusal, system_clock,
 };
+pub use recovery_state::RECOVERY_STATE_EVENT;
 pub use socket::{DisconnectReason, Socket};
 
 use self::client::ClientState;
-use self::recovery::{PresentedPid, RecoveryOutcome as Outcome};
-use self::socket::Dialect;
+use self::dialect::RecoveryRequest;
+use self::emission::push_logged;
+use self::recovery::Terms;
+use self::recovery_state::{connect_reply, push_recovery_state};
 use crate::engine::new_sid;
 use crate::{Application, ClientHandshake, Connection};
 
@@ -263,21 +270,22 @@ fn connect(
     auth: Option<Box<RawValue>>,
 ) {
     let handler = Arc::clone(namespace.handler());
-    let presented = if connection.client().speaks_socket_io_2() {
-        None
-    } else {
-        namespace.order().presented(auth.as_deref())
+    let revision = match connection.client().speaks_socket_io_2() {
+        true => Revision::V4,
+        false => Revision::V5,
     };
+    let request = RecoveryRequest::from_auth(revision, auth.as_deref());
+    let terms = namespace.order().terms(request);
     let mut verdict = handler.connect_client(Arc::clone(connection), auth);
     // The task polls again, with a waker of its own.
     let mut cx = Context::from_waker(Waker::noop());
     match verdict.as_mut().poll(&mut cx) {
-        Poll::Ready(verdict) => answer_connect(connection, &namespace, verdict, presented),
+        Poll::Ready(verdict) => answer_connect(connection, &namespace, verdict, terms),
         Poll::Pending => {
             let waiting = Arc::clone(connection);
             connection.spawn(async move {
                 let verdict = verdict.await;
-                answer_connect(&waiting, &namespace, verdict, presented);
+                answer_connect(&waiting, &namespace, verdict, terms);
             });
         }
     }
@@ -287,20 +295,20 @@ fn answer_connect(
     connection: &Arc<Connection<SocketIo>>,
     namespace: &Namespace,
     verdict: Result<Admission, Refusal>,
-    presented: Option<PresentedPid>,
+    terms: Terms,
 ) {
     match verdict {
         // Before anything that costs more than the answer.
         Ok(admission) if !is_allowed(connection, &admission) => {}
-        Ok(admission) => match namespace.order().catch_up(presented.as_ref()) {
-            None => admit(connection, namespace, admission, presented),
+        Ok(admission) => match namespace.order().catch_up(terms.presented.as_ref()) {
+            None => admit(connection, namespace, admission, terms),
             Some(_) => {
                 let (waiting, namespace) = (Arc::clone(connection), namespace.clone());
                 connection.spawn(async move {
-                    if let Some(caught_up) = namespace.order().catch_up(presented.as_ref()) {
+                    if let Some(caught_up) = namespace.order().catch_up(terms.presented.as_ref()) {
                         caught_up.await;
                     }
-                    admit(&waiting, &namespace, admission, presented);
+                    admit(&waiting, &namespace, admission, terms);
                 });
             }
         },
@@ -316,96 +324,109 @@ fn is_allowed(connection: &Arc<Connection<SocketIo>>, admission: &Admission) -> 
     identity.is_none_or(|identity| connection.identify(identity))
 }
 
-/// Lets a client in. What it missed follows the reply, and then what is
-/// published meanwhile.
+/// Lets a client in that has sent CONNECT.
 fn admit(
     connection: &Arc<Connection<SocketIo>>,
     namespace: &Namespace,
     admission: Admission,
-    presented: Option<PresentedPid>,
+    terms: Terms,
 ) {
+    let mut client = connection.client().lock();
+    let is_new = client
+        .proto
+        .as_mut()
+        .is_some_and(|proto| proto.accept(namespace.name()));
+    if is_new {
+        let entered = resume(connection, client, namespace, admission, terms);
+        announce(entered);
+    }
+}
+
+/// Lets a plain WebSocket in, which is in once it is open.
+fn admit_plain(
+    connection: &Arc<Connection<SocketIo>>,
+    namespace: &Namespace,
+    admission: Admission,
+    terms: Terms,
+) {
+    if !is_allowed(connection, &admission) {
+        return;
+    }
+    let client = connection.client().lock();
+    announce(resume(connection, client, namespace, admission, terms));
+}
+
+/// A socket that was let in, or was not.
+struct Entered {
+    socket: Socket,
+    is_in: bool,
+    /// The socket that the client had before, if it is still there.
+    predecessor: Option<Socket>,
+}
+
+/// Lets a client in where it was. The reply is followed by the client's recovery state if it requested
+/// that, by what it missed, and then by what is published meanwhile.
+fn resume(
+    connection: &Arc<Connection<SocketIo>>,
+    mut client: MutexGuard<'_, ClientState>,
+    namespace: &Namespace,
+    admission: Admission,
+    terms: Terms,
+) -> Entered {
     let Admission {
         rooms,
         data,
         identity,
     } = admission;
-    let (socket, is_in, predecessor) = {
-        let mut client = connection.client().lock();
-        let Some(proto) = &mut client.proto else {
-            return;
-        };
-        if !proto.accept(namespace.name()) {
-            return;
-        }
-        let dialect = match proto.revision() {
-            Revision::V5 => Dialect::SocketIo,
-            Revision::V4 => Dialect::SocketIo2,
-        };
-        // Its client keeps neither a `pid` nor an offset.
-        let identity = identity.filter(|_| dialect == Dialect::SocketIo);
-        let mut broker = namespace.order().lock();
-        let arrival = presented
-            .as_ref()
-            .map(|presented| presented.arrival)
-            .unwrap_or_default();
-        let resumed = namespace
-            .order()
-            .resume(&mut broker, identity, &rooms, presented);
-        let predecessor = resumed.outcome.has_recovered().then(|| {
-            let own = rooms.first().map(RoomName::as_str);
-            namespace.find_in(own.unwrap_or_default(), &resumed.sid)
-        });
-        let identification = (resumed.sid, resumed.outcome);
-        let socket = Socket::new(connection, namespace, dialect, data, identification);
-        let reply = match dialect {
-            Dialect::SocketIo2 => encode::connect_v4(namespace.name()),
-            Dialect::SocketIo | Dialect::Plain => {
-                let pid = resumed.pid.as_deref();
-                let id = socket.id().as_str();
-                socket.parser().connect(namespace.name(), id, pid)
-            }
-        };
-        let mut packets = reply.packets().to_vec();
-        packets.extend(resumed.missed);
-        let standing = resumed.standing;
-        let is_in = enter(&mut client, &socket, (&rooms, standing), &packets);
-        if is_in {
-            broker.enter(socket.clone(), (standing, arrival), Socket::has_left);
-        }
-        if is_in && socket.is_behind() {
-            connection.tell_when_drained();
-        }
-        (socket, is_in, predecessor.flatten())
+    let identity = identity.filter(|_| terms.can_recover);
+    let dialect = terms.dialect;
+    let mut is_complete = true;
+    let encode = |offset, event: &Encoded, packets: &mut Vec<EncodedPacket>| {
+        is_complete &= push_logged(namespace, dialect, offset, event, packets);
     };
-    // The client has given that connection up, which may not have shown yet.
-    if let Some(predecessor) = predecessor {
-        predecessor.close_transport();
+    let arrival = terms
+        .presented
+        .as_ref()
+        .map(|presented| presented.arrival)
+        .unwrap_or_default();
+    let order = namespace.order();
+    let mut broker = order.lock();
+    let resumed = order.resume(&mut broker, identity, &rooms, terms.presented, encode);
+    let predecessor = resumed.outcome.has_recovered().then(|| {
+        let own = rooms.first().map(RoomName::as_str);
+        namespace.find_in(own.unwrap_or_default(), &resumed.sid)
+    });
+    let pid = resumed.pid.as_deref().filter(|_| terms.reads_reply);
+    let mut packets = connect_reply(namespace, dialect, resumed.sid.as_str(), pid);
+    if terms.wants_state {
+        push_recovery_state(namespace, dialect, &resumed, is_complete, &mut packets);
     }
+    packets.extend(resumed.missed);
+    let identification = (resumed.sid, resumed.outcome);
+    let socket = Socket::new(connection, namespace, dialect, data, identification);
+    let standing = resumed.standing;
+    let is_in = enter(&mut client, &socket, (&rooms, standing), &packets);
     if is_in {
-        socket.announce();
+        broker.enter(socket.clone(), (standing, arrival), Socket::has_left);
+    }
+    if is_in && socket.is_behind() {
+        connection.tell_when_drained();
+    }
+    Entered {
+        socket,
+        is_in,
+        predecessor: predecessor.flatten(),
     }
 }
 
-/// Lets a plain WebSocket in. Nothing is said to it: it is in once it is open.
-fn admit_plain(
-    connection: &Arc<Connection<SocketIo>>,
-    namespace: &Namespace,
-    admission: Admission,
-) {
-    if !is_allowed(connection, &admission) {
-        return;
+/// Tells the application of a socket. No lock is held any more.
+fn announce(entered: Entered) {
+    // The client has given that connection up, which may not have shown yet.
+    if let Some(predecessor) = entered.predecessor {
+        predecessor.close_transport();
     }
-    let (data, rooms) = (admission.data, &admission.rooms);
-    let identification = (new_sid(), Outcome::None);
-    let socket = Socket::new(connection, namespace, Dialect::Plain, data, identification);
-    let is_in = enter(
-        &mut connection.client().lock(),
-        &socket,
-        (rooms, Standing::Current),
-        &[],
-    );
-    if is_in {
-        socket.announce();
+    if entered.is_in {
+        entered.socket.announce();
     }
 }
 

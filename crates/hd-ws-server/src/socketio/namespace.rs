@@ -12,11 +12,11 @@ use socketio_proto::{EventName, OutgoingArgs, Parser};
 use tokio::sync::Notify;
 
 use super::acks::{Answers, PendingAck};
+use super::dialect::{Dialect, RecoveryRequest, Variant};
 use super::emission::Emission;
 use super::fanout::{Emitted, Fanout};
 use super::handler::{ConnectRequest, DynHandler, NamespaceHandler, Refusal};
 use super::publish::{NamespaceConfig, Order};
-use super::socket::Dialect;
 use super::{Socket, SocketIo};
 use crate::PlainOpened;
 
@@ -36,6 +36,8 @@ struct Inner {
     has_own_rooms: bool,
     /// Sockets of Socket.IO 2: events are encoded for them while there are any.
     socket_io_2: AtomicUsize,
+    /// The same of each variant.
+    variants: [AtomicUsize; Variant::ALL.len()],
     fanout: Fanout,
     order: Order,
 }
@@ -63,6 +65,7 @@ impl Namespace {
             rooms_changed: Notify::new(),
             has_own_rooms: config.own_rooms,
             socket_io_2: AtomicUsize::new(0),
+            variants: Default::default(),
             fanout: Fanout::default(),
             order: Order::new(config),
         }))
@@ -70,16 +73,33 @@ impl Namespace {
 
     /// A socket that speaks this has entered.
     pub(super) fn has_entered(&self, dialect: Dialect) {
-        if dialect == Dialect::SocketIo2 {
-            self.0.socket_io_2.fetch_add(1, Ordering::Relaxed);
+        if let Some(count) = self.count_of(dialect) {
+            count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// A socket that speaks this has left.
     pub(super) fn has_left(&self, dialect: Dialect) {
-        if dialect == Dialect::SocketIo2 {
-            self.0.socket_io_2.fetch_sub(1, Ordering::Relaxed);
+        if let Some(count) = self.count_of(dialect) {
+            count.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// Where the sockets are counted that speak this, if they are.
+    fn count_of(&self, dialect: Dialect) -> Option<&AtomicUsize> {
+        match dialect {
+            Dialect::SocketIo | Dialect::Plain => None,
+            Dialect::SocketIo2 => Some(&self.0.socket_io_2),
+            Dialect::Variant(variant) => Some(&self.0.variants[variant.index()]),
+        }
+    }
+
+    /// The variants that clients in the namespace have requested.
+    pub(super) fn variants(&self) -> impl Iterator<Item = Variant> {
+        let counts = Variant::ALL.into_iter().zip(&self.0.variants);
+        counts
+            .filter(|(_, count)| count.load(Ordering::Relaxed) > 0)
+            .map(|(variant, _)| variant)
     }
 
     /// Whether a client of Socket.IO 2 is in the namespace.
@@ -230,7 +250,9 @@ impl Namespace {
 
     /// Asks the application to let in a client that speaks WebSocket and
     /// nothing above it. It then gets each event as one text frame, `{"event":
-    /// …, "data": …}`. Hand the result on as
+    /// …, "data": …}`. One whose handshake kept the query `recovery=1` is sent
+    /// its recovery state first, and offsets as `"id"`; it reconnects with
+    /// `pid` and `offset` in its query. Hand the result on as
     /// [`HttpReply::UpgradePlain`](crate::HttpReply::UpgradePlain).
     ///
     /// # Errors
@@ -245,10 +267,15 @@ impl Namespace {
         &self,
         request: ConnectRequest<'_>,
     ) -> Result<PlainOpened<SocketIo>, Refusal> {
+        let recovery = RecoveryRequest::from_query(request.handshake.query());
         let admission = self.handler().connect(request).await?;
+        let terms = self.order().terms(recovery);
+        if let Some(caught_up) = self.order().catch_up(terms.presented.as_ref()) {
+            caught_up.await;
+        }
         let namespace = self.clone();
         Ok(Box::new(move |connection| {
-            super::admit_plain(connection, &namespace, admission);
+            super::admit_plain(connection, &namespace, admission, terms);
         }))
     }
 

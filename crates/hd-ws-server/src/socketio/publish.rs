@@ -11,13 +11,15 @@ use hd_replay::{
     PublishOutcome, SeenConfig, Trimmed,
 };
 use hd_rooms::{Audience, RoomName};
-use serde_json::value::RawValue;
 use socketio_proto::{Encoded, EventName, OutgoingArgs};
 use tokio::sync::Notify;
 
-use super::emission::Emission;
+use super::dialect::RecoveryRequest;
+use super::emission::{Emission, push_logged};
 use super::fanout::Emitted;
-use super::recovery::{Clock, PresentedPid, Recovery, RecoveryConfig, Resumed, system_clock};
+use super::recovery::{
+    Clock, PresentedPid, Recovery, RecoveryConfig, Resumed, Terms, system_clock,
+};
 use super::{Namespace, Socket};
 
 /// Settings of a namespace.
@@ -203,9 +205,15 @@ impl Namespace {
         let rooms = socket.rooms();
         match broker.next_portion(position, &rooms, now) {
             Ok((events, standing)) => {
-                let events = events.iter();
-                let packets = events.flat_map(|(_, event)| event.packets()).cloned();
-                let packets: Vec<EncodedPacket> = packets.collect();
+                let (mut packets, dialect) = (Vec::with_capacity(events.len()), socket.dialect());
+                let mut push =
+                    |&(offset, event)| push_logged(self, dialect, offset, event, &mut packets);
+                if !events.iter().all(&mut push) {
+                    drop(broker);
+                    // It is notified when it reconnects.
+                    socket.close_transport();
+                    return;
+                }
                 // Still under the lock: what is published later is sent later. A client that is gone
                 // needs nothing.
                 let _gone = socket.send(&packets);
@@ -291,12 +299,10 @@ impl Order {
         }
     }
 
-    /// What a client says of itself, where something can be recovered.
-    pub(super) fn presented(&self, auth: Option<&RawValue>) -> Option<PresentedPid> {
-        let auth = auth?;
-        let recovery = self.recovery.as_ref()?;
-        let arrival = self.lock().arrive();
-        recovery.parse(auth, arrival)
+    /// On which terms a client connects that requests this.
+    pub(super) fn terms(&self, request: RecoveryRequest) -> Terms {
+        let arrive = || self.lock().arrive();
+        Terms::new(request, self.recovery.as_ref(), arrive)
     }
 
     /// Waits until a log that is shared has come to where a client is: what was
@@ -335,11 +341,12 @@ impl Order {
         identity: Option<u64>,
         rooms: &[RoomName],
         presented: Option<PresentedPid>,
+        encode: impl FnMut(Offset, &Encoded, &mut Vec<EncodedPacket>),
     ) -> Resumed {
         let (Some(recovery), Some(identity)) = (&self.recovery, identity) else {
             return Resumed::without_recovery();
         };
-        let resumed = recovery.resume(broker, identity, rooms, presented, self.now());
+        let resumed = recovery.resume(broker, identity, rooms, presented, self.now(), encode);
         if resumed.lost.is_some() {
             *self.lost() = resumed.lost;
         }

@@ -11,14 +11,13 @@ use std::time::SystemTime;
 
 use engineio_proto::{EncodedPacket, Sid};
 use hd_replay::{
-    Arrival, Broker, Cursor, CursorError, LogConfig, MAC_BYTES, Place, Reconnect, ResumeOutcome,
-    ResumeRefusal, ResumeRequest, Standing,
+    Arrival, Broker, Cursor, CursorError, LogConfig, MAC_BYTES, Offset, Place, Reconnect,
+    ResumeOutcome, ResumeRefusal, ResumeRequest, Standing,
 };
 use hd_rooms::RoomName;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use socketio_proto::Encoded;
 
+use super::dialect::{Dialect, RecoveryRequest};
 use super::membership::own_room;
 use crate::engine::new_sid;
 
@@ -79,8 +78,22 @@ impl RecoveryOutcome {
     }
 }
 
+/// On which terms a client connects.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) dialect: Dialect,
+    /// Whether the client is to be sent its recovery state as an event.
+    pub(super) wants_state: bool,
+    /// Whether the client takes its `pid` from the CONNECT reply.
+    pub(super) reads_reply: bool,
+    /// Whether it keeps what it needs to recover.
+    pub(super) can_recover: bool,
+    /// What it presents, if it reconnects.
+    pub(super) presented: Option<PresentedPid>,
+}
+
 /// What a client that reconnects says of itself: `pid`, and `offset` if it was sent anything, in the
-/// `auth` of its CONNECT.
+/// `auth` of its CONNECT or in its query.
 #[derive(Debug)]
 pub(super) struct PresentedPid {
     pid: String,
@@ -96,6 +109,8 @@ pub(super) struct Resumed {
     /// For the CONNECT reply: the client's own one tells it that it has recovered. `None` where
     /// nothing can be recovered.
     pub(super) pid: Option<String>,
+    /// After which offset the client is sent events. `None` where nothing can be recovered.
+    pub(super) from: Option<Offset>,
     pub(super) missed: Vec<EncodedPacket>,
     /// How the client stands to the log then.
     pub(super) standing: Standing,
@@ -116,21 +131,8 @@ impl Recovery {
         Self { macs, own_rooms }
     }
 
-    /// Reads what a client says of itself leniently, as Node.js does: what is not there as text is
-    /// not there.
-    pub(super) fn parse(&self, auth: &RawValue, arrival: Arrival) -> Option<PresentedPid> {
-        #[derive(Deserialize)]
-        struct Auth<'a> {
-            #[serde(borrow)]
-            pid: Option<&'a RawValue>,
-            #[serde(borrow)]
-            offset: Option<&'a RawValue>,
-        }
-        let text = |value: Option<&RawValue>| -> Option<String> {
-            serde_json::from_str(value?.get()).ok()
-        };
-        let auth: Auth<'_> = serde_json::from_str(auth.get()).ok()?;
-        let pid = text(auth.pid)?;
+    /// Opens what a client that reconnects presents.
+    fn present(&self, pid: String, offset: Option<&str>, arrival: Arrival) -> PresentedPid {
         let opened = self.open(&pid).and_then(|cursor| {
             let sid = cursor.sid.parse().map_err(|_| CursorError::Malformed)?;
             Ok((cursor, sid))
@@ -139,13 +141,13 @@ impl Recovery {
             Ok((cursor, sid)) => (Ok(cursor), Some(sid)),
             Err(error) => (Err(error), None),
         };
-        let shown = text(auth.offset).as_deref().map(str::parse).transpose();
-        Some(PresentedPid {
+        let shown = offset.map(str::parse).transpose();
+        PresentedPid {
             pid,
             sid,
             reconnect: Reconnect { cursor, shown },
             arrival,
-        })
+        }
     }
 
     /// Asks where a client resumes.
@@ -156,7 +158,9 @@ impl Recovery {
         rooms: &[RoomName],
         presented: Option<PresentedPid>,
         now_millis: u64,
+        mut encode: impl FnMut(Offset, &Encoded, &mut Vec<EncodedPacket>),
     ) -> Resumed {
+        let end = broker.end().map(|end| end.offset);
         let own_room = presented
             .as_ref()
             .and_then(|presented| presented.sid.as_ref())
@@ -187,8 +191,11 @@ impl Recovery {
             },
             ResumeOutcome::Refused(refusal) => RecoveryOutcome::Refused(refusal),
         };
-        let missed = resumed.missed.into_iter();
-        let packets = missed.flat_map(|(_, event)| event.packets()).cloned();
+        let mut missed = Vec::with_capacity(resumed.missed.len());
+        for (offset, event) in &resumed.missed {
+            encode(*offset, event, &mut missed);
+        }
+        let kept = presented.as_ref().and_then(PresentedPid::place);
         let (kept_sid, kept_pid) = presented
             .map(|presented| (presented.sid, presented.pid))
             .unzip();
@@ -198,7 +205,11 @@ impl Recovery {
                 Some(cursor) => self.macs.first().map(|mac| cursor.seal(mac)),
                 None => kept_pid,
             },
-            missed: packets.collect(),
+            from: match &resumed.cursor {
+                Some(_) => end,
+                None => kept.map(|kept| kept.offset),
+            },
+            missed,
             standing: resumed.standing,
             lost: resumed.lost,
             outcome,
@@ -217,6 +228,26 @@ impl Recovery {
     }
 }
 
+impl Terms {
+    pub(super) fn new(
+        request: RecoveryRequest,
+        recovery: Option<&Recovery>,
+        arrive: impl FnOnce() -> Arrival,
+    ) -> Self {
+        let can_recover = request.can_recover();
+        Self {
+            dialect: request.dialect,
+            wants_state: request.wants_state,
+            reads_reply: request.reads_reply(),
+            can_recover,
+            presented: recovery
+                .filter(|_| can_recover)
+                .zip(request.pid)
+                .map(|(recovery, pid)| recovery.present(pid, request.offset.as_deref(), arrive())),
+        }
+    }
+}
+
 impl PresentedPid {
     /// Up to where the client has received the log.
     pub(super) fn place(&self) -> Option<Place> {
@@ -229,6 +260,7 @@ impl Resumed {
         Self {
             sid: new_sid(),
             pid: None,
+            from: None,
             missed: Vec::new(),
             standing: Standing::Current,
             lost: None,

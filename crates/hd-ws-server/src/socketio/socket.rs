@@ -13,6 +13,7 @@ use socketio_proto::{EventName, OutgoingArgs, Parser};
 
 use super::SocketIo;
 use super::acks::{AckError, MAX_ACK_TIMEOUT, PendingAck};
+use super::dialect::{Dialect, Variant};
 use super::emission::Emission;
 use super::membership::own_room;
 use super::namespace::Namespace;
@@ -56,16 +57,6 @@ pub(super) enum EnterError {
     Insert(#[from] InsertError),
     #[error(transparent)]
     Join(#[from] JoinError),
-}
-
-/// What the client at the other end speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
-    SocketIo,
-    /// Socket.IO 2, whose clients know no offset.
-    SocketIo2,
-    /// WebSocket alone: each event is a text frame of JSON.
-    Plain,
 }
 
 /// What the application knows of a socket. It hears of its end after it has
@@ -150,7 +141,7 @@ impl Socket {
     /// Whether the client speaks WebSocket and nothing above it.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        self.0.dialect == Dialect::Plain
+        self.0.dialect.is_plain()
     }
 
     /// What the application keeps for this socket, when it is a `T`.
@@ -193,7 +184,7 @@ impl Socket {
         args: OutgoingArgs<'_>,
         timeout: Duration,
     ) -> PendingAck {
-        if self.0.dialect == Dialect::Plain {
+        if self.is_plain() {
             return PendingAck::failed(match self.emit(name, args) {
                 Some(_) => AckError::PlainWebSocket,
                 None => AckError::Disconnected,
@@ -265,9 +256,16 @@ impl Socket {
     /// How packets for the client are encoded.
     pub(super) fn parser(&self) -> Parser {
         match self.0.dialect {
-            Dialect::SocketIo => self.0.namespace.parser(),
-            // The one has the default parser, and the other is sent no packets.
-            Dialect::SocketIo2 | Dialect::Plain => Parser::Text,
+            Dialect::SocketIo
+            | Dialect::Variant(Variant::SocketIoBare | Variant::SocketIoPayload) => {
+                self.0.namespace.parser()
+            }
+            // Socket.IO 2 has the default parser, and a plain WebSocket is sent no packets.
+            Dialect::SocketIo2
+            | Dialect::Plain
+            | Dialect::Variant(
+                Variant::SocketIo2Argument | Variant::SocketIo2Payload | Variant::PlainId,
+            ) => Parser::Text,
         }
     }
 
@@ -327,7 +325,7 @@ impl Socket {
     /// closed; the application hears of its end from another task.
     pub fn disconnect(&self) -> bool {
         let connection = &self.0.connection;
-        if self.0.dialect == Dialect::Plain {
+        if self.is_plain() {
             let is_in = connection.client().lock().position(self).is_some();
             self.close_transport();
             return is_in;

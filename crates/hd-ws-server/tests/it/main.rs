@@ -23,6 +23,7 @@ mod polling;
 mod polling_abuse;
 mod portions;
 mod recovery;
+mod recovery_state;
 mod rejections;
 mod revision_3;
 mod security_page;

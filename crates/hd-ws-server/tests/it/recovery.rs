@@ -30,7 +30,7 @@ pub(crate) fn mac(key: u8) -> CursorMac {
     })
 }
 
-fn start_with(log: LogConfig, macs: Vec<CursorMac>) -> SocketServer {
+pub(crate) fn start_with(log: LogConfig, macs: Vec<CursorMac>) -> SocketServer {
     start_as(log, macs, false)
 }
 

@@ -216,7 +216,10 @@ fn a_process_that_has_not_heard_of_another_log_waits_for_it() {
     let client = Peer::connect(&ahead, ANA);
     let websocket = Peer::ask(&behind, &client.auth(ANA));
     assert_eq!(behind.next_event().what, "connect");
+    // Else it might be let in before the event.
+    let held = behind.hold_worker();
     behind.namespace.begin_log_at(LogId(2), at(3));
     publish_at(&behind, &to("ana"), 1, at(4));
+    drop(held);
     Peer::let_in(&behind, websocket).assert_recovered(&client, &[1]);
 }

@@ -50,7 +50,8 @@ pub(crate) struct End {
 
 /// Puts each client into the room that its CONNECT names, `{"room":"a"}`. One
 /// that says `{"wait":true}` is let in when the test says so, and one that says
-/// `{"user":42}` is user 42. Events are answered with their arguments.
+/// `{"user":42}` is user 42. A plain WebSocket says the same in its query. Events
+/// are answered with their arguments.
 #[derive(Clone)]
 struct Lobby {
     let_in: Arc<Notify>,
@@ -88,11 +89,16 @@ impl NamespaceHandler for Lobby {
         if auth["legacy"] == true {
             return Err(Refusal::ConnectThenDisconnect);
         }
-        let rooms = auth["room"].as_str().into_iter();
+        let query = |name: &str| {
+            let mut pairs = request.handshake.query().split('&');
+            pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+        };
+        let rooms = auth["room"].as_str().or_else(|| query("room")).into_iter();
+        let user = auth["user"].as_str().or_else(|| query("user"));
         Ok(Admission {
             rooms: rooms.filter_map(|room| RoomName::new(room).ok()).collect(),
             data: None,
-            identity: auth["user"].as_u64(),
+            identity: auth["user"].as_u64().or_else(|| user?.parse().ok()),
         })
     }
 
@@ -127,14 +133,13 @@ impl HttpHandler<SocketIo> for Plain {
         request: Request<Incoming>,
         remote_address: RemoteAddress,
     ) -> HttpReply<SocketIo> {
-        let handshake = ClientHandshake::new(remote_address, None, request.headers(), &[], &[]);
-        let query = request.uri().query().unwrap_or_default();
-        let is_refused = query.starts_with("refuse");
+        let (query, headers) = (request.uri().query(), request.headers());
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::UNAUTHORIZED;
-        if is_refused {
+        if query.is_some_and(|query| query.starts_with("refuse")) {
             return HttpReply::Response(response);
         }
+        let handshake = ClientHandshake::new(remote_address, query, headers, &[], &KEPT_QUERY);
         let asked = ConnectRequest {
             handshake: &handshake,
             auth: None,
@@ -203,8 +208,13 @@ impl SocketServer {
 
     /// A client by WebSocket alone that is in `/n`, and its socket.
     pub(crate) fn join_plain(&self) -> (WebSocket, Socket) {
+        self.join_plain_with("")
+    }
+
+    /// The same, with a query that begins with `&`.
+    pub(crate) fn join_plain_with(&self, query: &str) -> (WebSocket, Socket) {
         let mut stream = connect(self.address);
-        let head = websocket_head("", "").replacen("/socket.io/", "/plain", 1);
+        let head = websocket_head(query, "").replacen("/socket.io/", "/plain", 1);
         stream.write_all(head.as_bytes()).expect("a request");
         let head = read_until(&mut stream, "\r\n\r\n");
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
@@ -269,3 +279,5 @@ impl SocketServer {
             .expect("in time")
     }
 }
+
+const KEPT_QUERY: [&str; 5] = ["user", "room", "recovery", "pid", "offset"];

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri};
 
 use super::Refused;
 use crate::loopback::{is_loopback, is_loopback_authority};
-use crate::settings::{BackEndAuth, Guard, OperatorAuth, Scope, Scopes};
+use crate::settings::{BackEndAuth, Guard, OperatorAuth, Scope, Scopes, TokenId};
 
 /// What is known of the caller of a route.
 #[derive(Clone, Copy, Debug)]
@@ -139,30 +139,34 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// For a route of the back end that has to do with these scopes: the scopes that the caller
-    /// has, at least one of them among these.
+    /// For a route of the back end that has to do with these scopes: what the caller may do, at
+    /// least one of these.
     pub(super) fn authorize_back_end(
         &self,
         auth: &BackEndAuth,
         wanted: &[Scope],
-    ) -> Result<Scopes, Refused> {
-        let guards = || wanted.iter().map(|scope| auth.guard(*scope));
-        if guards().any(|guard| guard == Guard::Open) {
-            return self.require_plain_json().map(|()| Scopes::ALL);
+    ) -> Result<Authorized, Refused> {
+        let mut is_closed = true;
+        for scope in wanted {
+            // No two scopes of one route are open in different ways.
+            match auth.guard(*scope) {
+                Guard::Open => return self.require_plain_json().map(|()| Authorized::ANYBODY),
+                Guard::Loopback => {
+                    let checked = self.require_loopback("PRESENCE_TOKEN");
+                    return checked.map(|()| Authorized::ANYBODY);
+                }
+                Guard::Token => is_closed = false,
+                Guard::Closed => {}
+            }
         }
-        if guards().any(|guard| guard == Guard::Loopback) {
-            return self
-                .require_loopback("PRESENCE_TOKEN")
-                .map(|()| Scopes::ALL);
-        }
-        if guards().all(|guard| guard == Guard::Closed) {
+        if is_closed {
             return Err(closed(wanted));
         }
         let hint = wanted
             .first()
             .map_or("EMIT_TOKEN", |scope| setting_of(*scope));
         let presented = self.bearer().ok_or_else(|| missing_token(hint))?;
-        let scopes = auth.scopes_of(presented);
+        let (token, scopes) = auth.find(presented);
         if scopes.is_empty() {
             return Err(wrong_token());
         }
@@ -173,22 +177,26 @@ impl<'a> Caller<'a> {
             }
             _ => {}
         }
-        Ok(scopes)
+        Ok(Authorized {
+            scopes,
+            token: Some(token),
+        })
     }
+}
 
-    /// The token that [`authorize_back_end`](Self::authorize_back_end) judged; `None` where it asks
-    /// for none, whatever is sent.
-    pub(super) fn token_of_back_end(
-        &self,
-        auth: &BackEndAuth,
-        wanted: &[Scope],
-    ) -> Option<&'a str> {
-        let is_open = |scope: &Scope| matches!(auth.guard(*scope), Guard::Open | Guard::Loopback);
-        if wanted.iter().any(is_open) {
-            return None;
-        }
-        self.bearer()
-    }
+/// What a caller of the back end's routes may do, and by which token.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Authorized {
+    pub(super) scopes: Scopes,
+    /// `None` where none is asked for, whatever is sent.
+    pub(super) token: Option<TokenId>,
+}
+
+impl Authorized {
+    const ANYBODY: Self = Self {
+        scopes: Scopes::ALL,
+        token: None,
+    };
 }
 
 /// Refuses a caller whose token does not have a scope.

@@ -13,9 +13,9 @@ use hd_events::{
 use hd_rooms::Audience;
 use hd_ws_server::{BodyError, Emitted, Publication, Published, RemoteAddress, read_body};
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use serde::Serialize;
 use serde_json::Value;
 use socketio_proto::OutgoingArgs;
@@ -27,7 +27,7 @@ use crate::cluster::{Cluster, ClusterEvent, EventArgs};
 use crate::gateway::room_of;
 use crate::settings::{EmitWithoutRedis, Scope};
 use crate::telemetry::events::{
-    EmitAccepted, EmitLocal, EmitNotKept, EmitRefused, EmitRepeated, IdForgotten,
+    EmitAccepted, EmitLocal, EmitNotKept, EmitRefused, EmitRepeated, EventDelivered, IdForgotten,
 };
 
 /// An event that was taken from the back end, and is on its way.
@@ -64,7 +64,15 @@ enum Outcome {
         success: bool,
         /// Whether all whom it is for are to get it.
         accepted: bool,
-        delivered: usize,
+        /// Sockets of this instance that took it. Those of other instances are not counted.
+        #[serde(rename = "deliveredLocally")]
+        delivered_locally: usize,
+    },
+    /// Its id is a duplicate: it was accepted before.
+    Duplicate {
+        success: bool,
+        accepted: bool,
+        duplicate: bool,
     },
     /// In a batch.
     Refused { success: bool, error: Value },
@@ -144,8 +152,8 @@ impl HttpApi {
         let (http::request::Parts { headers, .. }, body) = request.into_parts();
         async move {
             let taken = async {
-                let permit = permit?;
-                let command = self.take_one(headers, body, &permit, parse).await?;
+                let mut permit = permit?;
+                let command = self.take_one(headers, body, &mut permit, parse).await?;
                 let taken = self.send(command, &permit).await?;
                 Ok(self.outcome(taken, &permit).await)
             };
@@ -160,7 +168,7 @@ impl HttpApi {
         &self,
         headers: HeaderMap,
         body: Incoming,
-        permit: &EmitPermit<'_>,
+        permit: &mut EmitPermit<'_>,
         parse: Parse,
     ) -> Result<EmitCommand, Refused> {
         let limit = self.limits.max_payload_bytes + ENVELOPE_BYTES;
@@ -179,7 +187,7 @@ impl HttpApi {
         remote_address: RemoteAddress,
     ) -> Result<(EmitBatch, EmitPermit<'_>), Refused> {
         let wanted = &[Scope::Emit, Scope::Broadcast];
-        let permit = self.admit(&request, remote_address, wanted, BATCH_BYTES)?;
+        let mut permit = self.admit(&request, remote_address, wanted, BATCH_BYTES)?;
         let (http::request::Parts { headers, .. }, body) = request.into_parts();
         let body = read(body, BATCH_BYTES).await?;
         permit.body_has_come(body.len());
@@ -277,38 +285,49 @@ impl HttpApi {
     /// What became of an event, once that is known.
     async fn outcome(&self, taken: Taken, permit: &EmitPermit<'_>) -> Outcome {
         let (event, user_id) = (taken.event.as_str(), taken.user_id);
-        let delivered = match taken.delivery {
-            Delivery::Over { delivered } => delivered,
-            Delivery::UnderWay(emitted) => emitted.await,
+        let delivered_locally = match taken.delivery {
+            Delivery::Over { delivered } => self.count(delivered),
+            Delivery::UnderWay(emitted) => self.count(emitted.await),
+            // Counted where it was read from the log.
             Delivery::Shared(cluster, offset) => cluster.delivered(offset).await,
             Delivery::Local(emitted) => {
-                let delivered = emitted.await;
+                let delivered_locally = self.count(emitted.await);
                 if user_id.is_some() {
-                    permit.was_delivered(delivered);
+                    permit.was_delivered(delivered_locally);
                 }
                 EmitLocal {
                     event,
                     user_id,
-                    delivered,
+                    delivered_locally,
                 }
                 .emit(&self.counters);
-                return success(false, delivered);
+                return success(false, delivered_locally);
             }
             Delivery::Repeated => {
                 EmitRepeated { event, user_id }.emit(&self.counters);
-                return success(true, 0);
+                return Outcome::Duplicate {
+                    success: true,
+                    accepted: true,
+                    duplicate: true,
+                };
             }
         };
         if user_id.is_some() {
-            permit.was_delivered(delivered);
+            permit.was_delivered(delivered_locally);
         }
         EmitAccepted {
             event,
             user_id,
-            delivered,
+            delivered_locally,
         }
         .emit(&self.counters);
-        success(true, delivered)
+        success(true, delivered_locally)
+    }
+
+    /// Counts the sockets that an event went to.
+    fn count(&self, sockets: usize) -> usize {
+        EventDelivered { sockets }.emit(&self.counters);
+        sockets
     }
 
     fn refuse(&self, refused: Refused, remote_address: RemoteAddress) -> Refused {
@@ -323,7 +342,7 @@ impl HttpApi {
     }
 
     /// Whether a request may emit, before its body is read.
-    fn admit<B>(
+    fn admit<B: Body>(
         &self,
         request: &Request<B>,
         remote_address: RemoteAddress,
@@ -332,11 +351,14 @@ impl HttpApi {
     ) -> Result<EmitPermit<'_>, Refused> {
         let limits = &self.emit_limits;
         let caller = Caller::new(request, remote_address);
-        let scopes = caller
+        let authorized = caller
             .authorize_back_end(&self.back_end, wanted)
             .map_err(|refused| limits.auth_failed(refused, remote_address))?;
-        let token = caller.token_of_back_end(&self.back_end, wanted);
-        limits.admit(token, remote_address, scopes, request.headers(), max_body)
+        // What a body is counted as while it comes: what it declares, or the most that is read.
+        let declared = request.body().size_hint().upper();
+        let declared = declared.and_then(|len| usize::try_from(len).ok());
+        let body_bytes = declared.map_or(max_body, |len| len.min(max_body));
+        limits.admit(authorized, remote_address, body_bytes)
     }
 }
 
@@ -399,11 +421,11 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, EmitEr
     Ok(Some(IdempotencyKey::new(key)?))
 }
 
-fn success(accepted: bool, delivered: usize) -> Outcome {
+fn success(accepted: bool, delivered_locally: usize) -> Outcome {
     Outcome::Taken {
         success: true,
         accepted,
-        delivered,
+        delivered_locally,
     }
 }
 
@@ -433,7 +455,7 @@ impl From<EmitError> for Refused {
     }
 }
 
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// For the body of an emit; as long as for a body of Engine.IO.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Room in a body for what is not the payload: names, the event, and a thousand

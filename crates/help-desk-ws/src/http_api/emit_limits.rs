@@ -3,20 +3,20 @@
 //! A caller is whoever has a token, or a remote address where no token is asked for. What is over a
 //! limit is answered with 429 and `Retry-After`, and is to be sent again after that time.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dashmap::DashMap;
-use hd_ws_server::{Rate, RemoteAddress, TokenBucket};
-use http::header::{CONTENT_LENGTH, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use hd_ws_server::{BucketTime, Rate, RemoteAddress, TokenBucket};
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
 
 use super::Refused;
-use crate::settings::{EmitRates, Scopes};
+use super::access::Authorized;
+use crate::settings::{EmitRates, Scopes, TokenId};
 
 /// What all callers have left.
 #[derive(Debug)]
@@ -26,14 +26,17 @@ pub(crate) struct EmitLimits {
     recipients: Rate,
     auth_failures: Rate,
     max_concurrent: usize,
-    callers: DashMap<CallerKey, Arc<Caller>>,
+    /// Of the tokens that are set, each at its index.
+    with_token: Box<[Arc<Caller>]>,
+    by_address: DashMap<IpAddr, Arc<Caller>>,
+    /// All whose addresses are too many to be told apart.
+    others: Arc<Caller>,
     failing: DashMap<IpAddr, TokenBucket>,
     /// Bytes of bodies that have come, or are to come.
     bodies: AtomicUsize,
     /// Of purges, which look through a whole map.
     purges: TokenBucket,
     purge_rate: Rate,
-    hasher: RandomState,
 }
 
 /// Which limit was reached.
@@ -45,13 +48,6 @@ pub(crate) enum EmitLimit {
     Concurrent,
     Bodies,
     AuthFailures,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum CallerKey {
-    /// By a hash of its token, under a key of this process.
-    Token(u64),
-    Address(IpAddr),
 }
 
 #[derive(Debug, Default)]
@@ -69,10 +65,13 @@ pub(super) struct EmitPermit<'a> {
     caller: Arc<Caller>,
     scopes: Scopes,
     body_bytes: usize,
+    /// When it was admitted or, once its body has come, when that came.
+    at: BucketTime,
 }
 
 impl EmitLimits {
-    pub(crate) fn new(rates: &EmitRates) -> Self {
+    /// For so many tokens.
+    pub(crate) fn new(rates: &EmitRates, tokens: usize) -> Self {
         let rate = |per_second| Rate::per_second(per_second, BURST_SECONDS);
         Self {
             emits: rate(rates.emits),
@@ -80,31 +79,30 @@ impl EmitLimits {
             recipients: rate(rates.recipients),
             auth_failures: rate(AUTH_FAILURES_PER_SECOND),
             max_concurrent: rates.concurrent.get(),
-            callers: DashMap::new(),
+            with_token: (0..tokens).map(|_| Arc::default()).collect(),
+            by_address: DashMap::new(),
+            others: Arc::default(),
             failing: DashMap::new(),
             bodies: AtomicUsize::new(0),
             purges: TokenBucket::default(),
             purge_rate: Rate::per_second(NonZeroU32::MIN, 2),
-            hasher: RandomState::new(),
         }
     }
 
-    /// Counts a request of a caller that has shown `token`, or need not show
-    /// one, before its body is read. `max_body` is the most that is read of it.
+    /// Counts a request of a caller who may do something, before its body is
+    /// read, which counts as so many bytes while it comes.
     pub(super) fn admit(
         &self,
-        token: Option<&str>,
+        authorized: Authorized,
         remote_address: RemoteAddress,
-        scopes: Scopes,
-        headers: &HeaderMap,
-        max_body: usize,
+        body_bytes: usize,
     ) -> Result<EmitPermit<'_>, Refused> {
-        let now = Instant::now();
-        let key = match token {
-            Some(token) => CallerKey::Token(self.hasher.hash_one(token)),
-            None => CallerKey::Address(remote_address.network()),
+        let now = BucketTime::now();
+        let token = authorized.token.map(TokenId::index);
+        let caller = match token.and_then(|index| self.with_token.get(index)) {
+            Some(caller) => Arc::clone(caller),
+            None => self.at_address(remote_address.network(), now),
         };
-        let caller = self.caller(key, now);
         // What the last requests owe.
         let no_debt = |bucket: &TokenBucket, rate, limit| {
             let taken = bucket.take(rate, 0, now);
@@ -112,14 +110,15 @@ impl EmitLimits {
         };
         no_debt(&caller.bytes, &self.bytes, EmitLimit::Bytes)?;
         no_debt(&caller.recipients, &self.recipients, EmitLimit::Recipients)?;
-        let body_bytes = expected_bytes(headers, max_body);
         // From here on the permit gives back what it has.
         let permit = EmitPermit {
             limits: self,
-            caller: Arc::clone(&caller),
-            scopes,
+            caller,
+            scopes: authorized.scopes,
             body_bytes,
+            at: now,
         };
+        let caller = &permit.caller;
         let requests = caller.requests.fetch_add(1, Ordering::Relaxed);
         let bodies = self.bodies.fetch_add(body_bytes, Ordering::Relaxed);
         if requests >= self.max_concurrent {
@@ -139,7 +138,7 @@ impl EmitLimits {
         if refused.status != StatusCode::UNAUTHORIZED {
             return refused;
         }
-        let now = Instant::now();
+        let now = BucketTime::now();
         if self.failing.len() >= MAX_FAILING && self.may_purge(now) {
             self.failing.retain(|_, bucket| !bucket.is_full(now));
         }
@@ -155,24 +154,22 @@ impl EmitLimits {
         }
     }
 
-    fn may_purge(&self, now: Instant) -> bool {
+    fn may_purge(&self, now: BucketTime) -> bool {
         self.purges.take(&self.purge_rate, 1, now).is_ok()
     }
 
-    fn caller(&self, key: CallerKey, now: Instant) -> Arc<Caller> {
-        if let Some(caller) = self.callers.get(&key) {
+    fn at_address(&self, address: IpAddr, now: BucketTime) -> Arc<Caller> {
+        let callers = &self.by_address;
+        if let Some(caller) = callers.get(&address) {
             return Arc::clone(caller.value());
         }
-        if self.callers.len() >= MAX_CALLERS && self.may_purge(now) {
-            self.callers.retain(|_, caller| !caller.is_idle(now));
+        if callers.len() >= MAX_CALLERS && self.may_purge(now) {
+            callers.retain(|_, caller| !caller.is_idle(now));
         }
-        if self.callers.len() >= MAX_CALLERS {
-            // Addresses, since there are a few tokens only. All that are one too
-            // many share what one may.
-            let rest = CallerKey::Token(0);
-            return Arc::clone(self.callers.entry(rest).or_default().value());
+        if callers.len() >= MAX_CALLERS {
+            return Arc::clone(&self.others);
         }
-        Arc::clone(self.callers.entry(key).or_default().value())
+        Arc::clone(callers.entry(address).or_default().value())
     }
 }
 
@@ -182,33 +179,31 @@ impl EmitPermit<'_> {
         self.scopes
     }
 
-    /// A body has come.
-    pub(super) fn body_has_come(&self, bytes: usize) {
-        let now = Instant::now();
+    /// A body has come. What it asks for is done at once, and counted as of now.
+    pub(super) fn body_has_come(&mut self, bytes: usize) {
+        self.at = BucketTime::now();
         let rate = &self.limits.bytes;
-        let _debt = self.caller.bytes.charge(rate, bytes as u64, now);
+        let _debt = self.caller.bytes.charge(rate, bytes as u64, self.at);
     }
 
     /// A batch has so many items; the request was counted as one.
     pub(super) fn items_have_come(&self, items: usize) {
-        let (now, more) = (Instant::now(), items.saturating_sub(1) as u64);
-        let _debt = self.caller.emits.charge(&self.limits.emits, more, now);
+        let (rate, more) = (&self.limits.emits, items.saturating_sub(1) as u64);
+        let _debt = self.caller.emits.charge(rate, more, self.at);
     }
 
     /// Takes the recipients of an event that is for many.
     pub(super) fn take_recipients(&self, recipients: usize) -> Result<(), Refused> {
         let rate = &self.limits.recipients;
-        let taken = self
-            .caller
-            .recipients
-            .take(rate, recipients as u64, Instant::now());
+        let bucket = &self.caller.recipients;
+        let taken = bucket.take(rate, recipients as u64, self.at);
         taken.map_err(|wait| limited(EmitLimit::Recipients, wait))
     }
 
     /// An event for one user went to so many connections.
     pub(super) fn was_delivered(&self, recipients: usize) {
-        let (now, rate) = (Instant::now(), &self.limits.recipients);
-        let _debt = self.caller.recipients.charge(rate, recipients as u64, now);
+        let (bucket, rate) = (&self.caller.recipients, &self.limits.recipients);
+        let _debt = bucket.charge(rate, recipients as u64, self.at);
     }
 }
 
@@ -222,7 +217,7 @@ impl Drop for EmitPermit<'_> {
 }
 
 impl Caller {
-    fn is_idle(&self, now: Instant) -> bool {
+    fn is_idle(&self, now: BucketTime) -> bool {
         self.requests.load(Ordering::Relaxed) == 0
             && self.emits.is_full(now)
             && self.bytes.is_full(now)
@@ -285,15 +280,6 @@ fn limited(limit: EmitLimit, wait: Duration) -> Refused {
     }
 }
 
-/// What a body is counted as while it comes: what it declares, or the most that
-/// is read of it.
-fn expected_bytes(headers: &HeaderMap, max_body: usize) -> usize {
-    headers
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse().ok())
-        .map_or(max_body, |length: usize| length.min(max_body))
-}
-
 /// What a caller may do at once, in seconds of its rates: a back end that was
 /// held up for a moment has this to catch up on.
 const BURST_SECONDS: u32 = 5;
@@ -316,21 +302,31 @@ mod tests {
     use super::*;
 
     fn limits(emits: u32, bytes: u32, recipients: u32, concurrent: usize) -> EmitLimits {
-        EmitLimits::new(&EmitRates {
+        let rates = EmitRates {
             emits: NonZeroU32::new(emits).unwrap(),
             bytes: NonZeroU32::new(bytes).unwrap(),
             recipients: NonZeroU32::new(recipients).unwrap(),
             concurrent: NonZeroUsize::new(concurrent).unwrap(),
-        })
+        };
+        EmitLimits::new(&rates, TOKENS.len())
     }
 
     fn address(last: u8) -> RemoteAddress {
         RemoteAddress::direct(([10, 0, 0, last], 5000).into())
     }
 
+    const TOKENS: [&str; 3] = ["a", "b", "c"];
+
+    fn authorized(token: Option<&str>) -> Authorized {
+        let index = |token: &str| TOKENS.iter().position(|known| *known == token).unwrap();
+        Authorized {
+            scopes: Scopes::ALL,
+            token: token.map(|token| TokenId::of_index(index(token))),
+        }
+    }
+
     fn admit<'a>(limits: &'a EmitLimits, token: &str) -> Result<EmitPermit<'a>, EmitLimit> {
-        let headers = HeaderMap::new();
-        let permit = limits.admit(Some(token), address(1), Scopes::ALL, &headers, 1000);
+        let permit = limits.admit(authorized(Some(token)), address(1), 1000);
         permit.map_err(|refused| refused.limit.unwrap())
     }
 
@@ -345,9 +341,8 @@ mod tests {
         assert_eq!(admit(&limits, "b").unwrap_err(), EmitLimit::Emits);
         admit(&limits, "c").unwrap();
         let by_address = |last| {
-            limits
-                .admit(None, address(last), Scopes::ALL, &HeaderMap::new(), 1)
-                .map(drop)
+            let permit = limits.admit(authorized(None), address(last), 1);
+            permit.map(drop)
         };
         for _ in 0..5 {
             assert!(by_address(1).is_ok());
@@ -380,15 +375,7 @@ mod tests {
         assert!(admit(&few, "a").is_ok());
 
         let many = limits(1000, 100, 100, 1000);
-        let large = || {
-            many.admit(
-                Some("a"),
-                address(1),
-                Scopes::ALL,
-                &HeaderMap::new(),
-                1 << 20,
-            )
-        };
+        let large = || many.admit(authorized(Some("a")), address(1), 1 << 20);
         let held: Vec<_> = (0..64).map(|_| large().ok().unwrap()).collect();
         let refused = large().unwrap_err();
         assert_eq!(refused.limit, Some(EmitLimit::Bodies));
@@ -415,12 +402,12 @@ mod tests {
     #[test]
     fn callers_beyond_the_bound_share_one_allowance() {
         let limits = limits(1, 1_000_000, 1000, 10);
-        let now = Instant::now();
+        let now = BucketTime::now();
         for number in 0..MAX_CALLERS + 10 {
             let ip = IpAddr::from([1, 1, (number >> 8) as u8, number as u8]);
-            let caller = limits.caller(CallerKey::Address(ip), now);
+            let caller = limits.at_address(ip, now);
             caller.emits.charge(&limits.emits, 100, now);
         }
-        assert!(limits.callers.len() <= MAX_CALLERS + 1);
+        assert!(limits.by_address.len() <= MAX_CALLERS);
     }
 }

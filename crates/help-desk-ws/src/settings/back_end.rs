@@ -1,6 +1,8 @@
 //! Who may emit, broadcast, and ask who is connected
 //! ([ADR 16](../../../../docs/adr/0016-tokens-have-scopes-and-what-is-not-configured-is-closed.md)).
 
+use subtle::ConditionallySelectable as _;
+
 use super::NodeEnv;
 use super::reader::Reader;
 use super::secrets::{BearerToken, bearer_token, generate, refuse_short};
@@ -66,6 +68,22 @@ impl Scopes {
     }
 }
 
+/// A token among those that are set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TokenId(usize);
+
+impl TokenId {
+    /// Its place among them.
+    pub(crate) const fn index(self) -> usize {
+        self.0
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn of_index(index: usize) -> Self {
+        Self(index)
+    }
+}
+
 /// How a scope is guarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Guard {
@@ -101,15 +119,24 @@ impl BackEndAuth {
         }
     }
 
-    /// The scopes of a token; none for one that is wrong. Takes the same time wherever it differs.
-    pub(crate) fn scopes_of(&self, presented: &str) -> Scopes {
-        self.tokens
-            .iter()
-            .fold(Scopes::default(), |known, (token, scopes)| {
-                // 0 or 255, without a branch.
-                let mask = token.ct_eq(presented).unwrap_u8().wrapping_neg();
-                Scopes(known.0 | (scopes.0 & mask))
-            })
+    /// How many tokens are set.
+    pub(crate) fn token_count(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// A token, and its scopes: none for one that is wrong. Of tokens that are equal it is the last.
+    /// Takes the same time wherever it differs.
+    pub(crate) fn find(&self, presented: &str) -> (TokenId, Scopes) {
+        let (mut known, mut found) = (Scopes::default(), 0);
+        for (index, (token, scopes)) in self.tokens.iter().enumerate() {
+            let is_it = token.ct_eq(presented);
+            // 0 or 255, without a branch.
+            let mask = is_it.unwrap_u8().wrapping_neg();
+            known = Scopes(known.0 | (scopes.0 & mask));
+            found.conditional_assign(&(index as u64), is_it);
+        }
+        // It came from there.
+        (TokenId(found as usize), known)
     }
 
     /// The token that was generated for this run. It is printed, since no caller can know it.
@@ -257,13 +284,24 @@ mod tests {
             ("previous-token", Scopes::ALL),
         ];
         let rotating = auth(&tokens, false, NodeEnv::Production);
-        assert_eq!(rotating.scopes_of("current-token"), Scopes::ALL);
-        assert_eq!(rotating.scopes_of("previous-token"), Scopes::ALL);
+        assert_eq!(rotating.find("current-token").1, Scopes::ALL);
+        assert_eq!(rotating.find("previous-token").1, Scopes::ALL);
         for wrong in ["current-toke", "current-token ", ""] {
-            assert!(rotating.scopes_of(wrong).is_empty(), "{wrong:?}");
+            assert!(rotating.find(wrong).1.is_empty(), "{wrong:?}");
         }
         let rotated = auth(&tokens[..1], false, NodeEnv::Production);
-        assert!(rotated.scopes_of("previous-token").is_empty());
+        assert!(rotated.find("previous-token").1.is_empty());
+    }
+
+    #[test]
+    fn tokens_are_told_apart_unless_they_are_equal() {
+        let tokens = ["one", "two", "one"].map(|token| (token, Scopes::ALL));
+        let auth = auth(&tokens, false, NodeEnv::Production);
+        assert_eq!(auth.find("one").0, auth.find("one").0);
+        assert_ne!(auth.find("one").0, auth.find("two").0);
+        for token in ["one", "two"] {
+            assert!(auth.find(token).0.index() < auth.token_count(), "{token}");
+        }
     }
 
     #[test]
@@ -279,8 +317,8 @@ mod tests {
             false,
             NodeEnv::Production,
         );
-        assert_eq!(auth.scopes_of("presence-token"), presence);
-        assert_eq!(auth.scopes_of("emit-token"), Scopes::ALL);
+        assert_eq!(auth.find("presence-token").1, presence);
+        assert_eq!(auth.find("emit-token").1, Scopes::ALL);
     }
 
     #[test]

@@ -32,7 +32,7 @@ mod unknown;
 mod values;
 mod variables;
 
-pub(crate) use back_end::{BackEndAuth, Guard, Scope, Scopes};
+pub(crate) use back_end::{BackEndAuth, Guard, Scope, Scopes, TokenId};
 pub(crate) use commands::{EmitClientSettings, HealthSettings, ListenSettings, SigningSettings};
 pub(crate) use limits::{ClientLimits, EmitRates};
 pub(crate) use origin::CorsOrigin;

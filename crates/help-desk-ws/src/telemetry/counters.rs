@@ -89,7 +89,7 @@ pub(crate) struct Counters {
     /// Commands that were carried out for the clients of this process only,
     /// since Redis was away.
     pub(crate) emits_local: Counter,
-    /// Sockets that all of these went to.
+    /// Sockets of this instance that events went to, whichever instance accepted them.
     pub(crate) notifications_delivered: Counter,
     /// Emit and broadcast commands that were refused.
     pub(crate) emits_refused: Counter,

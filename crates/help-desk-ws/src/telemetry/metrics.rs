@@ -258,7 +258,7 @@ pub(crate) fn page(counters: &Counters, gauges: &Gauges<'_>) -> String {
     );
     page.counter(
         "deliveries_total",
-        "Clients that events were written to, or queued for.",
+        "Clients of this instance that events were written to, or queued for, whichever instance accepted them.",
         [("", counters.notifications_delivered.get())],
     );
     page.counter(

@@ -2,7 +2,7 @@
 //
 //   WS_URL=http://127.0.0.1:3001 JWT_SECRET=… EMIT_TOKEN=… WS_BIN=/path/to/help-desk-ws node run.mjs
 //   node run.mjs --reference          against a service of the same contract on Node's socket.io
-//   node run.mjs notifications        only these of: notifications, eio3, http-api, emit-api, lifecycle, replay, msgpack, drain, polling, cluster, node-peers, presence, browser, python
+//   node run.mjs notifications        only these of: notifications, eio3, http-api, emit-api, lifecycle, replay, recovery-state, msgpack, drain, polling, cluster, node-peers, presence, browser, python, python-recovery
 //
 // WS_URL is a running service with the default settings and that JWT_SECRET and EMIT_TOKEN. Tests that
 // need instances with other settings start WS_BIN; without it they are skipped.
@@ -19,6 +19,7 @@ const SUITES = {
   "emit-api": (env) => nodeTests("clients/emit-api.test.mjs", env),
   lifecycle: (env) => nodeTests("clients/lifecycle.test.mjs", env),
   replay: (env) => nodeTests("clients/replay.test.mjs", env),
+  "recovery-state": (env) => nodeTests("clients/recovery-state.test.mjs", env),
   msgpack: (env) => nodeTests("clients/msgpack.test.mjs", env),
   drain: (env) => nodeTests("clients/drain.test.mjs", env),
   polling: (env) => nodeTests("clients/polling.test.mjs", env),
@@ -27,6 +28,7 @@ const SUITES = {
   presence: (env) => nodeTests("clients/presence.test.mjs", env),
   browser: (env) => nodeTests("clients/browser.test.mjs", env),
   python: (env) => run(PYTHON, ["python/test_notifications.py"], env),
+  "python-recovery": (env) => run(PYTHON, ["python/test_recovery.py"], env),
 };
 const REFERENCE = {
   REFERENCE: "1",

@@ -280,7 +280,7 @@ fn a_token_opens_the_routes_of_its_scopes_only() {
     check(
         &answer,
         207,
-        r#"{"success":true,"accepted":true,"delivered":0},{"success":false"#,
+        r#"{"success":true,"accepted":true,"deliveredLocally":0},{"success":false"#,
     );
     assert!(answer.contains("insufficient_scope"), "{answer}");
     check(&call("another-token", emit), 401, "invalid_token");
@@ -461,7 +461,7 @@ fn a_drain_can_be_cancelled_and_a_stop_cannot() {
     check(&server.request("GET", "/readyz"), 200, "ready");
     // Who was connected is served, and new clients are admitted.
     let mut comes = server.listener();
-    assert!(server.emit("42").contains(r#""delivered":2"#));
+    assert!(server.emit("42").contains(r#""deliveredLocally":2"#));
 
     // The next drain is told of like the first.
     check(

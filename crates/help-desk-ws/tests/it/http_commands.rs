@@ -86,12 +86,12 @@ fn emit(peer: &Peer, args: &[&str]) -> Program {
 
 #[test]
 fn emit_sends_what_the_back_end_sends_and_prints_the_answer() {
-    let peer = Peer::answering("201 Created", r#"{"success":true,"delivered":2}"#);
+    let peer = Peer::answering("201 Created", r#"{"success":true,"deliveredLocally":2}"#);
     let run = emit(&peer, &["--payload", r#"{"ticketId": 7, "n": 1.50}"#])
         .env("EMIT_TOKEN", GOOD_TOKEN)
         .run();
     run.check_code(0);
-    assert_eq!(run.stdout, "{\"success\":true,\"delivered\":2}\n");
+    assert_eq!(run.stdout, "{\"success\":true,\"deliveredLocally\":2}\n");
     assert_eq!(run.stderr, "");
     let port = peer.port;
     let request = peer.request();

@@ -54,8 +54,8 @@ fn a_notification_reaches_its_user_and_nobody_else() {
         "{connected}"
     );
 
-    assert!(server.emit("43").contains(r#""delivered":0"#));
-    assert!(server.emit("42").contains(r#""delivered":1"#));
+    assert!(server.emit("43").contains(r#""deliveredLocally":0"#));
+    assert!(server.emit("42").contains(r#""deliveredLocally":1"#));
     let heard = listener.wait_with_output().unwrap();
     assert_eq!(
         String::from_utf8(heard.stdout).unwrap(),
@@ -130,7 +130,7 @@ fn a_drain_moves_the_clients_and_the_service_stays() {
         "Draining as asked at /admin/drain clients=1 window=\"1m 30s\"",
     );
     // Until its turn comes, the client is served.
-    assert!(server.emit("42").contains(r#""delivered":1"#));
+    assert!(server.emit("42").contains(r#""deliveredLocally":1"#));
     let ready = server.request("GET", "/readyz");
     assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
     assert!(ready.ends_with(r#"{"status":"draining"}"#), "{ready}");

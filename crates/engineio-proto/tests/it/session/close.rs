@@ -96,6 +96,18 @@ fn a_closing_session_that_is_not_fetched_ends_in_time() {
     pair.assert_closed(Event::Closed(FORCED));
 }
 
+/// A load balancer may send its polls to another server by then.
+#[test]
+fn a_session_that_is_not_fetched_during_a_shutdown_ends_sooner() {
+    let mut pair = Pair::polling();
+    pair.send("last");
+    pair.session
+        .close(CloseReason::ServerShuttingDown, pair.now);
+    assert_eq!(pair.timeout(), Some((secs(5), TimerReason::CloseTimeout)));
+    assert_eq!(pair.next_timeout(), Some(TimerReason::CloseTimeout));
+    pair.assert_closed(Event::Closed(CloseReason::ServerShuttingDown));
+}
+
 #[test]
 fn a_post_to_a_closing_session_does_not_cost_it_what_waits() {
     let mut pair = Pair::polling();

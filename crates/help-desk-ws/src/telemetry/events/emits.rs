@@ -14,8 +14,8 @@ pub(crate) struct EmitAccepted<'a> {
     pub(crate) event: &'a str,
     /// `None` unless one user was all that was named.
     pub(crate) user_id: Option<UserId>,
-    /// Sockets that it went to.
-    pub(crate) delivered: usize,
+    /// Sockets of this instance that it went to.
+    pub(crate) delivered_locally: usize,
 }
 
 impl EmitAccepted<'_> {
@@ -23,16 +23,15 @@ impl EmitAccepted<'_> {
         let Self {
             event,
             user_id,
-            delivered,
+            delivered_locally,
         } = self;
         counters.emits_accepted.add(1);
-        counters.notifications_delivered.add(delivered as u64);
         // The busiest event of all: a line for each would cost more than the delivery.
         debug!(
             context = CONTROLLER,
             event,
             user_id = user_id.map(UserId::get),
-            delivered,
+            delivered_locally,
             "Notification emitted"
         );
     }
@@ -45,8 +44,8 @@ pub(crate) struct EmitLocal<'a> {
     pub(crate) event: &'a str,
     /// As for [`EmitAccepted`].
     pub(crate) user_id: Option<UserId>,
-    /// Sockets that it went to.
-    pub(crate) delivered: usize,
+    /// Sockets of this instance that it went to.
+    pub(crate) delivered_locally: usize,
 }
 
 impl EmitLocal<'_> {
@@ -54,17 +53,28 @@ impl EmitLocal<'_> {
         let Self {
             event,
             user_id,
-            delivered,
+            delivered_locally,
         } = self;
         counters.emits_local.add(1);
-        counters.notifications_delivered.add(delivered as u64);
         warn!(
             context = CONTROLLER,
             event,
             user_id = user_id.map(UserId::get),
-            delivered,
+            delivered_locally,
             "Emitted to the clients of this process only: Redis does not answer"
         );
+    }
+}
+
+/// An event went to sockets of this instance, whichever instance accepted it. It has no line of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EventDelivered {
+    pub(crate) sockets: usize,
+}
+
+impl EventDelivered {
+    pub(crate) fn emit(self, counters: &Counters) {
+        counters.notifications_delivered.add(self.sockets as u64);
     }
 }
 

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { describe } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { WebSocket } from "ws";
 import { ROUTES, emit, post } from "../support/back-end.mjs";
 import { CLIENTS, TRANSPORTS, openSocket, received, settled } from "../support/clients.mjs";
 import { test } from "../../../../hd-ws-server/tests/conformance/support/limited-test.mjs";
@@ -124,6 +125,55 @@ describe("several instances", options, () => {
     assert.deepEqual(client.numbers, [1, 2]);
   });
 
+  test("answer for their own sockets, and count what each delivers", async (t) => {
+    const { services: [first, second] } = await cluster(t, 2);
+    const user = newUser();
+    const clients = [await numbered(t, second, user), await numbered(t, second, user)];
+    const accepted = await number(first, user, 1, `id-of-${user}`);
+    assert.deepEqual(accepted.json, { success: true, accepted: true, deliveredLocally: 0 });
+    const duplicate = await number(second, user, 1, `id-of-${user}`);
+    assert.deepEqual(duplicate.json, { success: true, accepted: true, duplicate: true });
+    assert.equal((await number(second, user, 2)).json.deliveredLocally, 2);
+    await Promise.all(clients.map((client) => have(client, 2)));
+    const deliveries = async ({ url }) => Number(/^helpdesk_ws_deliveries_total (\d+)$/m.exec(await (await fetch(`${url}/metrics`)).text())[1]);
+    assert.deepEqual([await deliveries(first), await deliveries(second)], [0, 4]);
+  });
+
+  test("send a plain WebSocket what it missed, though it reconnects to another one", async (t) => {
+    const { services: [first, second] } = await cluster(t, 2);
+    const user = newUser();
+    const frames = [];
+    let changed = () => {};
+    const open = (service, place) => {
+      const query = new URLSearchParams({ token: tokenFor(user), recovery: 1, ...place });
+      const socket = new WebSocket(`${service.url.replace("http", "ws")}/notifications?${query}`);
+      t.after(() => socket.terminate());
+      socket.on("message", (data) => {
+        frames.push(JSON.parse(data));
+        changed();
+      });
+      return socket;
+    };
+    const until = async (count) => {
+      while (frames.length < count) {
+        await new Promise((resolve) => (changed = resolve));
+      }
+    };
+    const before = open(first);
+    await until(1);
+    before.terminate();
+    const [{ data: { pid, offset } }] = frames.splice(0);
+    for (const value of [1, 2]) {
+      await number(first, user, value);
+    }
+    open(second, { pid, offset });
+    await number(second, user, 3);
+    await until(4);
+    const [state, ...events] = frames;
+    assert.deepEqual([state.event, state.data.recovered, state.data.pid], ["recovery:state", true, pid]);
+    assert.deepEqual(events.map(({ data }) => data), [1, 2, 3]);
+  });
+
   test("refuse emits while Redis is away, keep their clients, and go on when it is back", async (t) => {
     const { redis, services } = await cluster(t, 2);
     const user = newUser();
@@ -242,7 +292,7 @@ describe("several instances", options, () => {
     await redis.kill();
     await services[0].logged(/\[Cluster\] Redis does not answer/);
     const answer = await post(`${services[0].url}/emit`, { ...ROUTES["/emit"](user, "number", 1), volatile: true });
-    assert.deepEqual([answer.status, answer.json.delivered], [201, 1]);
+    assert.deepEqual([answer.status, answer.json.deliveredLocally], [201, 1]);
     await have(client, 1);
   });
 
@@ -257,7 +307,7 @@ describe("several instances", options, () => {
     await redis.kill();
     await first.logged(/\[Cluster\] Redis does not answer: .+; emits reach the clients of this instance only until it does/);
     const { status, json } = await number(first, user, 2, `other-id-of-${user}`);
-    assert.deepEqual([status, json], [201, { success: true, accepted: false, delivered: 1 }]);
+    assert.deepEqual([status, json], [201, { success: true, accepted: false, deliveredLocally: 1 }]);
     const item = ROUTES["/emit"](user, "number", 3);
     const batch = await post(`${first.url}/emit/batch`, { items: [item, item] });
     assert.deepEqual([batch.status, batch.json.results], [201, [json, json]]);
@@ -290,7 +340,7 @@ describe("several instances", options, () => {
     assert.deepEqual([asked.status, asked.json.error.code], [503, "log_unavailable"]);
     await service.logged(/\[Cluster\] Redis does not answer/);
     const { json } = await number(service, user, 2);
-    assert.deepEqual([json.accepted, json.delivered], [false, 1]);
+    assert.deepEqual([json.accepted, json.deliveredLocally], [false, 1]);
     // It had been kept, and comes now, once.
     redis.resume();
     await have(client, 3);

@@ -37,7 +37,7 @@ async function join(t, claims = {}, { io = io4, transports = ["websocket"] } = {
 async function send(command) {
   const { status, json } = await post(`${WS_URL}/emit`, { event: "x", data: 1, ...command });
   assert.equal(status, 201, JSON.stringify(json));
-  return json.delivered;
+  return json.deliveredLocally;
 }
 
 /** All that a client was sent so far. What comes last on a connection shows that nothing is under way. */
@@ -125,7 +125,7 @@ describe("targets of an emit", { concurrency: 4, ...withoutReference }, () => {
       const event = `announcement ${newId()}`;
       const { status, json } = await post(WS_URL + route, { ...fields, event, payload: 1, except: { role } });
       assert.equal(status, 201);
-      assert.ok(json.delivered >= 1);
+      assert.ok(json.deliveredLocally >= 1);
       const isThere = async (client) => (await eventsOf(client)).some(([name]) => name === event);
       assert.deepEqual([await isThere(a), await isThere(b)], [true, false]);
     });
@@ -190,8 +190,8 @@ describe("ids of emits", { skip: withoutBinary.skip || withoutReference.skip }, 
     const service = await startService(t, { IDEMPOTENCY_MAX_IDS: "1" });
     const user = newUser();
     await settled(openSocket(t, io4, service.url, { transports: ["websocket"], auth: { token: tokenFor(user) } }), ["websocket"]);
-    const delivered = async (id) => (await post(`${service.url}/emit`, { userId: user, event: "x", id })).json.delivered;
-    assert.deepEqual([await delivered("a"), await delivered("a")], [1, 0]);
+    const delivered = async (id) => (await post(`${service.url}/emit`, { userId: user, event: "x", id })).json.deliveredLocally;
+    assert.deepEqual([await delivered("a"), await delivered("a")], [1, undefined]);
     assert.deepEqual([await delivered("b"), await delivered("a")], [1, 1]);
   });
 
@@ -199,9 +199,9 @@ describe("ids of emits", { skip: withoutBinary.skip || withoutReference.skip }, 
     const service = await startService(t, { IDEMPOTENCY_TTL: "1s" });
     const user = newUser();
     await settled(openSocket(t, io4, service.url, { transports: ["websocket"], auth: { token: tokenFor(user) } }), ["websocket"]);
-    const delivered = async () => (await post(`${service.url}/emit`, { userId: user, event: "x", id: "a" })).json.delivered;
+    const delivered = async () => (await post(`${service.url}/emit`, { userId: user, event: "x", id: "a" })).json.deliveredLocally;
     assert.equal(await delivered(), 1);
-    while ((await delivered()) === 0) {}
+    while ((await delivered()) === undefined) {}
   });
 });
 
@@ -211,12 +211,12 @@ describe("the id of an emit", { concurrency: 4, ...withoutReference }, () => {
     const id = `once-${newId()}`;
     const userId = client.user;
     assert.equal(await send({ userId, id }), 1);
-    assert.equal(await send({ userId, id }), 0);
+    assert.equal(await send({ userId, id }), undefined);
     const again = await post(`${WS_URL}/notifications/emit`, { userId, event: "again" }, { headers: { "Idempotency-Key": id } });
-    assert.deepEqual([again.status, again.json], [201, { success: true, accepted: true, delivered: 0 }]);
+    assert.deepEqual([again.status, again.json], [201, { success: true, accepted: true, duplicate: true }]);
     const items = [{ userId, event: "again", id }, { userId, event: "other", id: `${id}-2` }, { userId, event: "again", id: `${id}-2` }];
     const { status, json } = await post(`${WS_URL}/emit/batch`, { items });
-    assert.deepEqual([status, json.results.map((result) => result.delivered)], [201, [0, 1, 0]]);
+    assert.deepEqual([status, json.results.map((result) => result.deliveredLocally)], [201, [undefined, 1, undefined]]);
     await assertEvents([[client, [["x", 1], ["other", null]]]]);
   });
 
@@ -252,7 +252,7 @@ describe("the id of an emit", { concurrency: 4, ...withoutReference }, () => {
 for (const path of ["/emit/batch", "/notifications/emit/batch"]) {
   describe(`POST ${path}`, { concurrency: 4, ...withoutReference }, () => {
     const url = WS_URL + path;
-    const good = (delivered) => ({ success: true, accepted: true, delivered });
+    const good = (deliveredLocally) => ({ success: true, accepted: true, deliveredLocally });
 
     test("sends its items in order, and says what became of each", async (t) => {
       const role = newId();

@@ -34,12 +34,12 @@ for (const path of PATHS) {
       const { status, headers, json } = await post(url, body());
       assert.equal(status, 201);
       assert.match(headers.get("content-type"), /^application\/json/);
-      assert.deepEqual(Object.keys(json), ["success", "accepted", "delivered"]);
+      assert.deepEqual(Object.keys(json), ["success", "accepted", "deliveredLocally"]);
       assert.equal(json.success, true);
       assert.equal(json.accepted, true);
-      assert.ok(Number.isInteger(json.delivered), `delivered is ${json.delivered}`);
+      assert.ok(Number.isInteger(json.deliveredLocally), `deliveredLocally is ${json.deliveredLocally}`);
       if (path in ROUTES) {
-        assert.equal(json.delivered, 0);
+        assert.equal(json.deliveredLocally, 0);
       }
     });
 
@@ -143,7 +143,7 @@ describe("an emit without a payload", { concurrency: true }, () => {
       const socket = openSocket(t, CLIENTS["socket.io-client 4.8"], WS_URL, { transports: ["websocket"], auth: { token: tokenFor(user) } });
       await connected(socket);
       const event = received(socket, "ticket_closed");
-      assert.equal((await post(WS_URL + path, { userId: user, event: "ticket_closed" })).json.delivered, 1);
+      assert.equal((await post(WS_URL + path, { userId: user, event: "ticket_closed" })).json.deliveredLocally, 1);
       assert.deepEqual(await event, [null]);
     });
   }

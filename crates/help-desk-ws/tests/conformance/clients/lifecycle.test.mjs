@@ -140,7 +140,7 @@ describe("settings", options, () => {
         const socket = openSocket(t, io4, service.url, { transports: ["websocket"], auth: { token: tokenFor(user, { secret }) } });
         await connected(socket);
         const { json } = await post(`${service.url}/emit`, ROUTES["/emit"](user, "x", {}), { token });
-        assert.deepEqual(json, { success: true, accepted: true, delivered: 1 });
+        assert.deepEqual(json, { success: true, accepted: true, deliveredLocally: 1 });
       }
     }
     assert.equal((await post(`${service.url}/emit`, {}, { token: "neither" })).status, 401);
@@ -439,7 +439,7 @@ describe("commands", options, () => {
     const event = received(socket, "ticket_closed");
     const { code, stdout } = await runCommand(COMMANDS.emit(service.url, user, "ticket_closed", { ticketId: 7 }), { EMIT_TOKEN });
     assert.equal(code, 0);
-    assert.deepEqual(JSON.parse(stdout), { success: true, accepted: true, delivered: 1 });
+    assert.deepEqual(JSON.parse(stdout), { success: true, accepted: true, deliveredLocally: 1 });
     assert.deepEqual(await event, [{ ticketId: 7 }]);
   });
 

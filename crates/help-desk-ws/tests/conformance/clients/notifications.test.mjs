@@ -150,7 +150,7 @@ for (const [combination, io, transports] of COMBINATIONS) {
       const { status, json } = await post(`${WS_URL}/notifications/broadcast`, { event: name, payload: { text: "hello" } });
       assert.equal(status, 201);
       assert.equal(json.success, true);
-      assert.ok(json.delivered >= 2, `delivered to ${json.delivered}`);
+      assert.ok(json.deliveredLocally >= 2, `delivered to ${json.deliveredLocally}`);
       assert.deepEqual(await Promise.all(events), [[{ text: "hello" }], [{ text: "hello" }]]);
     });
 

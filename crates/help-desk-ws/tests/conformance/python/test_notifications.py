@@ -51,7 +51,7 @@ def emit(user, event, payload, path="/notifications/emit", field="payload"):
         timeout=TIMEOUT,
     )
     assert answer.status_code == 201, answer.text
-    return answer.json()["delivered"]
+    return answer.json()["deliveredLocally"]
 
 
 def without_offset(args):

@@ -217,7 +217,7 @@ async function serve() {
     plainOnes.forEach(([client]) => client.send(JSON.stringify({ event, data: payload })));
     const sockets = room === undefined ? notifications.sockets : (notifications.adapter.rooms.get(room) ?? new Set());
     (room === undefined ? notifications : notifications.to(room)).emit(event, payload);
-    return json(201, { success: true, accepted: true, delivered: sockets.size + plainOnes.length });
+    return json(201, { success: true, accepted: true, deliveredLocally: sockets.size + plainOnes.length });
   }
 }
 

@@ -35,5 +35,5 @@ export async function emit(base, userId, event, payload, route = "/notifications
   const { status, json } = await post(base + route, ROUTES[route](userId, event, payload));
   assert.equal(status, 201);
   assert.equal(json.success, true);
-  return json.delivered;
+  return json.deliveredLocally;
 }

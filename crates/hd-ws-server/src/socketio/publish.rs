@@ -363,11 +363,14 @@ fn random_log_id() -> LogId {
 
 fn to_entry<'a>(publication: &Publication<'a>, emission: &Emission<'_>) -> NewEntry<'a, Encoded> {
     let event = emission.socket_io().clone();
+    // MessagePack is converted for some clients, and a portion has to fit into their queues too.
+    let attachments = publication.args.attachments().iter();
+    let as_json = publication.args.json_bytes() + attachments.map(bytes::Bytes::len).sum::<usize>();
     NewEntry {
         rooms: publication.audience.to_rooms(),
         except: publication.audience.except_rooms(),
         ttl: publication.ttl,
-        bytes: event.len_bytes() + EVENT_COST,
+        bytes: event.len_bytes().max(as_json) + EVENT_COST,
         event,
     }
 }

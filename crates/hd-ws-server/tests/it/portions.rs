@@ -3,6 +3,7 @@
 use hd_replay::{Gap, LogConfig, LogId, Place};
 use hd_ws_server::RecoveryRefusal;
 
+use crate::client::exchange;
 use crate::recovery::{ANA, MANY, Peer, mac, publish, start_as, to};
 use crate::shared_log::shared_offsets;
 
@@ -91,6 +92,41 @@ fn a_client_in_other_rooms_is_notified() {
     back.drop_connection(&server);
     publish(&server, &to("luis"), 3);
     back.back(&server, luis).assert_recovered(&back, &[3]);
+}
+
+/// What it missed was for the rooms that it was in. By polling it gets no second portion before it has
+/// fetched the first one.
+#[test]
+fn a_client_that_changes_rooms_amid_a_replay_is_disconnected_and_goes_on_where_it_was() {
+    let server = start_as(small_portions(), vec![mac(1)], false);
+    let client = Peer::connect(&server, ANA);
+    client.drop_connection(&server);
+    for number in 0..9 {
+        publish(&server, &to("ana"), number);
+    }
+    let request = |method: &str, query: &str, body: &str| {
+        let head = format!("{method} /socket.io/?EIO=4&transport=polling{query} HTTP/1.1\r\n");
+        let rest = format!(
+            "host: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        exchange(server.address, format!("{head}{rest}{body}"))
+    };
+    let opened = request("GET", "", "");
+    let sid = opened.split(r#""sid":""#).nth(1).expect("an open packet");
+    let query = format!("&sid={}", &sid[..20]);
+    let connect = format!("40/n,{{{}}}", client.auth(ANA));
+    assert!(request("POST", &query, &connect).ends_with("ok"));
+    let socket = server.next_connected();
+    assert!(socket.leave("ana"));
+    let first = request("GET", &query, "");
+    assert_eq!(first.matches(r#"["e","#).count(), 3, "{first}");
+    let closed = request("GET", &query, "");
+    assert!(closed.ends_with("\r\n\r\n1"), "{closed}");
+    assert_eq!(server.next_end().socket, socket);
+    client
+        .back(&server, ANA)
+        .assert_recovered(&client, &[0, 1, 2]);
 }
 
 #[test]

@@ -192,8 +192,9 @@ impl<'a> OutgoingArgs<'a> {
     }
 
     /// Length of what [`write_elements`](Self::write_elements) writes, and of
-    /// a comma.
-    pub(crate) fn len(&self) -> usize {
+    /// a comma: the arguments as JSON, without the attachments.
+    #[must_use]
+    pub fn json_bytes(&self) -> usize {
         let last = self.last.map_or(0, |value| value.get().len() + 1);
         last + match self.json {
             OutgoingJson::Values(values) => values.iter().map(|value| value.get().len() + 1).sum(),
@@ -207,7 +208,7 @@ impl<'a> OutgoingArgs<'a> {
             (OutgoingJson::Elements(elements), None) => Cow::Borrowed(elements),
             (OutgoingJson::Values([value]), None) => Cow::Borrowed(value.get()),
             (OutgoingJson::Values(_) | OutgoingJson::Elements(_), _) => {
-                let mut elements = String::with_capacity(self.len());
+                let mut elements = String::with_capacity(self.json_bytes());
                 self.write_elements("", &mut elements);
                 Cow::Owned(elements)
             }
@@ -264,7 +265,7 @@ impl<'a> From<&'a Args> for OutgoingArgs<'a> {
 impl std::fmt::Debug for OutgoingArgs<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OutgoingArgs")
-            .field("json_bytes", &self.len())
+            .field("json_bytes", &self.json_bytes())
             .field("attachments", &self.attachments.len())
             .finish()
     }

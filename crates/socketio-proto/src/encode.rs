@@ -136,7 +136,7 @@ pub fn event<'a>(
     } else {
         PacketType::BinaryEvent
     };
-    let capacity = head_len(namespace) + name.as_str().len() + args.len() + 4;
+    let capacity = head_len(namespace) + name.as_str().len() + args.json_bytes() + 4;
     with_attachments(
         &args,
         Encoded::text(capacity, |out| {
@@ -160,7 +160,7 @@ pub fn ack<'a>(namespace: &Namespace, id: u64, args: impl Into<OutgoingArgs<'a>>
     };
     with_attachments(
         &args,
-        Encoded::text(head_len(namespace) + args.len() + 2, |out| {
+        Encoded::text(head_len(namespace) + args.json_bytes() + 2, |out| {
             let attachments = args.attachments().len();
             write_head(out, packet_type, attachments, namespace, Some(id));
             out.push('[');

@@ -415,7 +415,8 @@ fn resume(
     Entered {
         socket,
         is_in,
-        predecessor: predecessor.flatten(),
+        // One that was not let in has been given up: its client may be the predecessor's.
+        predecessor: predecessor.flatten().filter(|_| is_in),
     }
 }
 

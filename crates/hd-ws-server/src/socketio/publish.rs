@@ -8,7 +8,7 @@ use std::time::Duration;
 use engineio_proto::EncodedPacket;
 use hd_replay::{
     Arrival, Broker, BrokerConfig, FollowOutcome, Log, LogId, NewEntry, Offset, Place,
-    PublishOutcome, SeenConfig, Trimmed,
+    PublishOutcome, SeenConfig, Trimmed, room_set_key,
 };
 use hd_rooms::{Audience, RoomName};
 use socketio_proto::{Encoded, EventName, OutgoingArgs};
@@ -198,12 +198,20 @@ impl Namespace {
     pub(super) fn send_portion(&self, socket: &Socket) {
         let now = self.order().now();
         let mut broker = self.order().lock();
-        let Some(position) = socket.behind() else {
+        let Some(behind) = socket.behind() else {
             return;
         };
-        // Its token may be a new one.
         let rooms = socket.rooms();
-        match broker.next_portion(position, &rooms, now) {
+        if room_set_key(&rooms) != behind.rooms {
+            // Its token is a new one. An event for a room that it has left would be passed over, and
+            // nobody would know. When it reconnects its cursor is compared with the token.
+            drop(broker);
+            if !socket.has_left() {
+                socket.close_transport();
+            }
+            return;
+        }
+        match broker.next_portion(behind.position, &rooms, now) {
             Ok((events, standing)) => {
                 let (mut packets, dialect) = (Vec::with_capacity(events.len()), socket.dialect());
                 let mut push =
@@ -217,7 +225,7 @@ impl Namespace {
                 // Still under the lock: what is published later is sent later. A client that is gone
                 // needs nothing.
                 let _gone = socket.send(&packets);
-                socket.set_standing(standing);
+                socket.set_standing(standing, behind.rooms);
                 drop(broker);
                 if socket.is_behind() && !socket.has_left() {
                     socket.0.connection.tell_when_drained();
@@ -363,11 +371,14 @@ fn random_log_id() -> LogId {
 
 fn to_entry<'a>(publication: &Publication<'a>, emission: &Emission<'_>) -> NewEntry<'a, Encoded> {
     let event = emission.socket_io().clone();
+    // MessagePack is converted for some clients, and a portion has to fit into their queues too.
+    let attachments = publication.args.attachments().iter();
+    let as_json = publication.args.json_bytes() + attachments.map(bytes::Bytes::len).sum::<usize>();
     NewEntry {
         rooms: publication.audience.to_rooms(),
         except: publication.audience.except_rooms(),
         ttl: publication.ttl,
-        bytes: event.len_bytes() + EVENT_COST,
+        bytes: event.len_bytes().max(as_json) + EVENT_COST,
         event,
     }
 }

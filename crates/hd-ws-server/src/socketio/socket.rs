@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use engineio_proto::{CloseReason, EncodedPacket, Sid, Transport};
-use hd_replay::{DUE_NONE, Place, Standing};
+use hd_replay::{DUE_NONE, Place, Standing, room_set_key};
 use hd_rooms::{Audience, InsertError, JoinError, MemberKey, RoomName};
 use socketio_proto::{EventName, OutgoingArgs, Parser};
 
@@ -32,8 +32,8 @@ pub(super) struct SocketInner {
     pub(super) dialect: Dialect,
     recovery: RecoveryOutcome,
     entry: OnceLock<Entry>,
-    /// From where on its client has yet to be sent the log.
-    behind: Mutex<Option<Box<Place>>>,
+    /// What its client has yet to be sent of the log.
+    behind: Mutex<Option<Box<Behind>>>,
     /// The connection may be there still, and the client may have come back by
     /// another socket.
     has_left: AtomicBool,
@@ -48,6 +48,15 @@ struct Entry {
     /// After which of the queued events it is due the events; see
     /// [`after`](super::fanout::Fanout::after). It changes under the lock of the order of publications.
     after: AtomicU64,
+}
+
+/// What a client has yet to be sent of the log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Behind {
+    /// From where on.
+    pub(super) position: Place,
+    /// The rooms that it was in when it resumed, as [`room_set_key`]: what it missed was for these.
+    pub(super) rooms: u64,
 }
 
 /// A socket does not fit into a namespace's registry.
@@ -227,25 +236,26 @@ impl Socket {
         self.entered_after() == DUE_NONE
     }
 
-    /// From where on its client has yet to be sent the log.
-    pub(super) fn behind(&self) -> Option<Place> {
+    /// What its client has yet to be sent of the log.
+    pub(super) fn behind(&self) -> Option<Behind> {
         self.lock_behind().as_deref().copied()
     }
 
-    /// Its client stands so to the log now. Under the lock of the order of publications.
-    pub(super) fn set_standing(&self, standing: Standing) {
+    /// Its client stands so to the log now, for which it is in these rooms. Under the lock of the order
+    /// of publications.
+    pub(super) fn set_standing(&self, standing: Standing, rooms: u64) {
         let Some(entry) = self.0.entry.get() else {
             return;
         };
         *self.lock_behind() = match standing {
-            Standing::Behind(place) => Some(Box::new(place)),
+            Standing::Behind(position) => Some(Box::new(Behind { position, rooms })),
             Standing::Current | Standing::Ahead(_) => None,
         };
         let after = self.namespace().fanout().after(standing);
         entry.after.store(after, Ordering::Relaxed);
     }
 
-    fn lock_behind(&self) -> MutexGuard<'_, Option<Box<Place>>> {
+    fn lock_behind(&self) -> MutexGuard<'_, Option<Box<Behind>>> {
         self.0.behind.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -375,15 +385,17 @@ impl Socket {
         let key = registry.insert(self.clone())?;
         let is_first = self.0.entry.set(Entry { key, after }).is_ok();
         debug_assert!(is_first, "a socket enters once");
-        self.set_standing(standing);
         self.namespace().has_entered(self.0.dialect);
-        if self.namespace().has_own_rooms() {
-            registry.join(key, &own_room(self.id()))?;
-        }
-        for room in rooms {
-            registry.join(key, room)?;
-        }
-        Ok(())
+        let own = self.namespace().has_own_rooms();
+        let own = own.then(|| own_room(self.id()));
+        let mut rooms = own.iter().chain(rooms);
+        let joined = rooms.try_for_each(|room| registry.join(key, room).map(drop));
+        let rooms = match standing {
+            Standing::Behind(_) => registry.rooms_of(key).cloned().collect(),
+            Standing::Current | Standing::Ahead(_) => Vec::new(),
+        };
+        self.set_standing(standing, room_set_key(&rooms));
+        Ok(joined?)
     }
 
     /// Tells the application of the socket.

@@ -167,7 +167,7 @@ fn is_answered_before_its_time(send_away: impl FnOnce(&EchoServer)) {
     let query = format!("&sid={}", server.open_polling());
     let noops = vec!["6"; 15_000].join("\x1e");
     let mut waiting = server.send("POST", &query, &noops);
-    waiting.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    waiting.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let patience = Instant::now() + PATIENCE;
     while server.engine.counts().throttled_total() == 0 {
         assert!(Instant::now() < patience, "it does not wait");

@@ -503,3 +503,26 @@ fn an_event_has_a_life_of_its_own() {
     publish(&server, &ana, 1);
     assert_eq!(event(&websocket.text()).0, 1);
 }
+
+/// A client may have given up a connection before it was let in, and be back by another one.
+#[test]
+fn a_connection_that_is_gone_before_it_is_let_in_takes_nobodys_place() {
+    let server = start();
+    let client = Peer::connect(&server, ANA);
+    assert_eq!(server.next_event().what, "connect");
+    client.drop_connection(&server);
+    let waiting = format!(r#"{},"wait":true"#, client.auth(ANA));
+    let given_up = Peer::ask(&server, &waiting);
+    assert_eq!(server.next_event().what, "connect");
+    let _closed = given_up.0.shutdown(std::net::Shutdown::Both);
+    server.emptied();
+
+    let mut back = client.back(&server, ANA);
+    back.assert_recovered(&client, &[]);
+    server.let_in.notify_one();
+    assert_eq!(server.next_event().what, "connect");
+    assert_eq!(server.next_event().what, "let in");
+    drop(server.hold_worker());
+    publish(&server, &to("ana"), 1);
+    assert_eq!(back.next(), 1);
+}

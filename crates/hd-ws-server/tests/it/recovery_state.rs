@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use socketio_proto::{ClientConfig, EventName, OutgoingArgs, Parser};
 
-use crate::client::{WebSocket, frame};
+use crate::client::{WebSocket, exchange, frame};
 use crate::recovery::{MANY, mac, to};
 use crate::socket_server::SocketServer;
 
@@ -47,6 +47,10 @@ struct Client {
 }
 
 fn start_with(log: LogConfig, parser: Parser) -> SocketServer {
+    start_bounded(log, parser, ServerConfig::default().engine.send_queue_bytes)
+}
+
+fn start_bounded(log: LogConfig, parser: Parser, send_queue_bytes: usize) -> SocketServer {
     let namespace = NamespaceConfig {
         recovery: Some(RecoveryConfig {
             log,
@@ -59,6 +63,7 @@ fn start_with(log: LogConfig, parser: Parser) -> SocketServer {
     };
     let mut config = ServerConfig::default();
     config.engine.allow_eio3 = true;
+    config.engine.send_queue_bytes = send_queue_bytes;
     let clients = ClientConfig {
         parser,
         ..ClientConfig::default()
@@ -436,4 +441,61 @@ fn a_replay_in_portions_is_whole_and_in_order_for_each_kind_of_client() {
         let expected: Vec<u64> = (0..=50).collect();
         assert_eq!(client.numbers(51), expected, "{kind:?}");
     }
+}
+
+/// MessagePack takes a byte for a small number, and JSON four. What is due to be sent at once has to
+/// fit into the queue in either.
+#[test]
+fn a_portion_fits_into_the_queue_of_a_client_for_which_it_is_converted() {
+    const EVENTS: u64 = 40;
+    let (queue, log) = (
+        100_000,
+        LogConfig {
+            max_bytes: 1_000_000,
+            max_replay_bytes: 50_000,
+            ..LogConfig::default()
+        },
+    );
+    let server = start_bounded(log, Parser::Msgpack, queue);
+    let client = Client::connect(&server, Kind::SocketIo2Argument, 42, None);
+    let kept = client.kept().clone();
+    let _closed = client.websocket.0.shutdown(std::net::Shutdown::Both);
+    for number in 0..EVENTS {
+        let payload = json!({"n": number, "list": vec![100; 2500]});
+        publish_json(&server, &to("user_42"), &payload);
+    }
+    // It polls, so that all of it is queued.
+    let poll = |query: &str| {
+        let head = format!("GET /socket.io/?EIO=3&transport=polling{query} HTTP/1.1\r\n");
+        exchange(
+            server.address,
+            format!("{head}host: x\r\nconnection: close\r\n\r\n"),
+        )
+    };
+    let opened = poll("");
+    let sid = opened.split(r#""sid":""#).nth(1).expect("an open packet");
+    let query = format!("&sid={}", &sid[..20]);
+    let fields = "recovery=1&user=42&room=user_42";
+    let packet = format!("40/n?{fields}&pid={}&offset={},", kept.pid, kept.offset);
+    let body = format!("{}:{packet}", packet.len());
+    let head = format!("POST /socket.io/?EIO=3&transport=polling{query} HTTP/1.1\r\nhost: x\r\n");
+    let length = body.len();
+    let rest = format!("connection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+    assert!(exchange(server.address, format!("{head}{rest}")).ends_with("ok"));
+    let mut replayed = Vec::new();
+    while replayed.len() < EVENTS as usize {
+        let answer = poll(&query);
+        assert!(
+            answer.starts_with("HTTP/1.1 200 "),
+            "{replayed:?} {answer:.200}"
+        );
+        let numbers = answer.split(r#""n":"#).skip(1);
+        replayed.extend(numbers.map(|text| {
+            let digits = text.split(|c: char| !c.is_ascii_digit()).next();
+            digits
+                .and_then(|digits| digits.parse::<u64>().ok())
+                .expect("a number")
+        }));
+    }
+    assert_eq!(replayed, (0..EVENTS).collect::<Vec<_>>());
 }

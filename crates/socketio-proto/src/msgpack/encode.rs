@@ -131,7 +131,7 @@ fn number(packet_type: PacketType) -> u64 {
 /// About what a packet with these arguments takes.
 fn capacity(namespace: &Namespace, args: &OutgoingArgs<'_>) -> usize {
     let attachments = args.attachments().iter().map(|data| data.len() + 5);
-    HEAD + namespace.as_str().len() + args.len() + attachments.sum::<usize>()
+    HEAD + namespace.as_str().len() + args.json_bytes() + attachments.sum::<usize>()
 }
 
 /// A map, four keys, a type, heads, and an id of 2^53 − 1.

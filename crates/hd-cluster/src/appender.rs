@@ -22,6 +22,7 @@ use redis::{RedisError, ScriptInvocation};
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant};
 
+use crate::error::is_full;
 use crate::scripts::Scripts;
 use crate::shared_log::{leap, malformed, millis};
 use crate::{AppendError, Appended, ClusterConfig, SharedLog};
@@ -136,9 +137,7 @@ impl SharedLog {
                 let failed = |error| appender.queue().last_error = Some(error);
                 let (is_done, answer): (bool, String) = match self.try_invoke(&call, failed).await {
                     Ok(answer) => answer,
-                    Err(AppendError::Refused(error))
-                        if error.code() == Some("OOM") && self.relieve().await =>
-                    {
+                    Err(AppendError::Refused(error)) if is_full(&error) && self.relieve().await => {
                         continue;
                     }
                     Err(error) => return Err(error),

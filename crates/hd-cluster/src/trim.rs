@@ -24,6 +24,9 @@ struct Bounds {
     records: u64,
     bytes: u64,
     age: Duration,
+    /// The last entry of the log, where that has to stay: without it the log would
+    /// not be found after what strangers have appended.
+    last: Option<Offset>,
 }
 
 /// What the stream has, roughly.
@@ -32,6 +35,8 @@ struct Extent {
     records: u64,
     bytes: u64,
     now: u64,
+    /// The last entry of the log.
+    last: Option<Offset>,
 }
 
 /// What of a page is to be trimmed.
@@ -100,12 +105,13 @@ impl SharedLog {
     /// Each page is trimmed and remembered in one step, or not at all.
     pub async fn trim(&self) -> Result<u64, RedisError> {
         let config = &self.0.config;
-        let bounds = Bounds {
+        let bounds = |extent: Extent| Bounds {
             records: config.max_records,
             bytes: config.max_bytes,
             age: config.max_age,
+            last: extent.last,
         };
-        self.trim_to(|_| bounds).await
+        self.trim_to(bounds).await
     }
 
     /// Makes room in a Redis that is full, at the cost of the oldest records.
@@ -118,6 +124,8 @@ impl SharedLog {
             records: extent.records - extent.records.div_ceil(8),
             bytes: u64::MAX,
             age: Duration::MAX,
+            // What strangers have filled has to go, whatever that costs.
+            last: None,
         };
         let trimmed = Box::pin(self.trim_to(eighth_off)).await;
         match trimmed {
@@ -239,15 +247,18 @@ impl SharedLog {
         let config = &self.0.config;
         let mut asking = redis::pipe();
         asking.cmd("XLEN").arg(config.log_key());
-        asking.cmd("HGET").arg(config.tail_key()).arg("bytes");
+        asking.cmd("HMGET").arg(config.tail_key());
+        asking.arg("bytes").arg("id");
         asking.cmd("TIME");
-        let (records, bytes, (seconds, micros)): (u64, Option<Vec<u8>>, (u64, u64)) =
+        let (records, [bytes, last], (seconds, micros)): (u64, [Option<Vec<u8>>; 2], (u64, u64)) =
             asking.query_async(connection).await?;
         let bytes = bytes.and_then(|bytes| str::from_utf8(&bytes).ok()?.parse().ok());
+        let last = last.and_then(|last| str::from_utf8(&last).ok()?.parse().ok());
         Ok(Extent {
             records,
             bytes: bytes.unwrap_or_default(),
             now: seconds * 1000 + micros / 1000,
+            last,
         })
     }
 
@@ -285,6 +296,12 @@ impl Due {
         } else {
             page.len()
         };
+        // Older versions append without saying which one is the last.
+        let stays = last.filter(|at| {
+            let offset = page[*at].offset;
+            bounds.last.is_some_and(|last| offset >= last)
+        });
+        let may_go = stays.map_or(may_go, |stays| stays.min(may_go));
         for (entry, next) in page.iter().zip(page.iter().skip(1)).take(may_go) {
             let offset = entry.offset;
             let is_old = extent.now.saturating_sub(offset.millis()) > millis(bounds.age);

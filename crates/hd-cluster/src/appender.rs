@@ -53,7 +53,6 @@ struct Queue {
 struct Waiting {
     id: Option<String>,
     record: Vec<u8>,
-    deadline: Instant,
     answer: oneshot::Sender<Result<Appended, AppendError>>,
 }
 
@@ -85,7 +84,6 @@ impl SharedLog {
         let must_drive = appender.push(Waiting {
             id: id.map(str::to_owned),
             record: record.to_vec(),
-            deadline,
             answer,
         })?;
         if must_drive {
@@ -149,7 +147,10 @@ impl SharedLog {
                 appender.queue().clock = Clock(Some((now, Instant::now())));
             }
         };
-        let result = tokio::time::timeout_at(group.deadline(), Box::pin(appending)).await;
+        // Its callers may give up before. If that ended it, those who have waited longest would end
+        // each attempt to connect, and each wait for a connection that is dead, while others come.
+        let limit = self.0.config.command_timeout;
+        let result = tokio::time::timeout(limit, Box::pin(appending)).await;
         match result {
             Ok(result) => {
                 appender.queue().last_error = None;
@@ -267,12 +268,6 @@ impl Appender {
 }
 
 impl Group {
-    /// Until somebody waits for it.
-    fn deadline(&self) -> Instant {
-        let deadlines = self.records.iter().map(|record| record.deadline);
-        deadlines.max().unwrap_or_else(Instant::now)
-    }
-
     fn answer(self, result: &Result<Vec<Appended>, AppendError>) {
         for (place, waiting) in self.records.into_iter().enumerate() {
             let answer = match result {

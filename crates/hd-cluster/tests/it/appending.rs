@@ -160,6 +160,40 @@ async fn groups_are_appended_after_redis_has_forgotten_its_scripts() {
     }
 }
 
+/// Otherwise those that have waited longest end each attempt to connect.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_connection_is_made_however_many_appends_wait_for_it() {
+    let redis = RedisServer::start();
+    let relay = Relay::to(redis.address()).await;
+    let url = format!("redis://{}", relay.address());
+    let log = SharedLog::new(ClusterConfig {
+        command_timeout: Duration::from_secs(1),
+        ..ClusterConfig::new(url.parse().unwrap())
+    });
+    log.append(None, b"first").await.unwrap();
+    relay.freeze();
+    relay.slow_down(Duration::from_millis(400));
+    let (sender, mut appended) = tokio::sync::mpsc::unbounded_channel();
+    let load = log.clone();
+    let load = tokio::spawn(async move {
+        loop {
+            // 2,600 a second.
+            for _ in 0..26 {
+                let (log, sender) = (load.clone(), sender.clone());
+                tokio::spawn(async move {
+                    if log.append(None, b"x").await.is_ok() {
+                        let _unheard = sender.send(());
+                    }
+                });
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let first = tokio::time::timeout(PATIENCE, appended.recv()).await;
+    load.abort();
+    first.expect("some are appended");
+}
+
 /// At two instances, of which one loses an answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_that_comes_two_thousand_times_at_once_is_taken_once() {

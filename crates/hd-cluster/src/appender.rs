@@ -22,6 +22,7 @@ use redis::{RedisError, ScriptInvocation};
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant};
 
+use crate::error::is_full;
 use crate::scripts::Scripts;
 use crate::shared_log::{leap, malformed, millis};
 use crate::{AppendError, Appended, ClusterConfig, SharedLog};
@@ -52,7 +53,6 @@ struct Queue {
 struct Waiting {
     id: Option<String>,
     record: Vec<u8>,
-    deadline: Instant,
     answer: oneshot::Sender<Result<Appended, AppendError>>,
 }
 
@@ -84,7 +84,6 @@ impl SharedLog {
         let must_drive = appender.push(Waiting {
             id: id.map(str::to_owned),
             record: record.to_vec(),
-            deadline,
             answer,
         })?;
         if must_drive {
@@ -136,9 +135,7 @@ impl SharedLog {
                 let failed = |error| appender.queue().last_error = Some(error);
                 let answer: String = match self.try_invoke(&call, failed).await {
                     Ok(answer) => answer,
-                    Err(AppendError::Refused(error))
-                        if error.code() == Some("OOM") && self.relieve().await =>
-                    {
+                    Err(AppendError::Refused(error)) if is_full(&error) && self.relieve().await => {
                         continue;
                     }
                     Err(error) => return Err(error),
@@ -150,7 +147,10 @@ impl SharedLog {
                 appender.queue().clock = Clock(Some((now, Instant::now())));
             }
         };
-        let result = tokio::time::timeout_at(group.deadline(), Box::pin(appending)).await;
+        // Its callers may give up before. If that ended it, those who have waited longest would end
+        // each attempt to connect, and each wait for a connection that is dead, while others come.
+        let limit = self.0.config.command_timeout;
+        let result = tokio::time::timeout(limit, Box::pin(appending)).await;
         match result {
             Ok(result) => {
                 appender.queue().last_error = None;
@@ -268,12 +268,6 @@ impl Appender {
 }
 
 impl Group {
-    /// Until somebody waits for it.
-    fn deadline(&self) -> Instant {
-        let deadlines = self.records.iter().map(|record| record.deadline);
-        deadlines.max().unwrap_or_else(Instant::now)
-    }
-
     fn answer(self, result: &Result<Vec<Appended>, AppendError>) {
         for (place, waiting) in self.records.into_iter().enumerate() {
             let answer = match result {

@@ -140,6 +140,14 @@ pub(crate) fn entries(answer: &Value, keys: &RecordKeys, plausible: Plausible) -
         .collect()
 }
 
+/// Bytes of the fields of an answer to `XRANGE`, as the script counts them that ends a page.
+pub(crate) fn bytes_of(answer: &Value) -> usize {
+    let entries = array(answer).unwrap_or_default().iter();
+    let fields = entries.filter_map(|entry| array(array(entry)?.get(1)?));
+    let lengths = fields.flatten().filter_map(bytes).map(<[u8]>::len);
+    lengths.sum()
+}
+
 /// Those of an answer to `XREAD` of one stream: that of RESP3 is a map.
 pub(crate) fn entries_of_stream(answer: &Value) -> &Value {
     let entries = if let Value::Map(streams) = answer {

@@ -35,6 +35,17 @@ pub(crate) fn is_without_shard(error: &RedisError) -> bool {
         || error.to_string().contains("unknown command")
 }
 
+/// Whether its memory is full.
+pub(crate) fn is_full(error: &RedisError) -> bool {
+    error.code() == Some("OOM")
+}
+
+/// Whether the server, though it is the one to write to, refuses for a time: its memory or its
+/// disk is full, too few replicas are there, or another script is running.
+pub(crate) fn is_of_a_time(error: &RedisError) -> bool {
+    is_full(error) || matches!(error.code(), Some("NOREPLICAS" | "MISCONF" | "BUSY"))
+}
+
 /// Whether another connection may do what this one could not: it broke, or its
 /// server is no longer, or not yet, the one to write to.
 pub(crate) fn is_of_connection(error: &RedisError) -> bool {

@@ -13,7 +13,7 @@ use redis::{AsyncCommands as _, ErrorKind, RedisError, Value, from_redis_value_r
 
 use crate::connection::{backoff, connect};
 use crate::entry::{self, Entry, Plausible};
-use crate::error::is_of_connection;
+use crate::error::{is_full, is_of_a_time, is_of_connection};
 use crate::sentinels::{Tenure, another_is_named};
 use crate::shared_log::leap;
 use crate::steps::{Missing, Steps};
@@ -35,6 +35,15 @@ pub struct Loaded {
     pub began: Place,
     /// Where it ends.
     pub end: Place,
+}
+
+/// Entries of the log that were read together.
+#[derive(Debug)]
+struct Page {
+    entries: Vec<Entry>,
+    /// Whether there were no more. An instance would never be at the end otherwise where others
+    /// append all the time.
+    is_last: bool,
 }
 
 /// What comes of following.
@@ -82,14 +91,20 @@ impl SharedLog {
         let config = &self.0.config;
         let connecting = connect(config, config.command_timeout);
         let (mut connection, _) = connecting.await.map_err(unavailable)?;
-        let loading = self.load_from(&mut connection, &mut take);
-        loading.await.map_err(|error| {
-            if is_of_connection(&error) {
-                OpenError::Unavailable(Some(error))
-            } else {
-                OpenError::NotALog(error)
-            }
-        })
+        let loading = Box::pin(self.load_from(&mut connection, &mut take));
+        let error = match loading.await {
+            Ok(loaded) => return Ok(loaded),
+            Err(error) => error,
+        };
+        if is_full(&error) {
+            // Another log has to begin.
+            Box::pin(self.relieve()).await;
+        }
+        if is_of_connection(&error) || is_of_a_time(&error) {
+            Err(OpenError::Unavailable(Some(error)))
+        } else {
+            Err(OpenError::NotALog(error))
+        }
     }
 
     async fn load_from<F>(
@@ -106,8 +121,8 @@ impl SharedLog {
         let mut chain: Option<Chain> = None;
         let (mut began, mut after) = (None, None);
         loop {
-            let page = self.page(connection, after).await?;
-            let Some(last) = page.last() else {
+            let Page { entries, is_last } = self.page(connection, after).await?;
+            let Some(last) = entries.last() else {
                 break;
             };
             if !self.plausible().is_offset(last.offset) {
@@ -115,7 +130,7 @@ impl SharedLog {
             }
             after = Some(last.offset);
             let mut steps = Steps::default();
-            for entry in page {
+            for entry in entries {
                 match (&mut chain, entry.link()) {
                     (Some(chain), Some(link)) => {
                         let read = chain.place();
@@ -150,6 +165,9 @@ impl SharedLog {
                     self.complete(connection, *place, trimmed).await?;
                 }
                 take(followed).await;
+            }
+            if is_last {
+                break;
             }
         }
         let (Some(chain), Some(began)) = (chain, began) else {
@@ -196,6 +214,10 @@ impl SharedLog {
                 }
                 Err(error) => error,
             };
+            if is_full(&error) {
+                // Another log has to begin.
+                Box::pin(self.relieve()).await;
+            }
             if attempts.is_none() {
                 take(Followed::CutOff(Arc::new(error))).await;
             } else {
@@ -230,6 +252,8 @@ impl SharedLog {
         check(tenure)?;
         chain.handle_end(end, acknowledged);
         self.set_followed(chain, chain.place().offset == end);
+        // When Redis was last asked to write down that nothing is missing, if it refused.
+        let mut refused: Option<Instant> = None;
         let mut is_vouched_for = false;
         // What was read, and is not part of the log, is not read again.
         let mut passed_over = Offset::default();
@@ -239,11 +263,12 @@ impl SharedLog {
                 check(tenure)?;
                 chain.handle_fork(self.fork(&mut connection, log).await?);
             }
-            if !is_vouched_for {
+            let is_refused = refused.is_some_and(|at| at.elapsed() < config.clock_interval);
+            if !is_vouched_for && !is_refused {
                 // What this instance has read, and was acknowledged, is there.
                 check(tenure)?;
-                self.vouch(&mut connection).await?;
-                is_vouched_for = true;
+                is_vouched_for = self.vouch(&mut connection).await?;
+                refused = Some(Instant::now());
             }
             if clock_asked.elapsed() > config.clock_interval {
                 self.ask_time(&mut connection).await?;
@@ -252,10 +277,10 @@ impl SharedLog {
             let acknowledged = self.acknowledged().latest(chain.place().log);
             let after = chain.place().offset.max(passed_over);
             let reading = self.read(&mut connection, after, is_at_end);
-            let entries = tokio::select! {
+            let Page { entries, is_last } = tokio::select! {
                 biased;
                 () = tenure.ended() => return Err(another_is_named()),
-                entries = reading => entries?,
+                page = reading => page?,
             };
             if attempts.take().is_some() {
                 take(Followed::Back).await;
@@ -272,11 +297,7 @@ impl SharedLog {
                 passed_over = last.offset;
             }
             let is_idle = entries.is_empty();
-            is_at_end = if is_at_end {
-                entries.len() < FIRST_RECORDS
-            } else {
-                entries.is_empty()
-            };
+            let was_at_end = std::mem::replace(&mut is_at_end, is_last);
             for mut followed in self.steps(chain, entries) {
                 if let Followed::Gap(place, trimmed) = &mut followed
                     && let Err(error) = self.complete(&mut connection, *place, trimmed).await
@@ -287,7 +308,8 @@ impl SharedLog {
                 }
                 take(followed).await;
             }
-            self.set_followed(chain, is_at_end);
+            // A few more than a read takes are no lag.
+            self.set_followed(chain, is_at_end || was_at_end);
             if is_at_end && chain.forked().is_none() {
                 // The end of another master's log says nothing of what is lost.
                 check(tenure)?;
@@ -377,7 +399,7 @@ impl SharedLog {
         connection: &mut MultiplexedConnection,
         after: Offset,
         is_at_end: bool,
-    ) -> Result<Vec<Entry>, RedisError> {
+    ) -> Result<Page, RedisError> {
         if !is_at_end {
             return self.page(connection, Some(after)).await;
         }
@@ -389,7 +411,9 @@ impl SharedLog {
         let (key, after) = ([config.log_key()], [after.to_string()]);
         let answer: Value = connection.xread_options(&key, &after, &options).await?;
         let stream = entry::entries_of_stream(&answer);
-        Ok(entry::entries(stream, &config.records, self.plausible()))
+        let entries = entry::entries(stream, &config.records, self.plausible());
+        let is_last = entries.len() < FIRST_RECORDS;
+        Ok(Page { entries, is_last })
     }
 
     /// Entries that are there, within the bounds of a page.
@@ -397,20 +421,19 @@ impl SharedLog {
         &self,
         connection: &mut MultiplexedConnection,
         after: Option<Offset>,
-    ) -> Result<Vec<Entry>, RedisError> {
-        let Self(inner) = self;
+    ) -> Result<Page, RedisError> {
+        let config = &self.0.config;
         let after = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
-        let mut page = inner.scripts.page.prepare_invoke();
-        page.key(inner.config.log_key())
+        let mut page = self.0.scripts.page.prepare_invoke();
+        page.key(config.log_key())
             .arg(after)
-            .arg(inner.config.read_records)
-            .arg(inner.config.read_bytes);
+            .arg(config.read_records)
+            .arg(config.read_bytes);
         let answer: Value = page.invoke_async(connection).await?;
-        Ok(entry::entries(
-            &answer,
-            &inner.config.records,
-            self.plausible(),
-        ))
+        let entries = entry::entries(&answer, &config.records, self.plausible());
+        let is_last =
+            entries.len() < config.read_records && entry::bytes_of(&answer) < config.read_bytes;
+        Ok(Page { entries, is_last })
     }
 
     /// Asks Redis for its time.

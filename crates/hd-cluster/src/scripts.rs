@@ -408,7 +408,8 @@ for i = FIRST, #ARGV, 3 do
 end
 if kept and #kept > 0 then
     call('HSET', KEYS[4], unpack(kept))
-    call('PEXPIRE', KEYS[4], 3 * size, 'NX')
+    -- Anew each time: while the clock is behind, this is the current one for longer than that.
+    call('PEXPIRE', KEYS[4], 3 * size)
 end
 local answer = log .. table.concat(answers)
 ",

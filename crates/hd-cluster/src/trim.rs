@@ -24,6 +24,9 @@ struct Bounds {
     records: u64,
     bytes: u64,
     age: Duration,
+    /// The last entry of the log, where that has to stay: without it the log would
+    /// not be found after what strangers have appended.
+    last: Option<Offset>,
 }
 
 /// What the stream has, roughly.
@@ -34,6 +37,8 @@ struct Extent {
     counted: u64,
     bytes: u64,
     now: u64,
+    /// The last entry of the log.
+    last: Option<Offset>,
 }
 
 /// What of a page is to be trimmed.
@@ -102,12 +107,13 @@ impl SharedLog {
     /// Each page is trimmed and remembered in one step, or not at all.
     pub async fn trim(&self) -> Result<u64, RedisError> {
         let config = &self.0.config;
-        let bounds = Bounds {
+        let bounds = |extent: Extent| Bounds {
             records: config.max_records,
             bytes: config.max_bytes,
             age: config.max_age,
+            last: extent.last,
         };
-        self.trim_to(|_| bounds).await
+        self.trim_to(bounds).await
     }
 
     /// Makes room in a Redis that is full, at the cost of the oldest records.
@@ -120,6 +126,8 @@ impl SharedLog {
             records: extent.records - extent.records.div_ceil(8),
             bytes: u64::MAX,
             age: Duration::MAX,
+            // What strangers have filled has to go, whatever that costs.
+            last: None,
         };
         let trimmed = Box::pin(self.trim_to(eighth_off)).await;
         match trimmed {
@@ -250,12 +258,15 @@ impl SharedLog {
         asking.cmd("TIME");
         let (records, end, (seconds, micros)): (u64, Option<Vec<u8>>, (u64, u64)) =
             asking.query_async(connection).await?;
-        let [counted, bytes] = end.as_deref().and_then(counts).unwrap_or_default();
+        let end = end.as_deref().and_then(tail_end);
+        let (last, [counted, bytes]) =
+            end.map_or_else(Default::default, |(last, counts)| (Some(last), counts));
         Ok(Extent {
             records,
             counted,
             bytes,
             now: seconds * 1000 + micros / 1000,
+            last,
         })
     }
 
@@ -293,6 +304,12 @@ impl Due {
         } else {
             page.len()
         };
+        // Older versions append without saying which one is the last.
+        let stays = last.filter(|at| {
+            let offset = page[*at].offset;
+            bounds.last.is_some_and(|last| offset >= last)
+        });
+        let may_go = stays.map_or(may_go, |stays| stays.min(may_go));
         for (entry, next) in page.iter().zip(page.iter().skip(1)).take(may_go) {
             let offset = entry.offset;
             let is_old = extent.now.saturating_sub(offset.millis()) > millis(bounds.age);
@@ -345,11 +362,14 @@ impl ClusterConfig {
     }
 }
 
-/// Entries and bytes, as the tail has them.
-fn counts(end: &[u8]) -> Option<[u64; 2]> {
-    let mut words = str::from_utf8(end).ok()?.split(' ').skip(2);
+/// The last entry of the log, and how many entries and bytes there are, as the tail
+/// has them.
+fn tail_end(end: &[u8]) -> Option<(Offset, [u64; 2])> {
+    let mut words = str::from_utf8(end).ok()?.split(' ');
+    let last = words.next()?.parse().ok()?;
+    let _log = words.next()?;
     let mut next = || words.next()?.parse().ok();
-    Some([next()?, next()?])
+    Some((last, [next()?, next()?]))
 }
 
 /// Of a record that nobody knows to be for some rooms only.

@@ -80,7 +80,8 @@ impl SharedLog {
                 }
             }
         }
-        self.write_down(connection, &server).await
+        self.try_write_down(connection, &server).await?;
+        Ok(())
     }
 
     /// Whether an instance with memory, which connects to the restarted server about now, finds
@@ -104,20 +105,21 @@ impl SharedLog {
         }
     }
 
-    /// Writes down that the server has all that this instance knows of.
+    /// Writes down that the server has all that this instance knows of. Returns whether there is
+    /// nothing more to do.
     pub(crate) async fn vouch(
         &self,
         connection: &mut MultiplexedConnection,
-    ) -> Result<(), RedisError> {
+    ) -> Result<bool, RedisError> {
         let Some(server) = self.server(connection).await? else {
-            return Ok(());
+            return Ok(true);
         };
         let known = self.known_server(connection).await?;
         let current = server.known_at(self.now_millis());
         if known.is_some_and(|known| known.is(&current)) {
-            return Ok(());
+            return Ok(true);
         }
-        self.write_down(connection, &server).await
+        self.try_write_down(connection, &server).await
     }
 
     /// `None` where the server does not say it, for instance because the user may not ask.
@@ -148,6 +150,23 @@ impl SharedLog {
         let text: Option<Vec<u8>> = connection.get(self.0.config.server_key()).await?;
         let text = text.and_then(|text| String::from_utf8(text).ok());
         Ok(text.and_then(|text| KnownServer::parse(&text)))
+    }
+
+    /// Writes it down, unless Redis refuses: one that takes no writes can be read all the same.
+    /// Returns whether it is written.
+    async fn try_write_down(
+        &self,
+        connection: &mut MultiplexedConnection,
+        server: &ServerIdentity,
+    ) -> Result<bool, RedisError> {
+        match self.write_down(connection, server).await {
+            Ok(()) => Ok(true),
+            Err(error) if is_of_connection(&error) => Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "Redis does not take which server it is");
+                Ok(false)
+            }
+        }
     }
 
     async fn write_down(

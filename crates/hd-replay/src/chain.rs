@@ -94,10 +94,11 @@ impl Acknowledged {
         before < after && self.0.range(between).next().is_some()
     }
 
-    /// What comes of this log has been read, and of others nothing will come.
+    /// What comes of this log has been read, and of former ones nothing will come: an answer may
+    /// have come after the next log's beginning.
     fn forget_up_to(&mut self, log: LogId, offset: Offset) {
-        let is_read = |(of, at): &(LogId, Offset)| *of == log && *at <= offset;
-        while self.0.first().is_some_and(is_read) {
+        let is_over = |of_log: &(LogId, Offset)| *of_log <= (log, offset);
+        while self.0.first().is_some_and(is_over) {
             self.0.pop_first();
         }
     }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use hd_cluster::{
@@ -131,6 +131,96 @@ async fn an_id_is_a_duplicate_also_within_one_group_and_one_bucket_later() {
         let is_later = bucket(redis.millis()) > first + 1;
         assert!(is_later || repeated == Appended::Repeated(new[0].1));
     }
+}
+
+/// While the clock is behind the log, for up to a day, one hash has the ids of all that time.
+#[tokio::test]
+async fn an_id_is_kept_for_its_time_though_its_hash_is_old() {
+    let redis = RedisServer::start();
+    let log = redis.log();
+    log.append(Some("a"), b"").await.unwrap();
+    let hash = redis.command(&["KEYS", "{help-desk-ws}:ids:*"]);
+    let hash = hash.trim();
+    redis.command(&["PEXPIRE", hash, "60000"]);
+    log.append(Some("b"), b"").await.unwrap();
+    let left = redis.command(&["PTTL", hash]);
+    let left: u128 = left.trim().parse().expect("a number");
+    assert!(left > redis.config().id_ttl.as_millis(), "{left} ms");
+}
+
+#[tokio::test]
+async fn groups_are_appended_after_redis_has_forgotten_its_scripts() {
+    let redis = RedisServer::start();
+    let log = redis.log();
+    for flush in [&["SCRIPT", "FLUSH"][..], &["FLUSHALL"]] {
+        redis.command(flush);
+        for append in append_ten(&log) {
+            append.await.unwrap().unwrap();
+        }
+    }
+}
+
+/// Otherwise those that have waited longest end each attempt to connect.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_connection_is_made_however_many_appends_wait_for_it() {
+    let redis = RedisServer::start();
+    let relay = Relay::to(redis.address()).await;
+    let url = format!("redis://{}", relay.address());
+    let log = SharedLog::new(ClusterConfig {
+        command_timeout: Duration::from_secs(1),
+        ..ClusterConfig::new(url.parse().unwrap())
+    });
+    log.append(None, b"first").await.unwrap();
+    relay.freeze();
+    relay.slow_down(Duration::from_millis(400));
+    let (sender, mut appended) = tokio::sync::mpsc::unbounded_channel();
+    let load = log.clone();
+    let load = tokio::spawn(async move {
+        loop {
+            // 2,600 a second.
+            for _ in 0..26 {
+                let (log, sender) = (load.clone(), sender.clone());
+                tokio::spawn(async move {
+                    if log.append(None, b"x").await.is_ok() {
+                        let _unheard = sender.send(());
+                    }
+                });
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let first = tokio::time::timeout(PATIENCE, appended.recv()).await;
+    load.abort();
+    first.expect("some are appended");
+}
+
+/// At two instances, of which one loses an answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_comes_two_thousand_times_at_once_is_taken_once() {
+    let redis = RedisServer::start();
+    let relay = Relay::to(redis.address()).await;
+    let url = format!("redis://{}", relay.address());
+    let log = SharedLog::new(ClusterConfig {
+        command_timeout: Duration::from_secs(4),
+        ..ClusterConfig::new(url.parse().unwrap())
+    });
+    let other = redis.log();
+    log.append(None, b"first").await.unwrap();
+    relay.mute();
+    let tasks: Vec<_> = (0..2000)
+        .map(|turn| {
+            let log = if turn % 2 == 0 { &log } else { &other }.clone();
+            tokio::spawn(async move { log.append(Some(" +=1 -"), b"once").await })
+        })
+        .collect();
+    let (mut new, mut offsets) = (0, BTreeSet::new());
+    for task in tasks {
+        let appended = task.await.unwrap().unwrap();
+        let (Appended::New(offset) | Appended::Repeated(offset)) = appended;
+        offsets.insert(offset);
+        new += usize::from(appended == Appended::New(offset));
+    }
+    assert_eq!((new, offsets.len()), (1, 1));
 }
 
 #[tokio::test]

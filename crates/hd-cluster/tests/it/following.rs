@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use hd_cluster::{Followed, Place, Record, SharedLog, Status, Trimmed};
@@ -350,4 +351,77 @@ async fn a_redis_that_has_not_what_was_acknowledged_is_not_read_for_ever() {
     assert!(matches!(reader.follower.next().await, Followed::CutOff(_)));
     assert!(matches!(reader.follower.next().await, Followed::Back));
     assert!(reader.follower.gap().await.log > began.log);
+}
+
+/// What waits is read in two steps; that is no lag.
+#[tokio::test]
+async fn a_burst_does_not_cut_off_a_reader_that_was_at_the_end() {
+    let redis = RedisServer::start();
+    let log = redis.log();
+    let end = log.open().await.unwrap().end;
+    let (sender, mut followed) = mpsc::unbounded_channel();
+    let (is_let_go, wait) = watch::channel(false);
+    let following = log.clone();
+    let task = tokio::spawn(async move {
+        let log = following.clone();
+        following
+            .follow(end, |what| {
+                let status = log.status();
+                let _unheard = sender.send((what, status));
+                let mut wait = wait.clone();
+                async move { drop(wait.wait_for(|is_let_go| *is_let_go).await) }
+            })
+            .await;
+    });
+    let first = followed.recv().await.expect("it follows");
+    assert!(matches!(first, (Followed::End(_), Status::Following)));
+    append(&redis.log(), 0..100).await;
+    is_let_go.send(true).expect("it waits");
+    let mut count = 0;
+    while count < 100 {
+        let next = tokio::time::timeout(PATIENCE, followed.recv()).await;
+        let (what, status) = next.expect("something comes").expect("it follows");
+        if let Followed::Records(records) = what {
+            count += records.len();
+            assert_eq!(status, Status::Following, "at {count}");
+        }
+    }
+    task.abort();
+}
+
+/// Otherwise an instance would never be there where others append all the time.
+#[tokio::test]
+async fn a_page_with_room_left_is_the_last_though_more_is_appended() {
+    const MAX_APPENDS: u32 = 20;
+    let redis = RedisServer::start();
+    let (log, other) = (redis.log(), redis.log());
+    let began = log.open().await.unwrap().began;
+    append(&other, 0..1).await;
+    let pages = AtomicU32::new(0);
+    let take = async |what: Followed| {
+        if matches!(what, Followed::Records(_))
+            && pages.fetch_add(1, Ordering::Relaxed) < MAX_APPENDS
+        {
+            append(&other, 0..1).await;
+        }
+    };
+    log.load(&take).await.unwrap();
+    assert_eq!(pages.load(Ordering::Relaxed), 1);
+
+    pages.store(0, Ordering::Relaxed);
+    let (ended, end) = tokio::sync::oneshot::channel();
+    let mut ended = Some(ended);
+    let following = log.follow(began, |what| {
+        if matches!(what, Followed::End(_))
+            && let Some(ended) = ended.take()
+        {
+            let _unheard = ended.send(());
+        }
+        take(what)
+    });
+    tokio::select! {
+        () = following => {}
+        end = end => end.expect("it is said"),
+    }
+    assert_eq!(pages.load(Ordering::Relaxed), 1);
 }

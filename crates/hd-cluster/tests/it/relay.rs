@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -8,6 +10,8 @@ use tokio::task::JoinSet;
 pub(crate) struct Relay {
     address: String,
     fates: watch::Sender<Fate>,
+    /// Before a new connection is made.
+    latency: watch::Sender<Duration>,
     /// What was delivered late, and answered.
     delivered: mpsc::UnboundedReceiver<()>,
     _task: JoinSet<()>,
@@ -28,6 +32,7 @@ impl Relay {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
         let (fates, fate) = watch::channel(Fate::Alive);
+        let (latencies, latency) = watch::channel(Duration::ZERO);
         let (done, delivered) = mpsc::unbounded_channel();
         let mut task = JoinSet::new();
         task.spawn(async move {
@@ -36,7 +41,9 @@ impl Relay {
                 let (server, mut fate) = (server.clone(), fate.clone());
                 fate.mark_unchanged();
                 let done = done.clone();
+                let latency = *latency.borrow();
                 connections.spawn(async move {
+                    tokio::time::sleep(latency).await;
                     let server = TcpStream::connect(server).await.expect("the server");
                     relay(client, server, fate, done).await;
                 });
@@ -45,6 +52,7 @@ impl Relay {
         Self {
             address,
             fates,
+            latency: latencies,
             delivered,
             _task: task,
         }
@@ -52,6 +60,11 @@ impl Relay {
 
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// New connections take this long to be made.
+    pub(crate) fn slow_down(&self, latency: Duration) {
+        self.latency.send_replace(latency);
     }
 
     /// Nothing goes through any more on the connections that there are.

@@ -2,8 +2,9 @@
 
 use std::fs::OpenOptions;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use hd_cluster::{ClusterConfig, Followed, LogId, SharedLog};
+use hd_cluster::{ClusterConfig, Followed, LogId, OpenError, SharedLog};
 
 use crate::following::{Follower, append, text};
 use crate::redis_server::{PATIENCE, RedisServer, wait_until};
@@ -194,4 +195,79 @@ async fn a_proof_of_loss_begins_another_log_once() {
     append(&log, 0..1).await;
     assert_eq!(follower.texts(1).await, ["0"]);
     assert_eq!(log_of(&redis).await, gap.log);
+}
+
+/// A Redis to which this run of it is not written down, and that is full.
+fn fill(redis: &RedisServer) {
+    redis.command(&["DEL", "{help-desk-ws}:server"]);
+    redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_redis_that_was_promoted_is_followed() {
+    let redis = RedisServer::start();
+    let log = SharedLog::new(ClusterConfig {
+        clock_interval: Duration::from_millis(100),
+        ..redis.config()
+    });
+    let began = log.open().await.unwrap().began;
+    append(&log, 0..2).await;
+    fill(&redis);
+    let mut follower = Follower::start(&log, began);
+    assert_eq!(follower.texts(2).await, ["0", "1"]);
+    // It is written down once there is room.
+    redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    wait_until("the server is written down", || {
+        redis.command(&["EXISTS", "{help-desk-ws}:server"]) == "1\n"
+    });
+}
+
+#[tokio::test]
+async fn an_instance_starts_with_a_full_redis() {
+    let redis = RedisServer::start();
+    let log = redis.log();
+    log.open().await.unwrap();
+    append(&log, 0..2).await;
+    fill(&redis);
+    assert_eq!(texts(&redis.log().open().await.unwrap()), ["0", "1"]);
+}
+
+/// Room is made for it, as for an append.
+#[tokio::test]
+async fn another_log_begins_in_a_full_redis() {
+    let redis = RedisServer::start();
+    let log = redis.log();
+    let began = log.open().await.unwrap().began;
+    for _ in 0..400 {
+        log.append(None, &[b'x'; 8000]).await.unwrap();
+    }
+    redis.command(&["SET", "{help-desk-ws}:server", "another run 1"]);
+    let memory = redis.command(&["INFO", "memory"]);
+    let mut lines = memory.lines();
+    let used = lines.find_map(|line| line.strip_prefix("used_memory:"));
+    let used = used.expect("a line").trim();
+    redis.command(&["CONFIG", "SET", "maxmemory", used]);
+    let until = tokio::time::Instant::now() + PATIENCE;
+    let found = loop {
+        match redis.log().open().await {
+            Ok(found) => break found,
+            Err(OpenError::Unavailable(_)) => assert!(tokio::time::Instant::now() < until),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert!(found.end.log > began.log);
+}
+
+#[tokio::test]
+async fn a_redis_that_refuses_writes_for_a_while_is_waited_for() {
+    let redis = RedisServer::start();
+    let log = redis.log();
+    log.open().await.unwrap();
+    redis.command(&["SET", "{help-desk-ws}:server", "another run 1"]);
+    redis.command(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    let opened = redis.log().open().await;
+    assert!(
+        matches!(opened, Err(OpenError::Unavailable(_))),
+        "{opened:?}"
+    );
 }

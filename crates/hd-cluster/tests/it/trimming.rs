@@ -10,7 +10,7 @@ use hd_cluster::{
 use hd_replay::{EVERYONE_KEY, room_key};
 
 use crate::following::Follower;
-use crate::redis_server::RedisServer;
+use crate::redis_server::{RedisServer, wait_until};
 use crate::snapshot::Whole as _;
 
 /// The record's text up to a colon.
@@ -343,4 +343,28 @@ async fn the_bytes_that_are_left_are_those_of_what_is_left() {
     let end = redis.command(&["HGET", "{help-desk-ws}:tail", "end"]);
     let counts: Vec<&str> = end.split(' ').skip(2).take(2).collect();
     assert_eq!(counts, ["200", "24200"]);
+}
+
+/// Without it the log would not be found, and another one would begin.
+#[tokio::test]
+async fn the_last_entry_of_the_log_stays_whatever_strangers_append_after_it() {
+    let redis = RedisServer::start();
+    let log = log(&redis, |config| config.max_age = Duration::ZERO);
+    let began = log.open().await.unwrap().began;
+    let last = append(&log, "a:0").await;
+    let poison = r"
+        for i = 1, 200 do
+            redis.call('XADD', KEYS[1], '*', 'x', 'y')
+        end
+    ";
+    redis.command(&["EVAL", poison, "1", "{help-desk-ws}:log"]);
+    wait_until("all of it is old", || redis.millis() > last.millis() + 1000);
+    log.trim().await.unwrap();
+    let snapshot = log.open().await.unwrap();
+    assert_eq!(snapshot.end.log, began.log);
+    assert_eq!(snapshot.end.offset, last);
+    // Until there is one after it.
+    append(&log, "a:1").await;
+    log.trim().await.unwrap();
+    assert_eq!(log.open().await.unwrap().rejected, []);
 }

@@ -187,3 +187,17 @@ fn what_is_missing_in_the_middle_of_another_log_need_not_be_trimmed() {
     assert!(link(false).follows_what_was_trimmed(read(1, 0)));
     assert!(link(true).follows_what_was_trimmed(read(1, 5)));
 }
+
+/// An answer may come when the reader is in the next log already.
+#[test]
+fn what_was_acknowledged_of_a_former_log_does_not_stay_for_ever() {
+    let mut chain = Chain::at(place(NEW, 10));
+    let mut acknowledged = acknowledged(&[9]);
+    for offset in 11..100_000 {
+        acknowledged.insert(place(NEW, offset));
+        let step = chain.handle_entry(at(offset), Some(link(NEW, offset - 1)), &mut acknowledged);
+        assert_eq!(step, ChainStep::Next);
+    }
+    assert_eq!(acknowledged.latest(NEW), None);
+    assert_eq!(acknowledged.latest(OLD), None);
+}

@@ -187,3 +187,39 @@ fn what_is_missing_in_the_middle_of_another_log_need_not_be_trimmed() {
     assert!(link(false).follows_what_was_trimmed(read(1, 0)));
     assert!(link(true).follows_what_was_trimmed(read(1, 5)));
 }
+
+#[test]
+fn an_entry_that_is_read_again_is_lost_and_no_panic() {
+    // A server that answers with what was not asked for.
+    for offset in [10, 5] {
+        let mut chain = chain();
+        let mut acknowledged = acknowledged(&[7, 10, 12]);
+        let step = chain.handle_entry(at(offset), Some(link(OLD, 4)), &mut acknowledged);
+        assert_eq!(step, ChainStep::Lost);
+        assert_eq!(acknowledged.latest(OLD), Some(at(12)));
+    }
+}
+
+#[test]
+fn what_was_acknowledged_is_remembered_until_it_is_read() {
+    let mut chain = chain();
+    let mut acknowledged = acknowledged(&[11, 15]);
+    acknowledged.insert(place(NEW, 5));
+    assert_eq!(acknowledged.latest(OLD), Some(at(15)));
+    let step = chain.handle_entry(at(11), Some(link(OLD, 10)), &mut acknowledged);
+    assert_eq!(step, ChainStep::Next);
+    assert_eq!(acknowledged.latest(OLD), Some(at(15)));
+    let step = chain.handle_entry(at(15), Some(link(OLD, 11)), &mut acknowledged);
+    assert_eq!(step, ChainStep::Next);
+    assert_eq!(acknowledged.latest(OLD), None);
+    assert_eq!(acknowledged.latest(NEW), Some(at(5)));
+}
+
+#[test]
+fn of_too_many_acknowledged_offsets_the_first_are_remembered() {
+    let numbers: Vec<u64> = (11..80_000).collect();
+    let mut acknowledged = acknowledged(&numbers);
+    assert_eq!(acknowledged.latest(OLD), Some(at(10 + 65_536)));
+    let step = chain().handle_entry(at(12), Some(link(OLD, 10)), &mut acknowledged);
+    assert_eq!(step, ChainStep::Lost);
+}

@@ -154,7 +154,7 @@ fn another_fork_may_come_before_the_first_is_read() {
 #[test]
 fn what_was_acknowledged_of_the_next_log_counts_there() {
     let mut chain = chain();
-    let mut acknowledged = acknowledged(&[15]);
+    let mut acknowledged = acknowledged(&[15, 25]);
     acknowledged.insert(place(NEW, 22));
     let step = chain.handle_entry(at(20), Some(link(NEW, 19)), &mut acknowledged);
     assert_eq!(step, began(NEW, 19));

@@ -59,6 +59,18 @@ fn a_room_keeps_so_many_bytes_but_its_latest_event_in_any_case() {
 }
 
 #[test]
+fn the_bytes_of_a_room_stay_bounded_however_many_events_come() {
+    let mut log = bounded(LogConfig {
+        max_bytes: 10,
+        ..LogConfig::default()
+    });
+    for _ in 0..100 {
+        send(&mut log, &["ana"], "12", NOON);
+    }
+    assert_eq!((log.len(), log.bytes()), (5, 10));
+}
+
+#[test]
 fn a_full_log_drops_the_oldest_events_whosever_they_are() {
     let mut log = bounded(LogConfig {
         max_total_bytes: 3,

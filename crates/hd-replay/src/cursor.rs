@@ -192,5 +192,5 @@ const VERSION: u8 = 3;
 const VERSION_WITHOUT_ROOMS: u8 = 2;
 /// Version, seven numbers, and the length of the sid.
 const FIXED_BYTES: usize = 1 + 7 * 8 + 1;
-/// The longest text that a cursor can be: base64 takes four for three.
-const MAX_TEXT_BYTES: usize = (FIXED_BYTES + 255 + MAC_BYTES).div_ceil(3) * 4;
+/// The longest text that a cursor can be: base64 without padding has four characters for three bytes.
+const MAX_TEXT_BYTES: usize = (4 * (FIXED_BYTES + 255 + MAC_BYTES)).div_ceil(3);

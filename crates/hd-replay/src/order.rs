@@ -151,4 +151,19 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn few_shells_beside_what_is_held_are_not_looked_for() {
+        let mut order = Order::new();
+        let keep: Vec<_> = (0..100).map(entry).collect();
+        keep.iter().for_each(|entry| order.push(entry));
+        for number in 100..158 {
+            order.push(&entry(number));
+            order.sweep(keep.len());
+            assert!(order.swept.is_empty(), "{number}");
+        }
+        order.push(&entry(158));
+        order.sweep(keep.len());
+        assert!(!order.swept.is_empty());
+    }
 }

@@ -1,4 +1,6 @@
-use hd_replay::{Gap, Log, LogConfig, Offset, Portion, Trimmed, room_key};
+use std::time::Duration;
+
+use hd_replay::{Gap, Log, LogConfig, NewEntry, Offset, Portion, Trimmed, room_key};
 
 use super::{HOUR, NOON, log, missed, rooms, send};
 
@@ -54,6 +56,18 @@ fn a_room_keeps_so_many_bytes_but_its_latest_event_in_any_case() {
         missed(&log, &["ana"], third, NOON),
         Ok(vec!["larger than all"])
     );
+}
+
+#[test]
+fn the_bytes_of_a_room_stay_bounded_however_many_events_come() {
+    let mut log = bounded(LogConfig {
+        max_bytes: 10,
+        ..LogConfig::default()
+    });
+    for _ in 0..100 {
+        send(&mut log, &["ana"], "12", NOON);
+    }
+    assert_eq!((log.len(), log.bytes()), (5, 10));
 }
 
 #[test]
@@ -146,6 +160,37 @@ fn old_events_go_with_their_rooms() {
     log.expire(NOON + 25 * HOUR + 1);
     assert_eq!((log.len(), log.bytes(), log.room_count()), (0, 0, 0));
     assert!(log.is_empty());
+}
+
+#[test]
+fn a_bound_that_removes_a_stale_event_makes_no_gap() {
+    let of_a_room = LogConfig {
+        max_events: 1,
+        ..LogConfig::default()
+    };
+    let in_all = LogConfig {
+        max_total_bytes: 4,
+        ..LogConfig::default()
+    };
+    for config in [of_a_room, in_all] {
+        for (now, expected) in [
+            (NOON + 59_999, Err(Gap::Dropped)),
+            (NOON + 60_000, Ok(vec!["next"])),
+        ] {
+            let mut log = bounded(config);
+            let before = log.last_offset();
+            let offset = log.next_offset(NOON);
+            let ana = rooms(&["ana"]);
+            let entry = NewEntry {
+                ttl: Some(Duration::from_secs(60)),
+                ..NewEntry::to(&ana, 1, "a minute")
+            };
+            log.append(offset, entry, NOON);
+            send(&mut log, &["ana"], "next", now);
+            assert_eq!(log.len(), 1);
+            assert_eq!(missed(&log, &["ana"], before, now), expected);
+        }
+    }
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn another_fork_may_come_before_the_first_is_read() {
 #[test]
 fn what_was_acknowledged_of_the_next_log_counts_there() {
     let mut chain = chain();
-    let mut acknowledged = acknowledged(&[15]);
+    let mut acknowledged = acknowledged(&[15, 25]);
     acknowledged.insert(place(NEW, 22));
     let step = chain.handle_entry(at(20), Some(link(NEW, 19)), &mut acknowledged);
     assert_eq!(step, began(NEW, 19));
@@ -200,4 +200,40 @@ fn what_was_acknowledged_of_a_former_log_does_not_stay_for_ever() {
     }
     assert_eq!(acknowledged.latest(NEW), None);
     assert_eq!(acknowledged.latest(OLD), None);
+}
+
+#[test]
+fn an_entry_that_is_read_again_is_lost_and_no_panic() {
+    // A server that answers with what was not asked for.
+    for offset in [10, 5] {
+        let mut chain = chain();
+        let mut acknowledged = acknowledged(&[7, 10, 12]);
+        let step = chain.handle_entry(at(offset), Some(link(OLD, 4)), &mut acknowledged);
+        assert_eq!(step, ChainStep::Lost);
+        assert_eq!(acknowledged.latest(OLD), Some(at(12)));
+    }
+}
+
+#[test]
+fn what_was_acknowledged_is_remembered_until_it_is_read() {
+    let mut chain = chain();
+    let mut acknowledged = acknowledged(&[11, 15]);
+    acknowledged.insert(place(NEW, 5));
+    assert_eq!(acknowledged.latest(OLD), Some(at(15)));
+    let step = chain.handle_entry(at(11), Some(link(OLD, 10)), &mut acknowledged);
+    assert_eq!(step, ChainStep::Next);
+    assert_eq!(acknowledged.latest(OLD), Some(at(15)));
+    let step = chain.handle_entry(at(15), Some(link(OLD, 11)), &mut acknowledged);
+    assert_eq!(step, ChainStep::Next);
+    assert_eq!(acknowledged.latest(OLD), None);
+    assert_eq!(acknowledged.latest(NEW), Some(at(5)));
+}
+
+#[test]
+fn of_too_many_acknowledged_offsets_the_first_are_remembered() {
+    let numbers: Vec<u64> = (11..80_000).collect();
+    let mut acknowledged = acknowledged(&numbers);
+    assert_eq!(acknowledged.latest(OLD), Some(at(10 + 65_536)));
+    let step = chain().handle_entry(at(12), Some(link(OLD, 10)), &mut acknowledged);
+    assert_eq!(step, ChainStep::Lost);
 }

@@ -168,6 +168,23 @@ fn what_is_no_cursor_is_refused() {
 }
 
 #[test]
+fn the_longest_cursor_is_opened_and_a_longer_text_is_refused_before_its_code_is_computed() {
+    let longest = Cursor {
+        sid: "s".repeat(255),
+        ..cursor()
+    };
+    let text = longest.seal(mac(1));
+    assert_eq!(text.len(), 439);
+    assert_eq!(Cursor::open(&text, mac(1)), Ok(longest));
+
+    // Base64 has no text of 441 characters.
+    for length in [440, 442] {
+        let opened = Cursor::open(&"A".repeat(length), |_| panic!("{length} are too many"));
+        assert_eq!(opened, Err(CursorError::Malformed));
+    }
+}
+
+#[test]
 fn a_later_version_is_malformed_though_well_sealed() {
     use base64::Engine as _;
     let bytes = [4_u8; 68];

@@ -7,9 +7,11 @@ use super::{HOUR, NOON, log, missed, room, rooms, send};
 #[test]
 fn what_comes_after_an_offset_is_missed_and_nothing_else() {
     let mut log = log();
+    assert!(log.is_empty());
     let before = log.last_offset();
     let first = send(&mut log, &["ana"], "one", NOON);
     let second = send(&mut log, &["ana"], "two", NOON + 1);
+    assert!(!log.is_empty());
 
     assert_eq!(missed(&log, &["ana"], before, NOON), Ok(vec!["one", "two"]));
     assert_eq!(missed(&log, &["ana"], first, NOON), Ok(vec!["two"]));

@@ -1,13 +1,17 @@
 //! Tests of the public API.
 
 mod bounds;
+mod broker;
 mod chain;
 mod cursor;
+mod fanout;
 mod log;
 mod memory;
 mod model;
 mod offset;
+mod resume;
 mod seen;
+mod trimmed;
 
 use hd_replay::{Gap, Log, LogConfig, NewEntry, Offset};
 use hd_rooms::RoomName;

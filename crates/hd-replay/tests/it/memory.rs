@@ -1,4 +1,5 @@
 use hd_replay::{Log, LogConfig, NewEntry};
+use hd_rooms::MAX_ROOM_NAME_BYTES;
 
 use super::{NOON, room};
 
@@ -34,13 +35,23 @@ fn a_user_to_whom_nothing_was_sent_costs_nothing_and_one_event_little() {
 fn an_event_for_many_rooms_costs_no_more_than_it_counts_for() {
     let named =
         |kind: &str| -> Vec<_> { (0..1000).map(|n| room(&format!("{kind}_{n}"))).collect() };
-    for kind in ["user", "a name of many more bytes than fit in place"] {
-        let (rooms, except) = (named(kind), named("except"));
+    let longest = "x".repeat(MAX_ROOM_NAME_BYTES - "_999".len());
+    let kinds = [
+        "user",
+        "a name of many more bytes than fit in place",
+        &longest,
+    ];
+    let excepts = [named("except"), vec![]];
+    for (kind, except) in kinds
+        .iter()
+        .flat_map(|kind| excepts.iter().map(move |it| (kind, it)))
+    {
+        let rooms = named(kind);
         let mut log = Log::new(LogConfig::default(), NOON);
         let used = allocation_counter::measure(|| {
             let offset = log.next_offset(NOON);
             let entry = NewEntry {
-                except: &except,
+                except,
                 ..NewEntry::to(&rooms, 400, ())
             };
             log.append(offset, entry, NOON);

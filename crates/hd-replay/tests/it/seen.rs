@@ -16,6 +16,7 @@ fn an_id_is_remembered_for_its_time() {
     let mut seen = seen(10);
     assert_eq!(seen.find("a", NOON), None);
     assert!(!seen.insert("a", 1, NOON));
+    assert!(!seen.is_empty());
     assert_eq!(seen.find("a", NOON + 59_999), Some(&1));
     assert_eq!(seen.find("b", NOON + 59_999), None);
     assert_eq!(seen.find("a", NOON + 60_000), None);

@@ -66,6 +66,8 @@ class Page:
     offsets: dict[str, array] = field(default_factory=dict)
     # Roles in the order in which the page had them: stream, from, until.
     roles: list[tuple[str, int, int | None]] = field(default_factory=list)
+    # A notification that is right only if the role that is written next is another one.
+    unexplained: int | None = None
     # The latest sending of a message of ours that this page has received.
     latest_sent: int = -1
 
@@ -157,12 +159,21 @@ class Judge:
         has_reason = rule == "allowed" or (
             rule == "after_loss" and any(lost <= line["t"] for lost in self.redis_lost)
         )
+        self.judge_unexplained(page)
         if not has_reason:
-            self.blame("unreasoned", f"page {page.client} was notified at {line['t']}")
+            page.unexplained = line["t"]
+
+    def judge_unexplained(self, page: Page) -> None:
+        if page.unexplained is not None:
+            self.blame("unreasoned", f"page {page.client} was notified at {page.unexplained}")
+            page.unexplained = None
 
     def on_role(self, line: dict[str, Any]) -> None:
         page = self.page(line)
         if page is not None:
+            # guarantees.md: a page whose token has other roles than before is notified.
+            if page.roles and page.roles[-1][0] != line["s"]:
+                page.unexplained = None
             page.roles.append((line["s"], line["t"], None))
 
     def on_disconnected(self, line: dict[str, Any]) -> None:
@@ -254,6 +265,7 @@ class Judge:
             self.blame("malformed", "the history has no end")
         everyone = [*self.closed, *self.pages.values()]
         for page in everyone:
+            self.judge_unexplained(page)
             self.judge_receipts(page)
             self.judge_absentees(page)
         messages = [message for stream in self.streams.values() for message in stream]

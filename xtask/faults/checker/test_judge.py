@@ -98,6 +98,15 @@ class Verdicts(unittest.TestCase):
         self.check(Story(notify="after_loss").page(1).away(1, 10, 20, False), unreasoned=1)
         self.check(Story(notify="after_loss").page(1).add("redis_lost", t=15).away(1, 10, 20, False))
 
+    def test_another_role_is_a_reason_for_a_notification(self):
+        def story(role):
+            first = Story().page(1).add("role", c=1, s="role:1", t=1)
+            return first.away(1, 10, 20, False).add("role", c=1, s=role, t=20)
+
+        self.check(story("role:2"))
+        self.check(story("role:1"), unreasoned=1)
+        self.check(story("role:2").away(1, 30, 40, False), unreasoned=1)
+
     def test_twice_is_duplicated(self):
         self.check(Story().page(1).emit("1", 1, 10).got(1, "1", 1, 1), duplicated=1)
         self.check(Story().page(1).emit("1", 1, 10).got(1, "1", 1, 1, 1), duplicated=2)

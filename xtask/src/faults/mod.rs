@@ -58,7 +58,7 @@ pub(crate) struct Args {
     /// Names or numbers of rows in docs/reliability.md; all when left out but 5, 9, 11, 33, 34, 35 and 41.
     #[arg(value_parser = parse_row)]
     rows: Vec<Row>,
-    /// For continuous integration: the debug build, rows 1, 2, 3, 6, 12, 42 and 49 once. Implies --dry.
+    /// For continuous integration: the debug build, rows 1, 2, 3, 6, 12, 36, 37, 40, 42 and 49 once. Implies --dry.
     #[arg(long)]
     short: bool,
     /// With 6,000 clients, and with pauses of 30 s.

@@ -93,12 +93,15 @@ impl Row {
     ];
 
     /// Those that continuous integration runs.
-    pub(crate) const SHORT: [Self; 7] = [
+    pub(crate) const SHORT: [Self; 10] = [
         Self::Kill,
         Self::Terminate,
         Self::RollingUpdate,
         Self::RedisRestart,
         Self::StoppedReader,
+        Self::PollAnswersLost,
+        Self::RollingUpdatePolling,
+        Self::RedisFull,
         Self::LargeReplayPolling,
         Self::RedisRestartAof,
     ];

@@ -116,9 +116,17 @@ impl HttpApi {
         // All are on their way before the first is waited for: those for the same
         // many sockets are then sent together.
         let mut items = Vec::with_capacity(batch.items.len());
+        let mut is_log_available = true;
         for item in batch.items {
             items.push(match item {
-                Ok(command) => self.send(command, &permit).await,
+                // What the log takes of a batch is its beginning: a retry of the rest keeps the order.
+                Ok(_) if !is_log_available => Err(not_kept()),
+                Ok(command) => {
+                    let sent = self.send(command, &permit).await;
+                    is_log_available =
+                        !matches!(&sent, Err(refused) if refused.code == LOG_UNAVAILABLE);
+                    sent
+                }
                 Err(error) => Err(error.into()),
             });
         }
@@ -436,7 +444,7 @@ fn not_kept() -> Refused {
     let status = StatusCode::SERVICE_UNAVAILABLE;
     Refused {
         header: Some((RETRY_AFTER, HeaderValue::from_static("1"))),
-        ..Refused::new(status, "log_unavailable", message)
+        ..Refused::new(status, LOG_UNAVAILABLE, message)
     }
 }
 
@@ -455,6 +463,8 @@ impl From<EmitError> for Refused {
     }
 }
 
+/// The code of an emit that Redis did not keep.
+const LOG_UNAVAILABLE: &str = "log_unavailable";
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// For the body of an emit; as long as for a body of Engine.IO.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);

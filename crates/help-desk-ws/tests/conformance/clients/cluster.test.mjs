@@ -244,6 +244,16 @@ describe("several instances", options, () => {
     await second.logged(/Client may have missed events: .* reason=other_log/);
   });
 
+  test("refuse the rest of a batch once Redis has not kept an item", async (t) => {
+    const { redis, services: [service] } = await cluster(t, 1);
+    await redis.kill();
+    // If each waited for Redis, they would take two minutes.
+    const items = Array.from({ length: 60 }, (_, index) => ROUTES["/emit"](newUser(), "number", index));
+    const { status, json } = await post(`${service.url}/emit/batch`, { items });
+    assert.equal(status, 207);
+    assert.deepEqual(json.results.map(({ error }) => error.code), items.map(() => "log_unavailable"));
+  });
+
   test("tell everyone when Redis has lost what it had, and go on", async (t) => {
     const { redis, services } = await cluster(t, 2);
     const user = newUser();

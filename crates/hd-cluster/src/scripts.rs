@@ -277,6 +277,8 @@ const RESTART: &str = r"
         -- The first write: where memory is full it is refused, and what follows it would not be.
         call('SET', log_id, fresh)
         call('DEL', stream)
+        -- It was an entry of that stream, perhaps of a later time than this one's.
+        call('HDEL', hash, 'up-to')
         id, log = call('XADD', stream, '*', 'l', fresh), fresh
         last, millis, len, bytes = id, now, 1, OVERHEAD
 ";

@@ -90,6 +90,23 @@ async fn what_something_else_trims_is_of_unknown_rooms() {
 }
 
 #[tokio::test]
+async fn what_was_trimmed_of_a_deleted_stream_says_nothing_of_the_next_one() {
+    let redis = RedisServer::start();
+    let log = log(&redis, |_| {});
+    append(&log, "a:before").await;
+    // The clock was far ahead then.
+    redis.command(&["HSET", "{help-desk-ws}:tail", "up-to", "9999999999999-0"]);
+    redis.command(&["DEL", "{help-desk-ws}:log"]);
+    let mut offsets = Vec::new();
+    for number in 0..6 {
+        offsets.push(append(&log, &format!("a:{number}")).await);
+    }
+    redis.command(&["XTRIM", "{help-desk-ws}:log", "MAXLEN", "=", "3"]);
+    let snapshot = log.open().await.unwrap();
+    assert_eq!(snapshot.trimmed.floor(), offsets[2]);
+}
+
+#[tokio::test]
 async fn the_stream_is_trimmed_by_bytes_and_by_age_and_never_to_nothing() {
     let redis = RedisServer::start();
     let by_bytes = log(&redis, |config| config.max_bytes = 10_000);
